@@ -1,0 +1,66 @@
+//! What the decoder hands on: finished entries, lying one behind the other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// What an entry is, as far as batching and acknowledging depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// `TRANSACTIONBEGIN`.
+    Begin,
+    /// `ROWDATA` of a rows event, or of an INSERT, UPDATE or DELETE logged as a statement.
+    Rows,
+    /// `ROWDATA` of CREATE, ALTER, ERASE, TRUNCATE, RENAME, CINDEX or DINDEX.
+    Ddl,
+    /// `ROWDATA` of any other type: QUERY, XACOMMIT, XAROLLBACK.
+    Query,
+    /// `TRANSACTIONEND`.
+    End,
+}
+
+/// The facts about one entry that the store needs without parsing it.
+#[derive(Debug, Clone)]
+pub struct EntryInfo {
+    /// Where the entry's `Messages` field (tag, length, bytes) ends in [`Block::bytes`]; it starts
+    /// where its predecessor ends (the first one at 0).
+    pub end: usize,
+    /// Length in bytes of the `Entry` message alone, without tag and length.
+    pub entry_len: usize,
+    /// What the entry is.
+    pub kind: EntryKind,
+    /// Binlog file of the event.
+    pub file: Arc<str>,
+    /// Offset in `file` at which the event starts.
+    pub start_offset: u64,
+    /// Offset in `file` at which the next event starts: where reading goes on after this entry.
+    pub end_offset: u64,
+    /// Time of the event, milliseconds since 1970.
+    pub execute_time_ms: i64,
+    /// Server id of the event header.
+    pub server_id: u32,
+    /// Row changes in the entry (0 when it has none).
+    pub row_count: u32,
+    /// The executed GTID set including this transaction, in GTID mode.
+    pub gtid: Option<Arc<str>>,
+}
+
+/// Entries in stream order, encoded as they lie in a `Messages` packet: each one as field 2 (tag
+/// `0x12`, varint length, `Entry` bytes). A range of entries is one contiguous slice.
+#[derive(Debug, Clone, Default)]
+pub struct Block {
+    /// The encoded fields.
+    pub bytes: Bytes,
+    /// One element an entry, in order.
+    pub entries: Vec<EntryInfo>,
+}
+
+impl Block {
+    /// The `Entry` messages one by one, without tag and length.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries.iter().map(|entry| {
+            let start = entry.end.saturating_sub(entry.entry_len);
+            self.bytes.get(start..entry.end).unwrap_or_default()
+        })
+    }
+}
