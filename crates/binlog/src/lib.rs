@@ -1,1 +1,19 @@
-//! Towpath: binlog.
+//! Bytes of a MySQL or MariaDB binlog, decoded: events, table maps, row images, values.
+//!
+//! Pure: no I/O, no clock, no runtime. Knows nothing of Canal and nothing of sockets. Any bytes
+//! give a value or a typed error, never a panic, and nothing is reserved that the input did not
+//! bring.
+
+mod error;
+mod format;
+mod gtid;
+mod header;
+mod reader;
+mod stream;
+
+pub use error::{ParseError, StreamError, StreamFault};
+pub use format::{Checksum, FormatDescription};
+pub use gtid::{GtidError, MariadbGtidSet, MysqlGtidSet, Uuid};
+pub use header::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, event_type};
+pub use reader::Reader;
+pub use stream::{EventStream, RawEvent, parse_rotate};
