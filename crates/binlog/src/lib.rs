@@ -4,14 +4,19 @@
 //! give a value or a typed error, never a panic, and nothing is reserved that the input did not
 //! bring.
 
+pub mod column;
 mod error;
+pub mod event;
 mod format;
 mod gtid;
 mod header;
+pub mod json;
 mod reader;
 mod stream;
 
+pub use column::{ColumnKind, Value};
 pub use error::{ParseError, StreamError, StreamFault};
+pub use event::{decompress_column, decompress_mariadb};
 pub use format::{Checksum, FormatDescription};
 pub use gtid::{GtidError, MariadbGtidSet, MysqlGtidSet, Uuid};
 pub use header::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, event_type};
