@@ -1,1 +1,25 @@
-//! Towpath: wire.
+//! Canal's client protocol as bytes: frames, packets, the password scramble.
+//!
+//! Pure: bytes and values in, bytes and values out. It knows neither sockets nor what a batch
+//! contains. A server reads [`Request`]s and writes the frames of [`reply`]; a client writes
+//! [`request`] frames and reads [`Reply`]s.
+//!
+//! Every length is checked before it is believed, unknown fields are stepped over, and a field whose
+//! wire type differs from the declared one is an error.
+
+mod fields;
+mod frame;
+mod packet;
+pub mod reply;
+pub mod request;
+mod scramble;
+
+pub use frame::{
+    FrameDecoder, FrameError, HEADER_LEN, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, LIMIT_CLIENT,
+    body_len, frame,
+};
+pub use packet::{
+    Ack, BatchRef, ClientAuth, Get, Handshake, Messages, Packet, PacketError, PacketType, Reply,
+    Request, Subscription, Text,
+};
+pub use scramble::{HashError, PasswordHash, SEED_LEN, token};
