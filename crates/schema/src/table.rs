@@ -2,6 +2,7 @@
 
 /// One column of a table, in the order in which row images carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "two independent facts of a column's definition")]
 pub struct Column {
     /// Column name, without quotes.
     pub name: String,
@@ -29,4 +30,19 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Default character set of the table, if the definition names one.
     pub charset: Option<String>,
+}
+
+impl Column {
+    /// A column that may be NULL and is no key.
+    #[must_use]
+    pub fn new(name: &str, type_text: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            type_text: type_text.to_owned(),
+            is_key: false,
+            nullable: true,
+            charset: None,
+            default: None,
+        }
+    }
 }

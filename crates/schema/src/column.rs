@@ -1,0 +1,138 @@
+//! Column definitions.
+
+use crate::cursor::{Cursor, split_commas};
+use crate::lexer::{Kind, Token};
+use crate::table::Column;
+
+/// Where a column goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Last,
+    First,
+    After(String),
+}
+
+/// A column with what its definition says beside its structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Definition {
+    pub(crate) column: Column,
+    pub(crate) place: Place,
+    /// A form that Canal's parser gives up on.
+    pub(crate) exotic: bool,
+}
+
+/// `name type attributes ... [FIRST | AFTER column]`.
+pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
+    let mut c = Cursor::new(tokens);
+    let name = c.identifier()?;
+    let type_text = type_text(&mut c)?;
+    let mut column = Column::new(&name, &type_text);
+    let (mut place, mut exotic) = (Place::Last, false);
+    if column.type_text.eq_ignore_ascii_case("serial") {
+        column.nullable = false;
+    }
+    while let Some(token) = c.peek() {
+        if c.eat_all(&["primary", "key"]) || c.eat("key") {
+            // `KEY` alone is short for the primary key, `UNIQUE KEY` was taken below.
+            column.is_key = true;
+            column.nullable = false;
+        } else if c.eat("unique") {
+            c.eat("key");
+        } else if c.eat_all(&["not", "null"]) {
+            column.nullable = false;
+        } else if c.eat("comment") || c.eat("collate") {
+            c.next();
+        } else if c.eat("charset")
+            || c.eat_all(&["character", "set"])
+            || c.eat_all(&["char", "set"])
+        {
+            column.charset = c.next().and_then(Token::name);
+        } else if c.eat("default") {
+            column.default = default_text(&mut c);
+        } else if c.eat("references") {
+            c.name();
+            c.parenthesized();
+        } else if c.eat("first") {
+            place = Place::First;
+        } else if c.eat("after") {
+            place = Place::After(c.identifier()?);
+        } else if token.is("invisible") || token.is("srid") || token.is("enforced") {
+            exotic = true;
+            c.next();
+        } else if c.parenthesized().is_none() {
+            c.next();
+        }
+    }
+    Some(Definition { column, place, exotic })
+}
+
+fn default_text(c: &mut Cursor<'_, '_>) -> Option<String> {
+    if let Some(inner) = c.parenthesized() {
+        return Some(inner.iter().map(|token| token.text).collect::<Vec<_>>().join(" "));
+    }
+    let mut text = c.next()?.text.to_owned();
+    if matches!(text.as_str(), "-" | "+") {
+        text.push_str(c.next()?.text);
+    }
+    // now(6), 1.5, b'1', _utf8'x'
+    if c.peek_symbol('.') {
+        c.next();
+        text.push('.');
+        text.push_str(c.next()?.text);
+    }
+    if c.peek().is_some_and(|token| token.kind == Kind::Str) {
+        text.push_str(c.next()?.text);
+    }
+    c.parenthesized();
+    Some(text)
+}
+
+/// Canal's `mysqlType` (entry-format 3.1).
+fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
+    let first = c.next().filter(|token| token.kind == Kind::Word)?;
+    let mut name = first.text.to_owned();
+    let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
+        "double" => &["precision"],
+        "character" | "char" | "nchar" => &["varying"],
+        "national" => &["char", "character", "varchar", "varying"],
+        "long" => &["varchar", "varbinary", "char"],
+        _ => &[],
+    };
+    while let Some(word) = c.peek().filter(|token| follow.iter().any(|w| token.is(w))) {
+        name.push(' ');
+        name.push_str(word.text);
+        c.next();
+    }
+    let mut text = name.clone();
+    if let Some(inner) = c.parenthesized() {
+        let args: Vec<String> = split_commas(inner)
+            .iter()
+            .map(|part| part.iter().map(|token| token.text).collect::<Vec<_>>().concat())
+            .collect();
+        let precise = args.len() == 1
+            && args.iter().any(|arg| arg.parse::<u32>().is_ok_and(|digits| digits > 24));
+        if name.eq_ignore_ascii_case("float") && precise {
+            "double".clone_into(&mut text);
+        }
+        text.push('(');
+        text.push_str(&args.join(","));
+        text.push(')');
+    }
+    let (mut unsigned, mut zerofill) = (false, false);
+    loop {
+        if c.eat("unsigned") {
+            unsigned = true;
+        } else if c.eat("zerofill") {
+            zerofill = true;
+        } else if !c.eat_any(&["signed", "binary"]) {
+            break;
+        }
+    }
+    if unsigned || zerofill {
+        text.push_str(" unsigned");
+    }
+    if zerofill {
+        text.push_str(" zerofill");
+    }
+    Some(text)
+}

@@ -1,0 +1,330 @@
+//! What a statement changes, and what Canal calls it (entry-format 2.3).
+//!
+//! A small recursive descent over the tokens: it understands what changes the structure of tables
+//! and steps over everything else.
+
+mod alter;
+mod create;
+mod dml;
+
+use crate::cursor::{Cursor, Name};
+use crate::lexer::{ParseOptions, Token, tokens};
+
+pub(crate) use alter::Step;
+pub(crate) use create::Body;
+pub use create::table_from_create;
+pub use dml::first_table;
+
+/// Tokens that are read of one statement: a table has at most 4,096 columns.
+const TOKENS_MAX: usize = 1 << 20;
+/// Tokens that are read of a statement that changes rows.
+const DML_TOKENS_MAX: usize = 256;
+
+/// Canal's event type of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are Canal's")]
+pub enum CanalKind {
+    Insert,
+    Update,
+    Delete,
+    Create,
+    Alter,
+    Erase,
+    Query,
+    Truncate,
+    Rename,
+    CreateIndex,
+    DropIndex,
+}
+
+/// One result of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Classified {
+    /// Event type.
+    pub kind: CanalKind,
+    /// Database; absent where Canal could not tell.
+    pub schema: Option<String>,
+    /// Table; absent where Canal could not tell.
+    pub table: Option<String>,
+    /// The old name of a rename.
+    pub source: Option<(Option<String>, String)>,
+}
+
+/// A change of structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    Create { name: Name, or_replace: bool, if_not_exists: bool, body: Body },
+    Alter { name: Name, steps: Vec<Step> },
+    Rename(Vec<(Name, Name)>),
+    Drop(Vec<Name>),
+    DropDatabase(String),
+}
+
+/// A statement, read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parsed {
+    pub(crate) changes: Vec<Change>,
+    results: Vec<Draft>,
+}
+
+/// A result whose names may lack the default database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Draft {
+    Table(CanalKind, Name),
+    Rename(Name, Name),
+    /// CREATE and DROP DATABASE.
+    Database(String),
+    /// What Canal's parser gives up on.
+    Unreadable,
+}
+
+/// Reads a statement, or several behind each other. Never fails: what is not understood changes
+/// nothing and is classified as Canal classifies what it cannot read.
+#[must_use]
+pub fn parse(sql: &str, options: &ParseOptions) -> Parsed {
+    let mut parsed = Parsed::default();
+    let start = tokens(sql, *options, 4);
+    let rows = ["insert", "update", "delete", "replace", "load"];
+    let changes_rows = start.first().is_some_and(|t| rows.iter().any(|word| t.is(word)));
+    let limit = if changes_rows { DML_TOKENS_MAX } else { TOKENS_MAX };
+    let all = tokens(sql, *options, limit);
+    if changes_rows {
+        dml::classify(Cursor::new(&all), &mut parsed);
+        return parsed;
+    }
+    if procedural(&all) {
+        return parsed;
+    }
+    for statement in all.split(|token| token.is_symbol(';')).filter(|part| !part.is_empty()) {
+        one(statement, &mut parsed);
+    }
+    parsed
+}
+
+/// Stored programs hold statements of their own.
+fn procedural(all: &[Token<'_>]) -> bool {
+    let mut c = Cursor::new(all);
+    (c.eat("create") || c.eat("alter"))
+        && all
+            .iter()
+            .skip(1)
+            .take(12)
+            .take_while(|t| {
+                !["table", "database", "schema", "index", "view"].iter().any(|w| t.is(w))
+            })
+            .any(|t| {
+                ["procedure", "function", "trigger", "event", "package"].iter().any(|w| t.is(w))
+            })
+}
+
+/// Canal's results, with the default database filled in.
+#[must_use]
+pub fn classify(parsed: &Parsed, database: Option<&str>) -> Vec<Classified> {
+    let default = |name: &Name| name.0.clone().or_else(|| database.map(ToOwned::to_owned));
+    parsed
+        .results
+        .iter()
+        .map(|draft| match draft {
+            Draft::Table(kind, name) => Classified {
+                kind: *kind,
+                schema: default(name),
+                table: Some(name.1.clone()),
+                source: None,
+            },
+            Draft::Rename(from, to) => Classified {
+                kind: CanalKind::Rename,
+                schema: default(to),
+                table: Some(to.1.clone()),
+                source: Some((default(from), from.1.clone())),
+            },
+            Draft::Database(schema) => Classified {
+                kind: CanalKind::Query,
+                schema: Some(schema.clone()),
+                table: None,
+                source: None,
+            },
+            Draft::Unreadable => {
+                Classified { kind: CanalKind::Query, schema: None, table: None, source: None }
+            }
+        })
+        .collect()
+}
+
+impl Parsed {
+    fn result(&mut self, kind: CanalKind, name: &Name) {
+        self.results.push(Draft::Table(kind, name.clone()));
+    }
+
+    /// All that Canal makes of the statement is one QUERY without names.
+    fn unreadable(&mut self) {
+        self.results.clear();
+        self.results.push(Draft::Unreadable);
+    }
+}
+
+/// Statements that Canal reads and says nothing of.
+const SILENT: &[&str] = &[
+    "grant",
+    "revoke",
+    "flush",
+    "set",
+    "analyze",
+    "optimize",
+    "savepoint",
+    "rollback",
+    "release",
+    "call",
+    "lock",
+    "unlock",
+    "use",
+    "replace",
+    "load",
+    "select",
+    "show",
+    "reset",
+    "purge",
+    "start",
+    "begin",
+    "commit",
+    "check",
+    "checksum",
+    "explain",
+    "desc",
+    "describe",
+    "kill",
+    "install",
+    "uninstall",
+    "handler",
+    "prepare",
+    "execute",
+    "deallocate",
+    "xa",
+    "signal",
+    "with",
+];
+
+fn one(statement: &[Token<'_>], parsed: &mut Parsed) {
+    // A statement wholly inside an executable comment is nothing to Canal; its structure counts.
+    let hidden = statement.first().is_some_and(|token| token.conditional);
+    let mut inner = Parsed::default();
+    read(Cursor::new(statement), &mut inner);
+    // Other executable comments in front of a table's name make Canal give up.
+    let head = statement.iter().take_while(|token| !token.is_symbol('('));
+    if head.clone().any(|token| token.conditional && token.is("exists")) {
+        inner.unreadable();
+    }
+    if hidden {
+        inner.results.clear();
+    }
+    parsed.changes.append(&mut inner.changes);
+    parsed.results.append(&mut inner.results);
+}
+
+fn read(mut c: Cursor<'_, '_>, parsed: &mut Parsed) {
+    // MariaDB: SET STATEMENT variable=value FOR statement.
+    if c.eat_all(&["set", "statement"]) {
+        while c.next().is_some_and(|token| !token.is("for")) {}
+        return read(c, parsed);
+    }
+    let understood = match c.peek().map(|token| token.text.to_ascii_lowercase()).as_deref() {
+        Some("create") => create::create(c, parsed),
+        Some("alter") => alter::alter(c, parsed),
+        Some("drop") => drop_statement(c, parsed),
+        Some("truncate") => truncate(c, parsed),
+        Some("rename") => rename(c, parsed),
+        Some("insert" | "update" | "delete") => {
+            dml::classify(c, parsed);
+            Some(())
+        }
+        Some(word) if SILENT.contains(&word) => Some(()),
+        Some("(") | None => Some(()),
+        Some(_) => None,
+    };
+    if understood.is_none() {
+        parsed.unreadable();
+    }
+}
+
+fn if_exists(c: &mut Cursor<'_, '_>) -> bool {
+    c.eat_all(&["if", "exists"]) || c.eat_all(&["if", "not", "exists"])
+}
+
+fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
+    c.next();
+    let temporary = c.eat("temporary");
+    if c.eat_any(&["table", "tables"]) {
+        if_exists(&mut c);
+        let mut names = Vec::new();
+        loop {
+            let name = c.name()?;
+            parsed.result(CanalKind::Erase, &name);
+            names.push(name);
+            if !c.eat_symbol(',') {
+                break;
+            }
+        }
+        if !temporary {
+            parsed.changes.push(Change::Drop(names));
+        }
+    } else if c.eat_any(&["database", "schema"]) {
+        if_exists(&mut c);
+        let name = c.identifier()?;
+        parsed.results.push(Draft::Database(name.clone()));
+        parsed.changes.push(Change::DropDatabase(name));
+    } else if c.eat("index") {
+        if_exists(&mut c);
+        c.identifier()?;
+        if !c.eat("on") {
+            return None;
+        }
+        let name = c.name()?;
+        parsed.result(CanalKind::DropIndex, &name);
+    } else if c.eat("sequence") {
+        if_exists(&mut c);
+        let name = c.name()?;
+        parsed.changes.push(Change::Drop(vec![name]));
+    }
+    Some(())
+}
+
+fn truncate(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
+    c.next();
+    c.eat("table");
+    loop {
+        let name = c.name()?;
+        parsed.result(CanalKind::Truncate, &name);
+        if !c.eat_symbol(',') {
+            return Some(());
+        }
+    }
+}
+
+fn rename(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
+    c.next();
+    if c.eat("user") {
+        return Some(());
+    }
+    let canal_reads = c.peek_is("table");
+    if !c.eat_any(&["table", "tables"]) {
+        return None;
+    }
+    if_exists(&mut c);
+    let mut pairs = Vec::new();
+    loop {
+        let from = c.name()?;
+        if !c.eat("to") {
+            return None;
+        }
+        let to = c.name()?;
+        parsed.results.push(Draft::Rename(from.clone(), to.clone()));
+        pairs.push((from, to));
+        if !c.eat_symbol(',') {
+            break;
+        }
+    }
+    parsed.changes.push(Change::Rename(pairs));
+    if !canal_reads {
+        parsed.unreadable();
+    }
+    Some(())
+}
