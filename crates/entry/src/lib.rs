@@ -1,7 +1,21 @@
 //! Canal's change model: binlog events in, `Entry` messages out, byte for byte as Canal writes them.
 //!
-//! Knows nothing of sockets or servers.
+//! Knows nothing of sockets or servers. [`Decoder`] is the whole way in: feed it events, take
+//! [`Block`]s of encoded entries from it.
 
 mod block;
+mod decoder;
+mod error;
+mod filter;
+mod message;
+mod output;
+mod plan;
+mod proto;
+mod rows;
+mod text;
 
 pub use block::{Block, EntryInfo, EntryKind};
+pub use decoder::{Boundary, Decoder, DecoderOptions, GtidSet, Step, Suppress};
+pub use error::DecodeError;
+pub use filter::{FilterError, TableFilter};
+pub use text::Zone;

@@ -1,0 +1,284 @@
+//! Events in, blocks of entries out: a state machine without I/O.
+
+mod options;
+mod rows;
+mod statement;
+mod tables;
+mod transaction;
+
+pub use options::{DecoderOptions, GtidSet, Suppress};
+
+use std::sync::Arc;
+
+use towpath_binlog::event::{self, Payload};
+use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, event_type as t};
+
+use crate::block::{Block, EntryKind};
+use crate::error::DecodeError;
+use crate::filter::TableFilter;
+use crate::message::{self, GtidProps, HeaderParts, Origin};
+use crate::output::{Output, Throttle};
+use crate::rows::RowsWriter;
+use tables::Tables;
+
+/// Bytes that a transaction payload may decompress to.
+const PAYLOAD_LEN_MAX: u64 = 4 << 30;
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It is dealt with.
+    Done,
+    /// The structure of a table is needed first. Nothing was consumed: look the table up, hand it to
+    /// [`Decoder::learn_table`], and feed the same event again.
+    NeedTable {
+        /// Database name.
+        schema: String,
+        /// Table name.
+        table: String,
+    },
+}
+
+/// A place between two transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset behind the transaction.
+    pub offset: u64,
+    /// The executed GTID set, in GTID mode.
+    pub gtid: Option<Arc<str>>,
+}
+
+/// A transaction payload that is being walked.
+#[derive(Debug)]
+struct OpenPayload {
+    start: u64,
+    inner: Vec<u8>,
+    offset: usize,
+}
+
+/// Turns binlog events into entries. See [`Self::event`].
+#[derive(Debug)]
+pub struct Decoder {
+    options: DecoderOptions,
+    output: Output,
+    tables: Tables,
+    rows: RowsWriter,
+    gtid: GtidProps,
+    bounds: Throttle,
+    boundary: Option<Boundary>,
+    payload: Option<OpenPayload>,
+    /// Buffers used for one entry at a time.
+    store: Vec<u8>,
+    header: Vec<u8>,
+    front: Vec<u8>,
+    inflated: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that knows no table yet.
+    #[must_use]
+    pub fn new(options: DecoderOptions) -> Self {
+        Self {
+            tables: Tables::new(),
+            options,
+            output: Output::default(),
+            rows: RowsWriter::default(),
+            gtid: GtidProps::default(),
+            bounds: Throttle::default(),
+            boundary: None,
+            payload: None,
+            store: Vec::new(),
+            header: Vec::new(),
+            front: Vec::new(),
+            inflated: Vec::new(),
+        }
+    }
+
+    /// Takes the next event of the stream.
+    ///
+    /// # Errors
+    /// [`DecodeError::At`] names file, offset, event type and table. After an error the decoder has
+    /// delivered nothing of the event, and must not be fed what follows it.
+    pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Step, DecodeError> {
+        let origin = Origin {
+            file: Arc::clone(event.file),
+            start: event.start,
+            end: event.end,
+            event_len: event.header.event_len,
+            timestamp_s: event.header.timestamp_s,
+            server_id: event.header.server_id,
+        };
+        let kind = event.header.event_type;
+        let result = if kind == t::TRANSACTION_PAYLOAD {
+            self.payload(event, &origin)
+        } else {
+            self.plain(&event.header, event.body, event.format, &origin)
+        };
+        result.map_err(|source| DecodeError::At {
+            file: event.file.to_string(),
+            offset: event.start,
+            event_type: kind,
+            table: self.tables.name_of_rows(event.body, kind, event.format),
+            source: Box::new(source),
+        })
+    }
+
+    /// Tells the structure of a table that [`Step::NeedTable`] asked for: as the source has it now,
+    /// or `None` when it has no such table.
+    pub fn learn_table(&mut self, schema: &str, table: &str, found: Option<towpath_schema::Table>) {
+        self.tables.learn(schema, table, found);
+    }
+
+    /// Takes the entries of all groups finished so far.
+    pub fn take(&mut self) -> Option<Block> {
+        self.output.take()
+    }
+
+    /// Bytes that [`Self::take`] would give.
+    #[must_use]
+    pub const fn pending_bytes(&self) -> usize {
+        self.output.ready_bytes()
+    }
+
+    /// The last place between two transactions that was passed: where to go on after a lost
+    /// connection.
+    #[must_use]
+    pub const fn boundary(&self) -> Option<&Boundary> {
+        self.boundary.as_ref()
+    }
+
+    /// The stream begins again at [`Self::boundary`]: forgets the unfinished group, the table maps
+    /// and the current transaction's identity.
+    pub fn restart(&mut self) {
+        self.output.abandon_group();
+        self.tables.forget_maps();
+        self.payload = None;
+        self.gtid.current = None;
+    }
+
+    /// Replaces the table filter for the events that follow.
+    pub fn set_filter(&mut self, filter: TableFilter) {
+        self.options.filter = filter;
+        self.tables.forget_plans();
+    }
+
+    /// The table filter in force.
+    #[must_use]
+    pub const fn filter(&self) -> &TableFilter {
+        &self.options.filter
+    }
+
+    fn plain(
+        &mut self,
+        header: &EventHeader,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin,
+    ) -> Result<Step, DecodeError> {
+        match header.event_type {
+            t::TABLE_MAP => return self.tables.map(body, format, &self.options.filter),
+            t::WRITE_ROWS_V1..=t::DELETE_ROWS_V1
+            | t::WRITE_ROWS..=t::DELETE_ROWS
+            | t::PARTIAL_UPDATE_ROWS
+            | t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
+                self.rows_event(header.event_type, body, format, origin)?;
+            }
+            t::QUERY => self.query(body, format, origin)?,
+            t::MARIADB_QUERY_COMPRESSED => self.compressed_query(body, format, origin)?,
+            t::XID => self.xid(body, origin)?,
+            t::GTID | t::GTID_TAGGED | t::ANONYMOUS_GTID => {
+                self.mysql_gtid(header.event_type, body)?;
+            }
+            t::MARIADB_GTID => self.mariadb_gtid(header.server_id, body)?,
+            t::ROWS_QUERY => self.rows_query(event::parse_rows_query(body)?, origin),
+            t::MARIADB_ANNOTATE_ROWS => self.annotate(event::parse_annotate(body), origin),
+            t::INTVAR | t::RAND | t::USER_VAR => self.variable(header.event_type, body, origin)?,
+            t::INCIDENT => {
+                let (number, message) = event::parse_incident(body)?;
+                return Err(DecodeError::Incident { number, message });
+            }
+            other if carries_nothing(other) || header.flags & FLAG_IGNORABLE != 0 => {}
+            event_type => return Err(DecodeError::UnknownEvent { event_type }),
+        }
+        Ok(Step::Done)
+    }
+
+    /// The inner events of a payload, one behind the other. They share the place of the outer event.
+    fn payload(&mut self, event: &RawEvent<'_>, origin: &Origin) -> Result<Step, DecodeError> {
+        let mut open = match self.payload.take() {
+            Some(open) if open.start == event.start => open,
+            _ => {
+                let mut inner = Vec::new();
+                Payload::parse(event.body)?.decompress(&mut inner, PAYLOAD_LEN_MAX)?;
+                OpenPayload { start: event.start, inner, offset: 0 }
+            }
+        };
+        while let Some(rest) = open.inner.get(open.offset..).filter(|rest| !rest.is_empty()) {
+            let header = EventHeader::parse(rest)?;
+            let len = usize::try_from(header.event_len).unwrap_or(usize::MAX);
+            let body =
+                rest.get(EventHeader::LEN..len).ok_or(towpath_binlog::ParseError::Truncated {
+                    field: "inner event",
+                    offset: open.offset,
+                    need: len,
+                    left: rest.len(),
+                })?;
+            let inner_origin = Origin {
+                timestamp_s: header.timestamp_s,
+                server_id: header.server_id,
+                ..origin.clone()
+            };
+            let step = self.plain(&header, body, event.format, &inner_origin)?;
+            if step != Step::Done {
+                self.payload = Some(open);
+                return Ok(step);
+            }
+            open.offset += len;
+        }
+        Ok(Step::Done)
+    }
+
+    /// Adds an entry whose store value lies in `self.store`.
+    fn push(&mut self, origin: &Origin, kind: EntryKind, parts: HeaderParts<'_>) {
+        let entry_type = match kind {
+            EntryKind::Begin => message::entry_type::TRANSACTION_BEGIN,
+            EntryKind::End => message::entry_type::TRANSACTION_END,
+            EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => message::entry_type::ROW_DATA,
+        };
+        self.header.clear();
+        message::write_header(&mut self.header, origin, &self.gtid, parts);
+        let out = &mut self.output.bytes;
+        let len = message::write_front(out, &self.header, entry_type, self.store.len());
+        out.extend_from_slice(&self.store);
+        let end = out.len();
+        self.output.push(message::info(origin, &self.gtid, kind, (end, len, 0)));
+    }
+}
+
+/// Types that are known and have nothing to deliver.
+const fn carries_nothing(event_type: u8) -> bool {
+    matches!(
+        event_type,
+        t::UNKNOWN
+            | t::START_V3
+            | t::STOP
+            | t::ROTATE
+            | t::LOAD..=t::NEW_LOAD
+            | t::FORMAT_DESCRIPTION
+            | t::BEGIN_LOAD_QUERY
+            | t::EXECUTE_LOAD_QUERY
+            | t::HEARTBEAT
+            | t::IGNORABLE
+            | t::PREVIOUS_GTIDS
+            | t::TRANSACTION_CONTEXT
+            | t::VIEW_CHANGE
+            | t::XA_PREPARE
+            | t::HEARTBEAT_V2
+            | 101..=105
+            | t::MARIADB_BINLOG_CHECKPOINT
+            | t::MARIADB_GTID_LIST
+            | t::MARIADB_START_ENCRYPTION
+    )
+}

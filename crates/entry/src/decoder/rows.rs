@@ -1,0 +1,120 @@
+//! Rows events.
+
+use std::sync::atomic::Ordering;
+
+use towpath_binlog::event::{RowsEvent, RowsKind, decompress_mariadb};
+use towpath_binlog::{FormatDescription, ParseError};
+
+use super::options::Suppress;
+use super::tables::TableAtHand;
+use super::{Decoder, Origin};
+use crate::block::EntryKind;
+use crate::error::DecodeError;
+use crate::message::{self, HeaderParts};
+use crate::proto;
+
+/// Bytes that the rows of a compressed event may inflate to.
+const EVENT_LEN_MAX: u64 = 1 << 30;
+
+/// `EventType` number and the switch that turns the kind off.
+const fn facts(kind: RowsKind) -> (u64, Suppress) {
+    match kind {
+        RowsKind::Insert => (1, Suppress::INSERT),
+        RowsKind::Update | RowsKind::PartialUpdate => (2, Suppress::UPDATE),
+        RowsKind::Delete => (3, Suppress::DELETE),
+    }
+}
+
+impl Decoder {
+    pub(super) fn rows_event(
+        &mut self,
+        event_type: u8,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin,
+    ) -> Result<(), DecodeError> {
+        let (table_id, flags) = RowsEvent::peek_table_id(body, event_type, format)?;
+        let at_hand = self.tables.at_hand(table_id);
+        if flags & RowsEvent::STMT_END != 0 {
+            self.tables.end_statement();
+        }
+        let suppress = self.options.suppress;
+        let plan = match at_hand {
+            Some(TableAtHand::Plan(plan)) if !suppress.has(Suppress::ROWS) => plan,
+            Some(TableAtHand::Plan(_) | TableAtHand::Skip) => return Ok(()),
+            // MySQL ends a statement whose table maps were not needed with an empty rows event.
+            None if flags & RowsEvent::STMT_END != 0 && table_id == 0xff_ffff => return Ok(()),
+            None => return Err(DecodeError::NoTableMap { table_id }),
+        };
+        let mut event = RowsEvent::parse(body, event_type, format)?;
+        let (type_number, switch) = facts(event.kind);
+        if suppress.has(switch) {
+            return Ok(());
+        }
+        if event.column_count != plan.column_count {
+            return Err(ParseError::Invalid {
+                field: "column count of the rows",
+                offset: 0,
+                value: proto::len64(event.column_count),
+                expected: "the count of the table map",
+            }
+            .into());
+        }
+        let mut inflated = std::mem::take(&mut self.inflated);
+        inflated.clear();
+        if event.compressed {
+            decompress_mariadb(event.rows, &mut inflated, EVENT_LEN_MAX)?;
+            event.rows = &inflated;
+        }
+        // The front is written behind its content, whose length and row count it tells; the gap left
+        // for it is the length of the last one for this table.
+        let out = &mut self.output.bytes;
+        let start = out.len();
+        let guess = plan.front_len.load(Ordering::Relaxed);
+        out.resize(start + guess, 0);
+        proto::int(out, 1, table_id);
+        proto::int(out, 2, type_number);
+        proto::int(out, 10, 0);
+        let written = self.rows.write(&plan, &event, &self.options.zone, out);
+        let row_count = match written {
+            Ok(rows) => rows,
+            Err(error) => {
+                out.truncate(start);
+                return Err(error.into());
+            }
+        };
+        self.inflated = inflated;
+        let store_len = out.len() - start - guess;
+        let parts = HeaderParts {
+            names: &plan.names,
+            event_type: Some(type_number),
+            row_count: (row_count > 0).then_some(row_count),
+        };
+        self.header.clear();
+        message::write_header(&mut self.header, origin, &self.gtid, parts);
+        self.front.clear();
+        let entry_type = message::entry_type::ROW_DATA;
+        let entry_len = message::write_front(&mut self.front, &self.header, entry_type, store_len);
+        move_store(out, start, guess, self.front.len());
+        if let Some(gap) = out.get_mut(start..start + self.front.len()) {
+            gap.copy_from_slice(&self.front);
+        }
+        plan.front_len.store(self.front.len(), Ordering::Relaxed);
+        let end = out.len();
+        let lens = (end, entry_len, row_count);
+        self.output.push(message::info(origin, &self.gtid, EntryKind::Rows, lens));
+        Ok(())
+    }
+}
+
+/// Moves what lies behind the gap of `guess` bytes at `start` so that the gap has `need` bytes.
+fn move_store(out: &mut Vec<u8>, start: usize, guess: usize, need: usize) {
+    let len = out.len() - start - guess;
+    if need > guess {
+        out.resize(start + need + len, 0);
+        out.copy_within(start + guess..start + guess + len, start + need);
+    } else if need < guess {
+        out.copy_within(start + guess.., start + need);
+        out.truncate(start + need + len);
+    }
+}

@@ -1,0 +1,282 @@
+//! Statements: QUERY and the events that accompany it (entry-format 2.2-2.4).
+
+use towpath_binlog::FormatDescription;
+use towpath_binlog::event::{IntVar, QueryEvent, Rand, UserVar, UserVarValue, decompress_mariadb};
+use towpath_binlog::event_type as t;
+use towpath_schema::{CanalKind, Classified};
+
+use super::options::Suppress;
+use super::{Decoder, Origin};
+use crate::block::EntryKind;
+use crate::error::DecodeError;
+use crate::message::{HeaderParts, encode_names};
+use crate::proto;
+use crate::text;
+
+/// `EventType` numbers of statements.
+const QUERY: u64 = 7;
+const XA_COMMIT: u64 = 13;
+const XA_ROLLBACK: u64 = 14;
+
+/// Bytes that a compressed statement may inflate to.
+const STATEMENT_LEN_MAX: u64 = 1 << 30;
+
+const fn event_type(kind: CanalKind) -> u64 {
+    match kind {
+        CanalKind::Insert => 1,
+        CanalKind::Update => 2,
+        CanalKind::Delete => 3,
+        CanalKind::Create => 4,
+        CanalKind::Alter => 5,
+        CanalKind::Erase => 6,
+        CanalKind::Query => QUERY,
+        CanalKind::Truncate => 8,
+        CanalKind::Rename => 9,
+        CanalKind::CreateIndex => 10,
+        CanalKind::DropIndex => 11,
+    }
+}
+
+const fn entry_kind(kind: CanalKind) -> EntryKind {
+    match kind {
+        CanalKind::Insert | CanalKind::Update | CanalKind::Delete => EntryKind::Rows,
+        CanalKind::Query => EntryKind::Query,
+        CanalKind::Create
+        | CanalKind::Alter
+        | CanalKind::Erase
+        | CanalKind::Truncate
+        | CanalKind::Rename
+        | CanalKind::CreateIndex
+        | CanalKind::DropIndex => EntryKind::Ddl,
+    }
+}
+
+/// Collations of latin1; every other one is taken as UTF-8.
+const fn is_latin1(collation: u16) -> bool {
+    matches!(collation, 5 | 8 | 15 | 31 | 47 | 48 | 49 | 94)
+}
+
+fn decode(sql: &[u8], collation: Option<u16>) -> String {
+    match std::str::from_utf8(sql) {
+        Ok(sql) => sql.to_owned(),
+        Err(_) if collation.is_some_and(is_latin1) => sql.iter().map(|&b| char::from(b)).collect(),
+        Err(_) => String::from_utf8_lossy(sql).into_owned(),
+    }
+}
+
+fn starts_with(sql: &str, prefix: &str) -> bool {
+    sql.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
+/// The text after the literal, which is compared as Canal does: upper case only.
+fn xid_text<'a>(sql: &'a str, literal: &str) -> &'a str {
+    sql.split_once(literal).map_or("", |(_, xid)| xid)
+}
+
+impl Decoder {
+    pub(super) fn compressed_query(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin,
+    ) -> Result<(), DecodeError> {
+        let mut query = QueryEvent::parse(body, format)?;
+        let mut inflated = Vec::new();
+        decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
+        query.sql = &inflated;
+        self.statement(&query, origin);
+        Ok(())
+    }
+
+    pub(super) fn query(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin,
+    ) -> Result<(), DecodeError> {
+        let query = QueryEvent::parse(body, format)?;
+        // The usual case, and the one that must be fast.
+        if query.sql == b"BEGIN" {
+            self.begin(query.thread_id, &[], origin);
+        } else {
+            self.statement(&query, origin);
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, query: &QueryEvent<'_>, origin: &Origin) {
+        let sql = decode(query.sql, query.client_charset);
+        let word = sql.trim().trim_end_matches(';').trim_end();
+        if starts_with(&sql, "XA START") {
+            let props = [("XA_TYPE", "XA START"), ("XA_XID", xid_text(&sql, "XA START"))];
+            self.begin(query.thread_id, &props, origin);
+        } else if starts_with(&sql, "XA END") {
+            let props = [("XA_TYPE", "XA END"), ("XA_XID", xid_text(&sql, "XA END"))];
+            self.end("0", &props, origin);
+        } else if starts_with(&sql, "XA COMMIT") {
+            self.xa_outcome(XA_COMMIT, "XA COMMIT", &sql, origin);
+        } else if starts_with(&sql, "XA ROLLBACK") {
+            self.xa_outcome(XA_ROLLBACK, "XA ROLLBACK", &sql, origin);
+        } else if word.eq_ignore_ascii_case("BEGIN") {
+            self.begin(query.thread_id, &[], origin);
+        } else if word.eq_ignore_ascii_case("COMMIT") {
+            self.end("0", &[], origin);
+        } else {
+            self.other_statement(query, &sql, origin);
+        }
+    }
+
+    fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin) {
+        self.store.clear();
+        proto::int(&mut self.store, 2, number);
+        proto::bytes(&mut self.store, 11, sql.as_bytes());
+        proto::pair(&mut self.store, 13, b"XA_TYPE", literal.as_bytes());
+        proto::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
+        let names = encode_names(Some(""), Some(""));
+        let parts =
+            HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
+        self.push(origin, EntryKind::Query, parts);
+        self.passed(origin);
+    }
+
+    fn other_statement(&mut self, query: &QueryEvent<'_>, sql: &str, origin: &Origin) {
+        let database = String::from_utf8_lossy(query.schema);
+        let results = self.tables.apply(sql, &database, query.sql_mode);
+        let suppress = self.options.suppress;
+        let wanted = |result: &Classified| match result.kind {
+            CanalKind::Insert | CanalKind::Update | CanalKind::Delete => {
+                !suppress.has(Suppress::QUERY_DML)
+            }
+            CanalKind::Query => !suppress.has(Suppress::QUERY_DCL),
+            CanalKind::Create
+            | CanalKind::Alter
+            | CanalKind::Erase
+            | CanalKind::Truncate
+            | CanalKind::Rename
+            | CanalKind::CreateIndex
+            | CanalKind::DropIndex => self.ddl_is_wanted(result),
+        };
+        let deliver = results.iter().any(wanted) && !suppress.has(Suppress::QUERY_DDL);
+        let Some(first) = results.first().filter(|_| deliver) else {
+            if results.first().is_none_or(|r| entry_kind(r.kind) != EntryKind::Rows) {
+                self.ddl_boundary(sql, origin);
+            }
+            return;
+        };
+        let kind = entry_kind(first.kind);
+        let number = event_type(first.kind);
+        self.store.clear();
+        proto::int(&mut self.store, 2, number);
+        proto::int(&mut self.store, 10, u64::from(kind != EntryKind::Rows));
+        proto::bytes(&mut self.store, 11, sql.as_bytes());
+        if !database.is_empty() {
+            proto::bytes(&mut self.store, 14, database.as_bytes());
+        }
+        let names = encode_names(first.schema.as_deref(), first.table.as_deref());
+        let parts =
+            HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
+        self.push(origin, kind, parts);
+        if kind != EntryKind::Rows {
+            self.ddl_boundary(sql, origin);
+        }
+    }
+
+    /// DDL commits by itself, unless it is part of a transaction (`CREATE TABLE ... START
+    /// TRANSACTION`, savepoints).
+    fn ddl_boundary(&mut self, sql: &str, origin: &Origin) {
+        let inside = sql.trim_end().to_ascii_lowercase().ends_with("start transaction")
+            || starts_with(sql.trim_start(), "savepoint")
+            || starts_with(sql.trim_start(), "rollback to");
+        if !inside {
+            self.passed(origin);
+        }
+    }
+
+    fn ddl_is_wanted(&self, result: &Classified) -> bool {
+        let filter = &self.options.filter;
+        let name = |text: &Option<String>| text.as_deref().unwrap_or("null").to_owned();
+        let (schema, table) = (name(&result.schema), name(&result.table));
+        match &result.source {
+            Some((from_schema, from_table)) => filter.matches_rename(
+                (&schema, &table),
+                (from_schema.as_deref().unwrap_or("null"), from_table),
+            ),
+            None => filter.matches(&schema, &table),
+        }
+    }
+
+    /// An entry that carries a statement and belongs to no table (2.4).
+    fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin) {
+        if self.options.suppress.has(Suppress::QUERY_DML) {
+            return;
+        }
+        self.store.clear();
+        proto::int(&mut self.store, 2, QUERY);
+        proto::bytes(&mut self.store, 11, sql);
+        let names = encode_names(Some(""), table);
+        let parts =
+            HeaderParts { names: &names, event_type: Some(QUERY), ..HeaderParts::default() };
+        self.push(origin, EntryKind::Query, parts);
+    }
+
+    pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin) {
+        let sql = String::from_utf8_lossy(sql);
+        let table = towpath_schema::first_table(&sql);
+        self.carry(sql.as_bytes(), table.as_deref(), origin);
+    }
+
+    pub(super) fn annotate(&mut self, sql: &[u8], origin: &Origin) {
+        let sql = String::from_utf8_lossy(sql);
+        self.carry(sql.as_bytes(), Some(""), origin);
+    }
+
+    pub(super) fn variable(
+        &mut self,
+        event_type: u8,
+        body: &[u8],
+        origin: &Origin,
+    ) -> Result<(), DecodeError> {
+        let mut sql = Vec::new();
+        if event_type == t::INTVAR {
+            let (name, value) = match IntVar::parse(body)? {
+                IntVar::InsertId(value) => ("SET INSERT_ID = ", value),
+                IntVar::LastInsertId(value) => ("SET LAST_INSERT_ID = ", value),
+            };
+            sql.extend_from_slice(name.as_bytes());
+            text::write_int(&mut sql, value.cast_signed());
+        } else if event_type == t::RAND {
+            let rand = Rand::parse(body)?;
+            sql.extend_from_slice(b"SET SESSION rand_seed1 = ");
+            text::write_int(&mut sql, rand.seed1.cast_signed());
+            sql.extend_from_slice(b" , rand_seed2 = ");
+            text::write_int(&mut sql, rand.seed2.cast_signed());
+        } else {
+            write_user_var(&mut sql, &UserVar::parse(body)?);
+        }
+        // INTVAR entries carry no GTID, even in GTID mode.
+        let gtid = (event_type == t::INTVAR).then(|| std::mem::take(&mut self.gtid));
+        self.carry(&sql, Some(""), origin);
+        if let Some(gtid) = gtid {
+            self.gtid = gtid;
+        }
+        Ok(())
+    }
+}
+
+fn write_user_var(sql: &mut Vec<u8>, variable: &UserVar<'_>) {
+    sql.extend_from_slice(b"SET @");
+    text::write_utf8(sql, variable.name);
+    sql.extend_from_slice(b" := ");
+    match variable.value {
+        UserVarValue::Null => sql.extend_from_slice(b"NULL"),
+        UserVarValue::Text(value, _) => {
+            sql.push(b'\'');
+            text::write_utf8(sql, value);
+            sql.push(b'\'');
+        }
+        UserVarValue::Real(value) => text::write_f64(sql, value),
+        UserVarValue::Int(value) => text::write_int(sql, value),
+        UserVarValue::Unsigned(value) => text::write_int(sql, value),
+        UserVarValue::Decimal(value) => text::write_decimal(sql, &value),
+    }
+}

@@ -1,0 +1,238 @@
+//! Which table a rows event means, and how its columns are named.
+//!
+//! Table maps come with every statement: a plan made for one is kept and used again as long as the
+//! map's bytes and the known structures are the same.
+
+mod derive;
+mod fit;
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use towpath_binlog::event::{RowsEvent, TableMap};
+use towpath_binlog::{FormatDescription, event_type as t};
+use towpath_schema::{Catalog, Classified, Lookup, ParseOptions, Table};
+
+use super::Step;
+use crate::error::DecodeError;
+use crate::filter::TableFilter;
+use crate::plan::Plan;
+
+/// Plans that are kept; more tables than this in use at once cost a new plan each.
+const PLANS_MAX: usize = 8192;
+
+/// A plan and what was learned while it was used.
+#[derive(Debug)]
+pub(crate) struct PlanInUse {
+    plan: Plan,
+    /// Columns in the table map.
+    pub(crate) column_count: usize,
+    /// Length of the last entry's front: a guess for the next one.
+    pub(crate) front_len: AtomicUsize,
+}
+
+impl Deref for PlanInUse {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+/// What a table id stands for.
+#[derive(Debug, Clone)]
+pub(crate) enum TableAtHand {
+    /// The filter does not want it.
+    Skip,
+    /// Its rows are delivered by this plan.
+    Plan(Arc<PlanInUse>),
+}
+
+#[derive(Debug)]
+struct Kept {
+    identity: Box<[u8]>,
+    at_hand: TableAtHand,
+}
+
+/// Structures, plans and the table maps in force.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    catalog: Catalog,
+    kept: HashMap<u64, Kept>,
+    in_force: Vec<(u64, TableAtHand)>,
+    generation: u64,
+}
+
+impl Tables {
+    pub(super) fn new() -> Self {
+        Self {
+            catalog: Catalog::default(),
+            kept: HashMap::new(),
+            in_force: Vec::new(),
+            generation: 0,
+        }
+    }
+
+    /// Takes a table map.
+    pub(super) fn map(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+        filter: &TableFilter,
+    ) -> Result<Step, DecodeError> {
+        let map = TableMap::parse(body, format)?;
+        if self.catalog.generation() != self.generation {
+            self.generation = self.catalog.generation();
+            self.kept.clear();
+        }
+        let kept = self.kept.get(&map.table_id).filter(|kept| *kept.identity == *map.identity);
+        let at_hand = match kept {
+            Some(kept) => kept.at_hand.clone(),
+            None => match self.resolve(&map, format, filter)? {
+                Ok(at_hand) => at_hand,
+                Err((schema, table)) => return Ok(Step::NeedTable { schema, table }),
+            },
+        };
+        self.in_force.retain(|(id, _)| *id != map.table_id);
+        self.in_force.push((map.table_id, at_hand));
+        Ok(Step::Done)
+    }
+
+    /// The plan of a table map that is new or has changed; `Err` names a table to look up.
+    fn resolve(
+        &mut self,
+        map: &TableMap<'_>,
+        format: &FormatDescription,
+        filter: &TableFilter,
+    ) -> Result<Result<TableAtHand, (String, String)>, DecodeError> {
+        let schema = String::from_utf8_lossy(map.schema).into_owned();
+        let name = String::from_utf8_lossy(map.table).into_owned();
+        let at_hand = if filter.matches(&schema, &name) {
+            let Some(table) = self.structure(map, format, &schema, &name)? else {
+                return Ok(Err((schema, name)));
+            };
+            let plan = Plan::new(map, &table)?;
+            let in_use =
+                PlanInUse { plan, column_count: map.types.len(), front_len: AtomicUsize::new(128) };
+            TableAtHand::Plan(Arc::new(in_use))
+        } else {
+            TableAtHand::Skip
+        };
+        if self.kept.len() >= PLANS_MAX {
+            self.kept.clear();
+        }
+        let kept = Kept { identity: map.identity.into(), at_hand: at_hand.clone() };
+        self.kept.insert(map.table_id, kept);
+        Ok(Ok(at_hand))
+    }
+
+    /// The structure that names the columns of `map`; `None` when it has to be looked up.
+    fn structure(
+        &self,
+        map: &TableMap<'_>,
+        format: &FormatDescription,
+        schema: &str,
+        name: &str,
+    ) -> Result<Option<Table>, DecodeError> {
+        let kinds = map.columns()?;
+        let names = map.metadata()?.column_names()?;
+        let known = self.catalog.get(schema, name);
+        if let Lookup::Known(table) = &known {
+            match fit::fit(table, &kinds, &names) {
+                Ok(()) => return Ok(Some(Table::clone(table))),
+                Err(_) if !names.is_empty() => {}
+                // What the source itself said does not fit: asking again would not help.
+                Err(detail) if self.catalog.is_from_source(schema, name) => {
+                    return Err(DecodeError::Structure {
+                        schema: schema.to_owned(),
+                        table: name.to_owned(),
+                        in_binlog: kinds.len(),
+                        known: table.columns.len(),
+                        detail,
+                    });
+                }
+                Err(_) => return Ok(None),
+            }
+        }
+        if !names.is_empty() {
+            return derive::from_metadata(map, format, schema, name).map(Some);
+        }
+        if matches!(known, Lookup::Missing) {
+            let (schema, table) = (schema.to_owned(), name.to_owned());
+            return Err(DecodeError::NoStructure { schema, table });
+        }
+        Ok(None)
+    }
+
+    pub(super) fn learn(&mut self, schema: &str, table: &str, found: Option<Table>) {
+        match found {
+            Some(mut found) => {
+                // The names of the table map count, whatever the server's case rules.
+                schema.clone_into(&mut found.schema);
+                table.clone_into(&mut found.name);
+                self.catalog.insert_from_source(found);
+            }
+            None => self.catalog.insert_missing(schema, table),
+        }
+    }
+
+    /// The table of an id whose map is in force.
+    pub(super) fn at_hand(&self, table_id: u64) -> Option<TableAtHand> {
+        self.in_force.iter().rev().find(|(id, _)| *id == table_id).map(|(_, table)| table.clone())
+    }
+
+    /// The last rows event of a statement: its table maps end.
+    pub(super) fn end_statement(&mut self) {
+        self.in_force.clear();
+    }
+
+    pub(super) fn forget_maps(&mut self) {
+        self.in_force.clear();
+    }
+
+    pub(super) fn forget_plans(&mut self) {
+        self.kept.clear();
+    }
+
+    /// Applies a statement to the structures and classifies it as Canal does.
+    pub(super) fn apply(
+        &mut self,
+        sql: &str,
+        database: &str,
+        sql_mode: Option<u64>,
+    ) -> Vec<Classified> {
+        let options = ParseOptions::from_sql_mode(sql_mode.unwrap_or(0));
+        let parsed = towpath_schema::parse(sql, &options);
+        let database = Some(database).filter(|name| !name.is_empty());
+        self.catalog.apply(&parsed, database);
+        towpath_schema::classify(&parsed, database)
+    }
+
+    /// `schema.table` of a rows event, for error messages.
+    pub(super) fn name_of_rows(
+        &self,
+        body: &[u8],
+        event_type: u8,
+        format: &FormatDescription,
+    ) -> String {
+        let unknown = || "-".to_owned();
+        if event_type == t::TABLE_MAP {
+            return TableMap::parse(body, format).map_or_else(
+                |_| unknown(),
+                |map| {
+                    let text = String::from_utf8_lossy;
+                    format!("{}.{}", text(map.schema), text(map.table))
+                },
+            );
+        }
+        let Ok((id, _)) = RowsEvent::peek_table_id(body, event_type, format) else {
+            return unknown();
+        };
+        match self.at_hand(id) {
+            Some(TableAtHand::Plan(plan)) => format!("{}.{}", plan.schema, plan.table),
+            Some(TableAtHand::Skip) | None => unknown(),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Transaction bounds and identities.
+
+use std::sync::Arc;
+
+use towpath_binlog::event::{self, GtidEvent, MariadbGtidEvent};
+use towpath_binlog::event_type as t;
+
+use super::options::{GtidSet, Suppress};
+use super::{Boundary, Decoder, Origin};
+use crate::block::EntryKind;
+use crate::error::DecodeError;
+use crate::message::{HeaderParts, encode_names};
+use crate::proto;
+
+impl Decoder {
+    /// TRANSACTIONBEGIN; `props` are XA's.
+    pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin) {
+        self.output.close_group();
+        if !self.bound_passes(EntryKind::Begin, origin) {
+            return;
+        }
+        self.store.clear();
+        for (key, value) in props {
+            proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+        }
+        proto::int(&mut self.store, 4, u64::from(thread_id));
+        let names = encode_names(Some(""), Some(""));
+        self.push(
+            origin,
+            EntryKind::Begin,
+            HeaderParts { names: &names, ..HeaderParts::default() },
+        );
+    }
+
+    /// TRANSACTIONEND.
+    pub(super) fn end(&mut self, id: &str, props: &[(&str, &str)], origin: &Origin) {
+        if self.bound_passes(EntryKind::End, origin) {
+            self.store.clear();
+            proto::bytes(&mut self.store, 2, id.as_bytes());
+            for (key, value) in props {
+                proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+            }
+            let names = encode_names(Some(""), Some(""));
+            let parts = HeaderParts { names: &names, ..HeaderParts::default() };
+            self.push(origin, EntryKind::End, parts);
+        } else {
+            self.output.close_group();
+        }
+        self.passed(origin);
+    }
+
+    /// The stream can go on behind this event.
+    pub(super) fn passed(&mut self, origin: &Origin) {
+        let gtid = self.gtid.set.clone();
+        self.boundary = Some(Boundary { file: Arc::clone(&origin.file), offset: origin.end, gtid });
+    }
+
+    /// False for a bound that `filter.transaction.entry` holds back (server-runtime 6.1).
+    fn bound_passes(&mut self, kind: EntryKind, origin: &Origin) -> bool {
+        if !self.options.suppress.has(Suppress::TRANSACTION_ENTRIES) {
+            return true;
+        }
+        let time_ms = origin.execute_time_ms();
+        let due = self.bounds.is_due(time_ms);
+        if due && kind == EntryKind::End {
+            self.bounds.reset(time_ms);
+        }
+        due
+    }
+
+    pub(super) fn xid(&mut self, body: &[u8], origin: &Origin) -> Result<(), DecodeError> {
+        // Canal prints the number as signed.
+        let xid = event::parse_xid(body)?.cast_signed();
+        self.end(itoa::Buffer::new().format(xid), &[], origin);
+        Ok(())
+    }
+
+    pub(super) fn mysql_gtid(&mut self, event_type: u8, body: &[u8]) -> Result<(), DecodeError> {
+        let event = if event_type == t::GTID_TAGGED {
+            GtidEvent::parse_tagged(body)?
+        } else {
+            GtidEvent::parse(body)?
+        };
+        if event_type == t::ANONYMOUS_GTID {
+            self.gtid.current = None;
+            return Ok(());
+        }
+        if let Some(GtidSet::Mysql(set)) = &mut self.options.gtid {
+            set.add(event.uuid, &event.tag, event.number);
+            self.gtid.set = Some(Arc::from(set.to_string()));
+            let tag = if event.tag.is_empty() { String::new() } else { format!("{}:", event.tag) };
+            let current = format!("{}:{tag}{}", event.uuid, event.number);
+            self.gtid.current = Some((current, event.sequence_number, event.last_committed));
+        }
+        Ok(())
+    }
+
+    pub(super) fn mariadb_gtid(&mut self, server_id: u32, body: &[u8]) -> Result<(), DecodeError> {
+        let event = MariadbGtidEvent::parse(body)?;
+        if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {
+            set.update(event.domain, server_id, event.sequence);
+            self.gtid.set = Some(Arc::from(set.to_string()));
+        }
+        Ok(())
+    }
+}

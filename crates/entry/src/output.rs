@@ -1,0 +1,118 @@
+//! The arena of entries and Canal's grouping of them (entry-format 2.8).
+
+use crate::block::{Block, EntryInfo, EntryKind};
+use bytes::Bytes;
+
+/// Entries that a group holds before it is handed on unfinished.
+const GROUP_MAX: usize = 1024;
+/// Empty transactions that are swallowed at most, one behind the other.
+const EMPTY_MAX: u32 = 8192;
+/// Time after which an empty transaction is let through.
+const EMPTY_INTERVAL_MS: u64 = 5000;
+
+/// Finished groups, and the group that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Encoded entries; the open group is behind `ready_bytes`.
+    pub(crate) bytes: Vec<u8>,
+    infos: Vec<EntryInfo>,
+    ready: usize,
+    ready_bytes: usize,
+    /// The open group has a `ROWDATA`.
+    has_rows: bool,
+    empty: Throttle,
+    capacity_hint: usize,
+}
+
+/// Lets one through when enough time or enough others have passed.
+#[derive(Debug, Default)]
+pub(crate) struct Throttle {
+    last_ms: i64,
+    dropped: u32,
+}
+
+impl Throttle {
+    /// True when an entry of this time is due. Does not reset.
+    pub(crate) const fn is_due(&mut self, time_ms: i64) -> bool {
+        self.dropped += 1;
+        self.dropped > EMPTY_MAX || time_ms.abs_diff(self.last_ms) > EMPTY_INTERVAL_MS
+    }
+
+    /// Counts from here.
+    pub(crate) const fn reset(&mut self, time_ms: i64) {
+        self.dropped = 0;
+        self.last_ms = time_ms;
+    }
+}
+
+impl Output {
+    /// Adds the entry whose bytes were just appended, and closes the group where Canal does. Before
+    /// the bytes of a begin are appended the caller closes the group: a begin opens the next one.
+    pub(crate) fn push(&mut self, info: EntryInfo) {
+        let kind = info.kind;
+        self.infos.push(info);
+        match kind {
+            EntryKind::Begin => {}
+            EntryKind::Rows => {
+                self.has_rows = true;
+                if self.infos.len() - self.ready >= GROUP_MAX {
+                    self.close_group();
+                }
+            }
+            EntryKind::Ddl | EntryKind::Query => {
+                self.has_rows = true;
+                self.close_group();
+            }
+            EntryKind::End => self.close_group(),
+        }
+    }
+
+    /// A transaction bound that is not delivered still ends the group.
+    pub(crate) fn close_group(&mut self) {
+        let Some(first) = self.infos.get(self.ready) else { return };
+        let first_ms = first.execute_time_ms;
+        let has_rows = std::mem::take(&mut self.has_rows);
+        if has_rows || self.empty.is_due(first_ms) {
+            if !has_rows {
+                self.empty.reset(first_ms);
+            }
+            self.ready = self.infos.len();
+            self.ready_bytes = self.bytes.len();
+        } else {
+            self.infos.truncate(self.ready);
+            self.bytes.truncate(self.ready_bytes);
+        }
+    }
+
+    /// Drops the open group.
+    pub(crate) fn abandon_group(&mut self) {
+        self.infos.truncate(self.ready);
+        self.bytes.truncate(self.ready_bytes);
+        self.has_rows = false;
+    }
+
+    /// Bytes in finished groups.
+    pub(crate) const fn ready_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
+    /// Takes the finished groups.
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        if self.ready == 0 {
+            return None;
+        }
+        let mut next = Vec::with_capacity(self.capacity_hint);
+        next.extend_from_slice(self.bytes.get(self.ready_bytes..).unwrap_or_default());
+        self.bytes.truncate(self.ready_bytes);
+        self.capacity_hint = self.ready_bytes;
+        let bytes = Bytes::from(std::mem::replace(&mut self.bytes, next));
+        let open = self.infos.split_off(self.ready);
+        let entries = std::mem::replace(&mut self.infos, open);
+        for info in &mut self.infos {
+            info.end -= self.ready_bytes;
+        }
+        self.ready = 0;
+        self.ready_bytes = 0;
+        Some(Block { bytes, entries })
+    }
+}

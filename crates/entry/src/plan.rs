@@ -1,0 +1,221 @@
+//! What is known about a table before its rows come: one plan for each table map.
+//!
+//! A plan holds, for each column, how its values are read and the bytes of its `Column` message
+//! that never change, already encoded.
+
+use towpath_binlog::ColumnKind;
+use towpath_binlog::event::TableMap;
+use towpath_schema::{Column, Table};
+
+use crate::error::DecodeError;
+use crate::proto;
+
+/// `java.sql.Types` numbers (entry-format 3.2).
+mod sql_type {
+    pub(super) const BIT: i32 = -7;
+    pub(super) const TINYINT: i32 = -6;
+    pub(super) const BIGINT: i32 = -5;
+    pub(super) const CHAR: i32 = 1;
+    pub(super) const DECIMAL: i32 = 3;
+    pub(super) const INTEGER: i32 = 4;
+    pub(super) const SMALLINT: i32 = 5;
+    pub(super) const REAL: i32 = 7;
+    pub(super) const DOUBLE: i32 = 8;
+    pub(super) const VARCHAR: i32 = 12;
+    pub(super) const DATE: i32 = 91;
+    pub(super) const TIME: i32 = 92;
+    pub(super) const TIMESTAMP: i32 = 93;
+    pub(super) const OTHER: i32 = 1111;
+    pub(super) const BLOB: i32 = 2004;
+    pub(super) const CLOB: i32 = 2005;
+}
+
+/// How the bytes of a string column become text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// UTF-8, malformed sequences replaced.
+    Utf8,
+    /// ISO-8859-1.
+    Latin1,
+    /// MariaDB's UUID: 16 bytes, in their stored order.
+    Uuid,
+    /// MariaDB's INET4.
+    Inet4,
+    /// MariaDB's INET6.
+    Inet6,
+}
+
+/// An integer column's range, for values that the binlog stores as negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Signed,
+    /// Add this to a negative reading (2^bits); 0 stands for 2^64.
+    Unsigned(u64),
+}
+
+/// One column.
+#[derive(Debug)]
+pub(crate) struct ColumnPlan {
+    pub(crate) kind: ColumnKind,
+    pub(crate) bytes: Bytes,
+    pub(crate) sign: Sign,
+    pub(crate) name: Box<[u8]>,
+    /// Fields 1 to 4 with the usual sqlType.
+    pub(crate) prefix: Box<[u8]>,
+    /// The same with the sqlType of NULL.
+    pub(crate) prefix_null: Box<[u8]>,
+    /// The same with the sqlType of a value that only the unsigned range holds, or of a JSON diff.
+    pub(crate) prefix_wide: Box<[u8]>,
+    /// Field 10.
+    pub(crate) suffix: Box<[u8]>,
+}
+
+/// One table at one structure.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Generation of the structure that the plan was made from.
+    pub(crate) columns: Vec<ColumnPlan>,
+    pub(crate) json_columns: usize,
+    /// Header fields 8 and 9: schemaName and tableName.
+    pub(crate) names: Box<[u8]>,
+    pub(crate) schema: Box<str>,
+    pub(crate) table: Box<str>,
+}
+
+impl Plan {
+    /// A plan for the columns of `map`, named by `table`. Columns of the map behind those of the
+    /// structure (hidden ones) are the caller's concern: counts must fit.
+    pub(crate) fn new(map: &TableMap<'_>, table: &Table) -> Result<Self, DecodeError> {
+        let kinds = map.columns()?;
+        let columns: Vec<ColumnPlan> = kinds
+            .iter()
+            .zip(&table.columns)
+            .enumerate()
+            .map(|(index, (&kind, column))| ColumnPlan::new(index, kind, column))
+            .collect();
+        let schema = String::from_utf8_lossy(map.schema).into_owned();
+        let name = String::from_utf8_lossy(map.table).into_owned();
+        let mut names = Vec::new();
+        proto::bytes(&mut names, 8, schema.as_bytes());
+        proto::bytes(&mut names, 9, name.as_bytes());
+        let json_columns = kinds.iter().filter(|k| matches!(k, ColumnKind::Json { .. })).count();
+        Ok(Self {
+            columns,
+            json_columns,
+            names: names.into(),
+            schema: schema.into(),
+            table: name.into(),
+        })
+    }
+}
+
+impl ColumnPlan {
+    fn new(index: usize, kind: ColumnKind, column: &Column) -> Self {
+        let text = column.type_text.to_ascii_lowercase();
+        let unsigned = text.contains("unsigned");
+        let (sql_type, null_type, wide_type) = sql_types(kind, &text, unsigned);
+        let prefix = |sql_type: i32| {
+            let mut out = Vec::new();
+            proto::int(&mut out, 1, proto::len64(index));
+            proto::signed(&mut out, 2, i64::from(sql_type));
+            proto::bytes(&mut out, 3, column.name.as_bytes());
+            proto::int(&mut out, 4, u64::from(column.is_key));
+            out.into_boxed_slice()
+        };
+        let mut suffix = Vec::new();
+        proto::bytes(&mut suffix, 10, column.type_text.as_bytes());
+        Self {
+            kind,
+            bytes: bytes_of(kind, &text),
+            sign: if unsigned { sign_of(kind) } else { Sign::Signed },
+            name: column.name.as_bytes().into(),
+            prefix: prefix(sql_type),
+            prefix_null: prefix(null_type),
+            prefix_wide: prefix(wide_type),
+            suffix: suffix.into(),
+        }
+    }
+}
+
+const fn sign_of(kind: ColumnKind) -> Sign {
+    if matches!(kind, ColumnKind::Tiny) {
+        Sign::Unsigned(1 << 8)
+    } else if matches!(kind, ColumnKind::Short) {
+        Sign::Unsigned(1 << 16)
+    } else if matches!(kind, ColumnKind::Int24) {
+        Sign::Unsigned(1 << 24)
+    } else if matches!(kind, ColumnKind::Long) {
+        Sign::Unsigned(1 << 32)
+    } else if matches!(kind, ColumnKind::LongLong) {
+        Sign::Unsigned(0)
+    } else {
+        Sign::Signed
+    }
+}
+
+fn is_text_type(text: &str) -> bool {
+    let name = text.split(['(', ' ']).next().unwrap_or_default();
+    matches!(name, "tinytext" | "text" | "mediumtext" | "longtext" | "json" | "long")
+}
+
+fn bytes_of(kind: ColumnKind, text: &str) -> Bytes {
+    let is_char = matches!(kind, ColumnKind::Char { .. });
+    let is_varchar =
+        matches!(kind, ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. });
+    let is_blob = matches!(kind, ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. });
+    if is_char && text.starts_with("uuid") {
+        Bytes::Uuid
+    } else if is_char && text.starts_with("inet4") {
+        Bytes::Inet4
+    } else if is_char && text.starts_with("inet6") {
+        Bytes::Inet6
+    } else if (is_char || is_varchar) && !text.contains("binary") || is_blob && is_text_type(text) {
+        Bytes::Utf8
+    } else {
+        Bytes::Latin1
+    }
+}
+
+/// The sqlType of a value, of NULL, and of a value beyond the signed range (entry-format 3.3).
+fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
+    use sql_type as t;
+    let one = |sql_type| (sql_type, sql_type, sql_type);
+    let wide = |sql_type, wide| (sql_type, sql_type, if unsigned { wide } else { sql_type });
+    match kind {
+        ColumnKind::Tiny => wide(t::TINYINT, t::SMALLINT),
+        ColumnKind::Short => wide(t::SMALLINT, t::INTEGER),
+        ColumnKind::Int24 => one(t::INTEGER),
+        ColumnKind::Long => wide(t::INTEGER, t::BIGINT),
+        ColumnKind::LongLong => wide(t::BIGINT, t::DECIMAL),
+        ColumnKind::Float => one(t::REAL),
+        ColumnKind::Double => one(t::DOUBLE),
+        ColumnKind::Decimal { .. } => one(t::DECIMAL),
+        ColumnKind::Bit { .. } => one(t::BIT),
+        ColumnKind::Year => one(t::VARCHAR),
+        ColumnKind::Date => one(t::DATE),
+        ColumnKind::Time { .. } | ColumnKind::OldTime => one(t::TIME),
+        ColumnKind::DateTime { .. }
+        | ColumnKind::Timestamp { .. }
+        | ColumnKind::OldDateTime
+        | ColumnKind::OldTimestamp => one(t::TIMESTAMP),
+        ColumnKind::Char { .. } if text.contains("binary") => one(t::BLOB),
+        ColumnKind::Char { .. } => one(t::CHAR),
+        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. }
+            if text.contains("binary") =>
+        {
+            one(t::BLOB)
+        }
+        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. } => one(t::VARCHAR),
+        ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. } if is_text_type(text) => {
+            one(t::CLOB)
+        }
+        ColumnKind::Blob { .. }
+        | ColumnKind::CompressedBlob { .. }
+        | ColumnKind::Geometry { .. }
+        | ColumnKind::Vector { .. } => one(t::BLOB),
+        ColumnKind::Json { .. } => (t::VARCHAR, t::OTHER, t::VARCHAR),
+        ColumnKind::Enum { .. } => one(t::INTEGER),
+        ColumnKind::Set { .. } => (t::BIT, t::BLOB, t::BIT),
+        ColumnKind::Other { .. } => one(t::OTHER),
+    }
+}

@@ -1,0 +1,82 @@
+//! The few protobuf primitives that entries need, appended to a byte vector.
+
+/// Appends a varint.
+#[inline]
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low7(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low7(value));
+}
+
+#[inline]
+fn low7(value: u64) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low & 0x7f
+}
+
+/// Bytes of a varint.
+#[inline]
+pub(crate) const fn varint_len(value: u64) -> usize {
+    // 9 / 64 approximates 1 / 7 well enough for 64 bits.
+    let bits = 64 - (value | 1).leading_zeros();
+    (bits * 9 + 64) as usize / 64
+}
+
+/// Appends a varint field.
+#[inline]
+pub(crate) fn int(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(field << 3);
+    varint(out, value);
+}
+
+/// Appends an `int32` or `int64` field; negative numbers take ten bytes.
+pub(crate) fn signed(out: &mut Vec<u8>, field: u8, value: i64) {
+    int(out, field, value.cast_unsigned());
+}
+
+/// Appends the tag and length of a length-delimited field.
+#[inline]
+pub(crate) fn head(out: &mut Vec<u8>, field: u8, len: usize) {
+    out.push(field << 3 | 2);
+    varint(out, len64(len));
+}
+
+/// Appends a length-delimited field.
+#[inline]
+pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+    head(out, field, value.len());
+    out.extend_from_slice(value);
+}
+
+/// Appends a `Pair` as a length-delimited field.
+pub(crate) fn pair(out: &mut Vec<u8>, field: u8, key: &[u8], value: &[u8]) {
+    let len = 2 + varint_len(len64(key.len())) + key.len() + varint_len(len64(value.len()));
+    head(out, field, len + value.len());
+    bytes(out, 1, key);
+    bytes(out, 2, value);
+}
+
+/// A length as the wire has it.
+#[inline]
+pub(crate) fn len64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varint_len_counts_what_varint_writes() {
+        for bits in 0..64 {
+            for value in [(1_u64 << bits) - 1, 1 << bits, (1 << bits) + 1] {
+                let mut out = Vec::new();
+                varint(&mut out, value);
+                assert_eq!(out.len(), varint_len(value), "{value}");
+            }
+        }
+        assert_eq!(varint_len(u64::MAX), 10);
+    }
+}
