@@ -1,0 +1,75 @@
+//! What can be wrong with a state directory.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A state directory that cannot be used.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// It cannot be created.
+    #[error(
+        "the state directory {} cannot be created: {source}; choose another one or change its \
+         parent's permissions",
+        path.display()
+    )]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file in it cannot be written.
+    #[error(
+        "{} cannot be written: {source}; check the permissions and free space of the state directory",
+        path.display()
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file in it cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another process works with it.
+    #[error(
+        "the state directory {} is in use by another process: stop that one, or give this one a \
+         directory of its own",
+        path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A destination whose name is no file name.
+    #[error("`{destination}` cannot be the name of a destination: it must be a plain file name")]
+    Name {
+        /// The name.
+        destination: String,
+    },
+    /// Neither the cursor file nor its previous generation can be understood.
+    #[error(
+        "{} is damaged ({detail}) and so is its previous generation ({previous_detail}): the acked \
+         position is not known. Restore one of them from a backup, or remove both to start at the \
+         configured position",
+        path.display()
+    )]
+    Damaged {
+        /// The cursor file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+        /// What is wrong with its previous generation.
+        previous_detail: String,
+    },
+}

@@ -1,0 +1,73 @@
+//! The directory, held by one process at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::file::MetaFile;
+use super::meta::SourceAddress;
+use super::writer::{self, CursorStore, CursorWriter};
+use crate::StateError;
+
+const LOCK_FILE: &str = "towpath.lock";
+
+/// A state directory, locked for this process until the value and every [`CursorWriter`] from it are
+/// dropped. The operating system frees the lock when the process dies.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct StateDirectory {
+    path: PathBuf,
+    lock: Arc<File>,
+}
+
+impl StateDirectory {
+    /// Creates the directory if it is missing, and locks it.
+    ///
+    /// # Errors
+    /// When it cannot be created or written, or when another process holds it.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        fs::create_dir_all(path)
+            .map_err(|source| StateError::Create { path: path.to_owned(), source })?;
+        let lock_path = path.join(LOCK_FILE);
+        let failed = |source| StateError::Write { path: lock_path.clone(), source };
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+
+    /// Reads the state of a destination, and writes it once, so that a directory that cannot be
+    /// written is known now. `address` is the source as configured, for Canal's eyes.
+    ///
+    /// Run the writer in a task; it ends after the last write, once the store is dropped. A
+    /// destination must not be opened twice at a time.
+    ///
+    /// # Errors
+    /// When the name is no file name, the state is damaged beyond its previous generation, or the
+    /// directory cannot be written.
+    pub fn destination(
+        &self,
+        destination: &str,
+        address: SourceAddress,
+    ) -> Result<(CursorStore, CursorWriter), StateError> {
+        let plain = !destination.is_empty()
+            && !destination.starts_with('.')
+            && !destination.contains(['/', '\\', '\0']);
+        if !plain {
+            return Err(StateError::Name { destination: destination.to_owned() });
+        }
+        let directory = self.path.join(destination);
+        fs::create_dir_all(&directory)
+            .map_err(|source| StateError::Create { path: directory.clone(), source })?;
+        let file = MetaFile::new(directory, Arc::clone(&self.lock));
+        let clients = file.load()?;
+        writer::open(file, destination, address, clients)
+    }
+}

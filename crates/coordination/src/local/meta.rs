@@ -1,0 +1,271 @@
+//! The shape of `meta.dat`: Canal's, plus two members of ours a client, which Canal ignores.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::writer::State;
+
+/// The source of a destination as configured: host name or address, and port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceAddress {
+    /// Host name or literal address.
+    pub host: String,
+    /// Port; 0 when there is none.
+    pub port: u16,
+}
+
+/// Where reading goes on after an acknowledged batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset behind the last acknowledged entry.
+    pub offset: u64,
+    /// The executed GTID set up to there, where the source has one.
+    pub gtid: Option<Arc<str>>,
+}
+
+/// The acknowledged position of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Binlog file of the last acknowledged entry.
+    pub file: Arc<str>,
+    /// Offset at which that entry's event starts: Canal's `position`.
+    pub offset: u64,
+    /// The executed GTID set, empty without GTIDs.
+    pub gtid: Arc<str>,
+    /// Server id of the event.
+    pub server_id: u32,
+    /// Time of the event, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Where to go on. Absent when a Canal server wrote the file last.
+    pub resume: Option<Resume>,
+}
+
+/// What is kept of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its id.
+    pub id: i16,
+    /// The filter it subscribed with.
+    pub filter: Option<String>,
+    /// Its acknowledged position, once there is one.
+    pub cursor: Option<Cursor>,
+    /// No batch id above this was ever issued to it.
+    pub batch_ids: i64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MetaJson {
+    #[serde(default)]
+    client_datas: Vec<ClientJson>,
+    #[serde(default)]
+    destination: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientJson {
+    client_identity: IdentityJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cursor: Option<CursorJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    towpath: Option<ResumeJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    towpath_batch_ids: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityJson {
+    client_id: i16,
+    #[serde(default)]
+    destination: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    filter: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CursorJson {
+    #[serde(default)]
+    identity: Option<LogIdentityJson>,
+    postion: PositionJson,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogIdentityJson {
+    #[serde(default)]
+    slave_id: i64,
+    #[serde(default)]
+    source_address: Option<AddressJson>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct AddressJson {
+    #[serde(default)]
+    address: Option<String>,
+    #[serde(default)]
+    port: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PositionJson {
+    #[serde(default)]
+    gtid: Option<String>,
+    #[serde(default)]
+    included: bool,
+    journal_name: String,
+    position: u64,
+    #[serde(default)]
+    server_id: Option<u32>,
+    #[serde(default)]
+    timestamp: Option<i64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResumeJson {
+    resume_file: String,
+    resume_offset: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gtid: Option<String>,
+}
+
+/// Reads the clients from the bytes of a `meta.dat`.
+pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Client>, String> {
+    let meta: MetaJson = serde_json::from_slice(bytes).map_err(|e| {
+        if bytes.iter().all(|byte| *byte == 0) {
+            format!("{} bytes without content", bytes.len())
+        } else {
+            e.to_string()
+        }
+    })?;
+    let mut clients: Vec<Client> = Vec::new();
+    for data in meta.client_datas {
+        let client = data.into_client();
+        clients.retain(|known| known.id != client.id);
+        clients.push(client);
+    }
+    Ok(clients)
+}
+
+impl ClientJson {
+    fn into_client(self) -> Client {
+        let resume = self.towpath.map(|resume| Resume {
+            file: resume.resume_file.into(),
+            offset: resume.resume_offset,
+            gtid: resume.gtid.map(Into::into),
+        });
+        let cursor = self.cursor.map(|cursor| Cursor {
+            file: cursor.postion.journal_name.into(),
+            offset: cursor.postion.position,
+            gtid: cursor.postion.gtid.unwrap_or_default().into(),
+            server_id: cursor.postion.server_id.unwrap_or(0),
+            timestamp_ms: cursor.postion.timestamp.unwrap_or(0),
+            resume,
+        });
+        Client {
+            id: self.client_identity.client_id,
+            filter: self.client_identity.filter,
+            cursor,
+            batch_ids: self.towpath_batch_ids.unwrap_or(0).max(0),
+        }
+    }
+}
+
+/// The bytes of the `meta.dat` of a state.
+pub(super) fn print(state: &State) -> Result<Vec<u8>, serde_json::Error> {
+    let client_datas = state.clients.iter().map(|client| client_json(state, client)).collect();
+    serde_json::to_vec(&MetaJson { client_datas, destination: Some(state.destination.clone()) })
+}
+
+fn client_json(state: &State, client: &Client) -> ClientJson {
+    let resume = client.cursor.as_ref().and_then(|cursor| cursor.resume.as_ref());
+    ClientJson {
+        client_identity: IdentityJson {
+            client_id: client.id,
+            destination: Some(state.destination.clone()),
+            filter: client.filter.clone(),
+        },
+        cursor: client.cursor.as_ref().map(|cursor| CursorJson {
+            identity: Some(LogIdentityJson {
+                slave_id: -1,
+                source_address: Some(AddressJson {
+                    address: Some(state.address.host.clone()),
+                    port: Some(i64::from(state.address.port)),
+                }),
+            }),
+            postion: PositionJson {
+                gtid: Some(cursor.gtid.as_ref().to_owned()),
+                included: false,
+                journal_name: cursor.file.as_ref().to_owned(),
+                position: cursor.offset,
+                server_id: Some(cursor.server_id),
+                timestamp: Some(cursor.timestamp_ms),
+            },
+        }),
+        towpath: resume.map(|resume| ResumeJson {
+            resume_file: resume.file.as_ref().to_owned(),
+            resume_offset: resume.offset,
+            gtid: resume.gtid.as_deref().map(str::to_owned),
+        }),
+        towpath_batch_ids: Some(client.batch_ids).filter(|ids| *ids > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANALS: &str = include_str!("../../tests/fixtures/meta.dat");
+
+    fn state(clients: Vec<Client>) -> State {
+        State {
+            destination: "example".to_owned(),
+            address: SourceAddress { host: "localhost".to_owned(), port: 3398 },
+            clients,
+            generation: 0,
+        }
+    }
+
+    #[test]
+    fn canals_own_file_is_read_and_written_again_byte_for_byte() {
+        let clients = parse(CANALS.trim_end().as_bytes()).unwrap();
+        assert_eq!(clients[0].id, 1002);
+        assert_eq!(clients[0].cursor.as_ref().unwrap().offset, 6916);
+        let printed = print(&state(clients)).unwrap();
+        assert_eq!(String::from_utf8(printed).unwrap(), CANALS.trim_end());
+    }
+
+    #[test]
+    fn our_members_survive_and_stand_behind_canals() {
+        let mut clients = parse(CANALS.as_bytes()).unwrap();
+        clients[0].batch_ids = 4096;
+        clients[0].cursor.as_mut().unwrap().resume = Some(Resume {
+            file: "mysql-bin.000001".into(),
+            offset: 6947,
+            gtid: Some("0-1-5".into()),
+        });
+        let printed = print(&state(clients.clone())).unwrap();
+        let text = String::from_utf8(printed.clone()).unwrap();
+        let ours = r#","towpath":{"resumeFile":"mysql-bin.000001","resumeOffset":6947,"gtid":"0-1-5"},"towpathBatchIds":4096}],"destination":"example"}"#;
+        assert!(text.ends_with(ours), "{text}");
+        assert_eq!(parse(&printed).unwrap(), clients);
+    }
+
+    #[test]
+    fn incomplete_files_are_read_and_broken_ones_are_not() {
+        let text = br#"{"clientDatas":[{"clientIdentity":{"clientId":7},"new":1}],"more":{}}"#;
+        let clients = parse(text).unwrap();
+        assert_eq!(clients, [Client { id: 7, filter: None, cursor: None, batch_ids: 0 }]);
+        assert_eq!(parse(b"").unwrap_err(), "0 bytes without content");
+        assert_eq!(parse(&[0; 9]).unwrap_err(), "9 bytes without content");
+        for cut in 1..CANALS.trim_end().len() {
+            assert!(parse(&CANALS.as_bytes()[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+}
