@@ -68,6 +68,12 @@ impl EventStream {
         &self.format
     }
 
+    /// The event that started at `start` comes again: the offset goes back there. Only for events
+    /// that change nothing else (not for rotations and format descriptions).
+    pub const fn unread(&mut self, start: u64) {
+        self.offset = start;
+    }
+
     /// Takes the next event: `raw` is one whole event, from its header to its checksum.
     ///
     /// # Errors

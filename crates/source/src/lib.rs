@@ -1,1 +1,158 @@
-//! Towpath: source.
+//! Where binlog events come from: a MySQL or MariaDB server, or its binlog files.
+//!
+//! Knows nothing of clients or of what becomes of the events. A source is a value: it owns its
+//! sockets, and dropping it closes them.
+
+mod connection;
+mod error;
+mod files;
+mod mysql;
+mod start;
+mod url;
+
+use std::path::Path;
+use std::time::Duration;
+
+use towpath_binlog::RawEvent;
+use towpath_schema::Table;
+
+pub use error::{Recovery, SourceError};
+pub use files::FileSource;
+pub use mysql::MysqlSource;
+pub use start::Start;
+pub use url::SourceUrl;
+
+/// Settings of a source.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Name of the destination, part of a generated server id.
+    pub destination: String,
+    /// Id by which this reader registers; generated when absent. Unique among all replicas.
+    pub server_id: Option<u32>,
+    /// UUID by which the server tells its replicas apart: a stale dump of the same UUID is ended.
+    pub uuid: String,
+    /// How often the server sends a heartbeat when it has nothing else.
+    pub heartbeat: Duration,
+    /// Silence after which the connection is taken as dead; longer than `heartbeat`.
+    pub read_timeout: Duration,
+    /// Longest event in bytes.
+    pub event_len_max: usize,
+}
+
+impl Default for SourceConfig {
+    fn default() -> Self {
+        Self {
+            destination: "example".to_owned(),
+            server_id: None,
+            uuid: random_uuid(),
+            heartbeat: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(25),
+            event_len_max: 1 << 30,
+        }
+    }
+}
+
+fn random_uuid() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness all readers share one UUID, and the server says so at the second one.
+    let _filled: bool = getrandom::fill(&mut bytes).is_ok();
+    towpath_binlog::Uuid(bytes).to_string()
+}
+
+/// What [`Source::fill`] brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filled {
+    /// More events may be in the buffer.
+    Events,
+    /// The connection was lost and is up again: the stream goes on at [`Source::resume_from`].
+    Reconnected,
+    /// There is nothing more, and never will be.
+    End,
+}
+
+/// A stream of binlog events.
+#[derive(Debug)]
+pub enum Source {
+    /// From a server.
+    Mysql(Box<MysqlSource>),
+    /// From files.
+    Files(Box<FileSource>),
+}
+
+impl Source {
+    /// Opens a `mysql://` URL, or a binlog file or folder.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn open(
+        place: &str,
+        config: SourceConfig,
+        start: &Start,
+    ) -> Result<Self, SourceError> {
+        if place.contains("://") {
+            let url = SourceUrl::parse(place)?;
+            return Ok(Self::Mysql(Box::new(MysqlSource::open(url, config, start).await?)));
+        }
+        let files = FileSource::open(Path::new(place), start, config.event_len_max)?;
+        Ok(Self::Files(Box::new(files)))
+    }
+
+    /// Waits until there is more to read. Connects again by itself, with growing pauses, as long as
+    /// that can help. Cancelling it loses nothing.
+    ///
+    /// # Errors
+    /// [`SourceError`] of the kind [`Recovery::Stop`].
+    pub async fn fill(&mut self) -> Result<Filled, SourceError> {
+        match self {
+            Self::Mysql(source) => source.fill().await,
+            Self::Files(source) => source.fill(),
+        }
+    }
+
+    /// The next event that is in the buffer, borrowed from it; `None`: call [`Self::fill`].
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
+        match self {
+            Self::Mysql(source) => source.next_event(),
+            Self::Files(source) => source.next_event(),
+        }
+    }
+
+    /// Makes the event that came last come again.
+    pub fn unread(&mut self) {
+        match self {
+            Self::Mysql(source) => source.unread(),
+            Self::Files(source) => source.unread(),
+        }
+    }
+
+    /// The structure of a table as the source has it now; `None` when it has no such table, or
+    /// cannot know (files).
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn table(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
+        match self {
+            Self::Mysql(source) => source.table(schema, table).await,
+            Self::Files(_) => Ok(None),
+        }
+    }
+
+    /// Where the stream goes on after a lost connection: the last place between two transactions.
+    pub fn resume_from(&mut self, file: &str, offset: u64, gtid: Option<&str>) {
+        match self {
+            Self::Mysql(source) => source.resume_from(file, offset, gtid),
+            Self::Files(_) => {}
+        }
+    }
+
+    /// Says goodbye to the server, with a deadline.
+    pub async fn close(self) {
+        match self {
+            Self::Mysql(source) => source.close().await,
+            Self::Files(_) => {}
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Binlog files as the source: one file, or a folder of them in the order of their numbers.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
+
+use crate::Filled;
+use crate::error::SourceError;
+use crate::start::Start;
+
+const MAGIC: [u8; 4] = [0xfe, 0x62, 0x69, 0x6e];
+const MAGIC_ENCRYPTED: [u8; 4] = [0xfd, 0x62, 0x69, 0x6e];
+const BLOCK_LEN: usize = 1 << 20;
+
+/// Reads files one behind the other.
+#[derive(Debug)]
+pub struct FileSource {
+    waiting: VecDeque<PathBuf>,
+    open: Option<OpenFile>,
+    event_len_max: usize,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    stream: EventStream,
+    buffer: Vec<u8>,
+    unread: Range<usize>,
+    last: (usize, u64),
+    /// Events before this offset are read (the format description is needed) and not handed out.
+    from: u64,
+}
+
+/// The number behind the last dot.
+fn number(path: &Path) -> Option<u64> {
+    path.extension()?.to_str()?.parse().ok()
+}
+
+impl FileSource {
+    /// Opens a binlog file, or the folder that holds them.
+    ///
+    /// # Errors
+    /// [`SourceError::File`], [`SourceError::BadFile`] when there is nothing to read;
+    /// [`SourceError::Start`] for a start that files do not have.
+    pub fn open(path: &Path, start: &Start, event_len_max: usize) -> Result<Self, SourceError> {
+        let failed = |source| SourceError::File { path: path.to_owned(), source };
+        let mut files = Vec::new();
+        if std::fs::metadata(path).map_err(failed)?.is_dir() {
+            for entry in std::fs::read_dir(path).map_err(failed)? {
+                let file = entry.map_err(failed)?.path();
+                if number(&file).is_some() && file.is_file() {
+                    files.push(file);
+                }
+            }
+            files.sort_by_key(|file| (number(file), file.clone()));
+        } else {
+            files.push(path.to_owned());
+        }
+        if files.is_empty() {
+            let reason = "no files named like mysql-bin.000001 in this folder".to_owned();
+            return Err(SourceError::BadFile { path: path.to_owned(), offset: 0, reason });
+        }
+        let mut source = Self { waiting: files.into(), open: None, event_len_max };
+        source.seek(start)?;
+        Ok(source)
+    }
+
+    fn seek(&mut self, start: &Start) -> Result<(), SourceError> {
+        let fail = |start: String, reason: &str| {
+            Err(SourceError::Start { start, reason: reason.to_owned() })
+        };
+        match start {
+            Start::Earliest => Ok(()),
+            Start::Now => {
+                self.waiting.clear();
+                Ok(())
+            }
+            Start::At { file, offset } => {
+                let wanted =
+                    |path: &PathBuf| path.file_name().is_some_and(|name| name == file.as_str());
+                let Some(index) = self.waiting.iter().position(wanted) else {
+                    return fail(format!("{file}:{offset}"), "there is no such file");
+                };
+                self.waiting.drain(..index);
+                self.next_file()?;
+                if let Some(open) = &mut self.open {
+                    open.from = *offset;
+                }
+                Ok(())
+            }
+            Start::Gtid(set) => fail(format!("gtid:{set}"), "files cannot be searched by GTID"),
+            Start::Time { unix_s } => {
+                fail(format!("time:{unix_s}"), "files cannot be searched by time")
+            }
+        }
+    }
+
+    /// Bytes of all files that are still to be read, for a progress bar.
+    #[must_use]
+    pub fn remaining_bytes(&self) -> u64 {
+        let waiting: u64 = self
+            .waiting
+            .iter()
+            .filter_map(|path| path.metadata().ok())
+            .map(|meta| meta.len())
+            .sum();
+        let open = self.open.as_ref().map_or(0, |open| {
+            let len = open.file.metadata().map_or(0, |meta| meta.len());
+            len.saturating_sub(open.stream.offset())
+        });
+        waiting + open
+    }
+
+    fn next_file(&mut self) -> Result<bool, SourceError> {
+        let Some(path) = self.waiting.pop_front() else { return Ok(false) };
+        let failed = |source| SourceError::File { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(failed)?;
+        let mut magic = [0; 4];
+        let read = file.read(&mut magic).map_err(failed)?;
+        let bad = |reason: &str| SourceError::BadFile {
+            path: path.clone(),
+            offset: 0,
+            reason: reason.to_owned(),
+        };
+        if magic == MAGIC_ENCRYPTED {
+            return Err(bad("the file is encrypted: read it through its server instead"));
+        }
+        if read < 4 || magic != MAGIC {
+            return Err(bad("not a binlog: it does not begin with fe 62 69 6e"));
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let stream = EventStream::new(&name.unwrap_or_default(), 4, Checksum::None);
+        self.open = Some(OpenFile {
+            path,
+            file,
+            stream,
+            buffer: Vec::new(),
+            unread: 0..0,
+            last: (0, 0),
+            from: 4,
+        });
+        Ok(true)
+    }
+
+    pub(crate) fn fill(&mut self) -> Result<Filled, SourceError> {
+        loop {
+            let Some(open) = &mut self.open else {
+                if self.next_file()? {
+                    continue;
+                }
+                return Ok(Filled::End);
+            };
+            if open.read_block()? > 0 {
+                return Ok(Filled::Events);
+            }
+            if !open.unread.is_empty() {
+                return Err(open.cut_off());
+            }
+            self.open = None;
+        }
+    }
+
+    pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
+        let limit = self.event_len_max;
+        match &mut self.open {
+            Some(open) => open.next_event(limit),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn unread(&mut self) {
+        if let Some(open) = &mut self.open {
+            let (start, offset) = open.last;
+            open.unread.start = start;
+            open.stream.unread(offset);
+        }
+    }
+}
+
+impl OpenFile {
+    fn read_block(&mut self) -> Result<usize, SourceError> {
+        self.buffer.drain(..self.unread.start);
+        let filled = self.unread.len();
+        self.buffer.resize(filled + BLOCK_LEN, 0);
+        let room = self.buffer.get_mut(filled..).unwrap_or_default();
+        let count = self
+            .file
+            .read(room)
+            .map_err(|source| SourceError::File { path: self.path.clone(), source })?;
+        self.unread = 0..filled + count;
+        Ok(count)
+    }
+
+    fn cut_off(&self) -> SourceError {
+        let left = self.buffer.get(self.unread.clone()).unwrap_or_default();
+        let claimed = EventHeader::parse(left).map_or(EventHeader::LEN, |header| {
+            usize::try_from(header.event_len).unwrap_or(usize::MAX)
+        });
+        SourceError::BadFile {
+            path: self.path.clone(),
+            offset: self.stream.offset(),
+            reason: format!(
+                "an event of {claimed} bytes is expected, {} are left: the file is cut off or still \
+                 being written",
+                left.len()
+            ),
+        }
+    }
+
+    fn next_event(&mut self, limit: usize) -> Result<Option<RawEvent<'_>>, SourceError> {
+        loop {
+            let rest = self.buffer.get(self.unread.clone()).unwrap_or_default();
+            if rest.len() < EventHeader::LEN {
+                return Ok(None);
+            }
+            let header = EventHeader::parse(rest).map_err(|e| self.bad(e.to_string()))?;
+            let len = usize::try_from(header.event_len).unwrap_or(usize::MAX);
+            if len > limit {
+                return Err(self.bad(format!("the event claims {len} bytes, the limit is {limit}")));
+            }
+            if rest.len() < len {
+                return Ok(None);
+            }
+            let start = self.unread.start;
+            self.unread.start += len;
+            self.last = (start, self.stream.offset());
+            if self.stream.offset() >= self.from {
+                let raw = self.buffer.get(start..start + len).unwrap_or_default();
+                return Ok(Some(self.stream.accept(raw)?));
+            }
+            let raw = self.buffer.get(start..start + len).unwrap_or_default();
+            self.stream.accept(raw)?;
+            if self.stream.offset() > self.from {
+                let reason = format!("offset {} lies inside the event before it", self.from);
+                return Err(self.bad(reason));
+            }
+        }
+    }
+
+    fn bad(&self, reason: String) -> SourceError {
+        SourceError::BadFile { path: self.path.clone(), offset: self.stream.offset(), reason }
+    }
+}
