@@ -7,10 +7,12 @@ mod block;
 mod decoder;
 mod error;
 mod filter;
+pub mod flat;
 mod message;
 mod output;
 mod plan;
 mod proto;
+pub mod read;
 mod rows;
 mod text;
 

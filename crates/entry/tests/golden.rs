@@ -10,6 +10,8 @@
 use std::path::{Path, PathBuf};
 
 use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, event_type};
+use towpath_entry::flat::write_flat;
+use towpath_entry::read::Entry;
 use towpath_entry::{Decoder, DecoderOptions, GtidSet, Step, Suppress};
 
 fn folder(name: &str) -> PathBuf {
@@ -167,4 +169,34 @@ fn gtid_mode_equals_canals_bytes() {
     let gtid = Some(GtidSet::Mysql(MysqlGtidSet::parse(&start).unwrap()));
     // The first transaction is a `create database` that the recording does not have.
     check("statements-gtid", DecoderOptions { gtid, ..DecoderOptions::default() }, 2);
+}
+
+#[test]
+fn flat_messages_equal_canals_json() {
+    for name in [
+        "types",
+        "types-fullmeta",
+        "types-compressed",
+        "mysql80-types",
+        "mysql57-types",
+        "mariadb-types",
+        "statements",
+        "mysql80-statements",
+        "mysql57-statements",
+        "mariadb-statements",
+        "statements-filtered",
+        "statements-gtid",
+    ] {
+        let text = std::fs::read_to_string(folder(name).join("flat.jsonl")).unwrap();
+        let mut lines = text.lines();
+        for (index, bytes) in recorded(name).iter().enumerate() {
+            let entry = Entry::parse(bytes).unwrap();
+            let mut out = Vec::new();
+            if write_flat(&mut out, &entry, i64::try_from(index).unwrap(), 0).unwrap() {
+                let ours = String::from_utf8(out).unwrap();
+                assert_eq!(Some(ours.as_str()), lines.next(), "{name}: entry {index}");
+            }
+        }
+        assert_eq!(lines.next(), None, "{name}: count of flat messages");
+    }
 }
