@@ -111,11 +111,8 @@ fn merged<'c, 'a>(rows: &[&'c [Column<'a>]]) -> Vec<&'c Column<'a>> {
     for row in rows {
         for (at, column) in row.iter().enumerate() {
             let same = |c: &&Column<'a>| c.name == column.name;
-            let slot = if all.get(at).is_some_and(same) {
-                Some(at)
-            } else {
-                all.iter().position(|c| same(c))
-            };
+            let slot =
+                if all.get(at).is_some_and(same) { Some(at) } else { all.iter().position(same) };
             match slot.and_then(|slot| all.get_mut(slot)) {
                 Some(slot) => *slot = column,
                 None => all.push(column),

@@ -1,2 +1,45 @@
-//! The `towpath` command line.
-fn main() {}
+//! The `towpath` command line: carries the changes of MySQL and MariaDB to everything that follows.
+
+mod decode;
+mod follow;
+mod report;
+mod tail;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Carries the changes of a MySQL or MariaDB database to everything that follows it.
+#[derive(Debug, Parser)]
+#[command(name = "towpath", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show changes as they happen.
+    Tail(tail::Arguments),
+    /// Show what is in binlog files, or write it as entries.
+    Decode(decode::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    report::start_log();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::fail(&report::Failure::new("cannot start", error)),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Tail(arguments) => tail::run(arguments).await,
+            Command::Decode(arguments) => decode::run(arguments).await,
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report::fail(&failure),
+    }
+}

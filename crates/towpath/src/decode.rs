@@ -1,0 +1,126 @@
+//! `towpath decode`: what is in binlog files.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use towpath_entry::{Block, DecoderOptions, TableFilter};
+use towpath_source::{Source, SourceConfig, Start};
+
+use crate::follow::Follow;
+use crate::report::Failure;
+use crate::tail::render::{FormatArguments, Renderer};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  towpath decode mysql-bin.000001
+  towpath decode --json mysql-bin.* | jq .
+  towpath decode --entries out.bin mysql-bin.000001")]
+pub(crate) struct Arguments {
+    /// Binlog files, in the order in which they were written.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Write the entries to this file instead: each one as a 4-byte big-endian length and its bytes.
+    #[arg(long, value_name = "FILE")]
+    entries: Option<PathBuf>,
+    /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
+    #[arg(long, default_value = "")]
+    filter: String,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+enum Output {
+    Lines(Renderer<BufWriter<io::Stdout>>),
+    Entries(BufWriter<File>),
+}
+
+impl Output {
+    fn block(&mut self, block: &Block) -> io::Result<()> {
+        for bytes in block.messages() {
+            match self {
+                Self::Lines(renderer) => renderer.entry(bytes, 0)?,
+                Self::Entries(file) => {
+                    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+                    file.write_all(&len.to_be_bytes())?;
+                    file.write_all(bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Lines(renderer) => renderer.flush(),
+            Self::Entries(file) => file.flush(),
+        }
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let filter = TableFilter::new(&arguments.filter, "")
+        .map_err(|error| Failure::new("cannot use --filter", error))?;
+    let mut output = if let Some(path) = &arguments.entries {
+        let doing = format!("cannot write {}", path.display());
+        Output::Entries(BufWriter::new(
+            File::create(path).map_err(|error| Failure::new(&doing, error))?,
+        ))
+    } else {
+        let out = io::stdout();
+        let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let format = arguments.format.format();
+        Output::Lines(Renderer::new(BufWriter::new(out), format, colored))
+    };
+    let target = match output {
+        Output::Entries(_) if io::stderr().is_terminal() => ProgressDrawTarget::stderr(),
+        Output::Entries(_) | Output::Lines(_) => ProgressDrawTarget::hidden(),
+    };
+    let progress = ProgressBar::with_draw_target(None, target);
+    for path in &arguments.files {
+        let place = path.to_string_lossy();
+        let source = Source::open(&place, SourceConfig::default(), &Start::Earliest)
+            .await
+            .map_err(Failure::source)?;
+        let options = DecoderOptions { filter: filter.clone(), ..DecoderOptions::default() };
+        let result = one(Follow::new(source, options), &mut output, &progress).await;
+        match output.flush().and_then(|()| result.as_ref().map_or(Ok(()), |_| Ok(()))) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(Failure::new("cannot write", error)),
+            Ok(()) => {}
+        }
+        if !result? {
+            break;
+        }
+    }
+    progress.finish_and_clear();
+    Ok(())
+}
+
+/// Decodes one file; false when nobody reads the output any more.
+async fn one(
+    mut follow: Follow,
+    output: &mut Output,
+    progress: &ProgressBar,
+) -> Result<bool, Failure> {
+    let remaining = |follow: &Follow| match &follow.source {
+        Source::Files(files) => files.remaining_bytes(),
+        Source::Mysql(_) => 0,
+    };
+    let total = remaining(&follow);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}") {
+        progress.set_style(style);
+    }
+    progress.set_length(total);
+    while let Some(block) = follow.next().await? {
+        match output.block(&block) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            Err(error) => return Err(Failure::new("cannot write", error)),
+        }
+        progress.set_position(total.saturating_sub(remaining(&follow)));
+    }
+    Ok(true)
+}

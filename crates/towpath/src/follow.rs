@@ -1,0 +1,62 @@
+//! From a source to blocks of entries: the loop that `tail` and `decode` share.
+
+use towpath_entry::{Block, Decoder, DecoderOptions, Step};
+use towpath_source::{Filled, Source};
+
+use crate::report::Failure;
+
+/// A source with its decoder.
+pub(crate) struct Follow {
+    pub(crate) source: Source,
+    decoder: Decoder,
+    failed: Option<Failure>,
+}
+
+impl Follow {
+    pub(crate) fn new(source: Source, options: DecoderOptions) -> Self {
+        Self { source, decoder: Decoder::new(options), failed: None }
+    }
+
+    /// The next entries; `None` at the end of files. What was read before a fault comes first, then
+    /// the fault.
+    pub(crate) async fn next(&mut self) -> Result<Option<Block>, Failure> {
+        loop {
+            if let Some(block) = self.decoder.take() {
+                return Ok(Some(block));
+            }
+            if let Some(failure) = self.failed.take() {
+                return Err(failure);
+            }
+            match self.source.fill().await.map_err(Failure::source)? {
+                Filled::Events => {}
+                Filled::Reconnected => self.decoder.restart(),
+                Filled::End => return Ok(None),
+            }
+            if let Err(failure) = self.decode().await {
+                self.failed = Some(failure);
+            }
+        }
+    }
+
+    /// Decodes all events in the buffer.
+    async fn decode(&mut self) -> Result<(), Failure> {
+        loop {
+            let step = match self.source.next_event().map_err(Failure::source)? {
+                None => break,
+                Some(event) => self
+                    .decoder
+                    .event(&event)
+                    .map_err(|error| Failure::new("cannot decode the binlog", error))?,
+            };
+            if let Step::NeedTable { schema, table } = step {
+                let found = self.source.table(&schema, &table).await.map_err(Failure::source)?;
+                self.decoder.learn_table(&schema, &table, found);
+                self.source.unread();
+            }
+        }
+        if let Some(at) = self.decoder.boundary() {
+            self.source.resume_from(&at.file, at.offset, at.gtid.as_deref());
+        }
+        Ok(())
+    }
+}

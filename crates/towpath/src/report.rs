@@ -1,0 +1,75 @@
+//! Talk to the person at the terminal: the log, errors with their causes, exit codes.
+//!
+//! Exit codes: 0 all went well, 1 something failed (the message says what), 2 the arguments are
+//! wrong.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use towpath_source::SourceError;
+use tracing_subscriber::EnvFilter;
+
+/// Why a command ended.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    doing: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(doing: &str, cause: impl Error + Send + Sync + 'static) -> Self {
+        Self { doing: doing.to_owned(), cause: Some(Box::new(cause)), hint: None }
+    }
+
+    pub(crate) fn source(error: SourceError) -> Self {
+        let hint = error.hint().map(ToOwned::to_owned);
+        Self { doing: "cannot follow the source".to_owned(), cause: Some(Box::new(error)), hint }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.doing)?;
+        let mut cause = self.cause.as_deref().map(|cause| cause as &dyn Error);
+        let mut said = String::new();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            // Many errors say their cause in their own text.
+            if !said.contains(&text) {
+                write!(f, "\n  {text}")?;
+            }
+            said = text;
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a failure; returns its exit code.
+pub(crate) fn fail(failure: &Failure) -> ExitCode {
+    say(&failure.to_string());
+    ExitCode::from(1)
+}
+
+/// One line on standard error. Nobody is left to tell when that fails.
+pub(crate) fn say(line: &str) {
+    let _written: bool = writeln!(std::io::stderr(), "{line}").is_ok();
+}
+
+/// Logs to standard error; `RUST_LOG` chooses what.
+pub(crate) fn start_log() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("warn,towpath_server=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

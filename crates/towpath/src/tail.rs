@@ -1,0 +1,86 @@
+//! `towpath tail`: changes in the terminal as they happen.
+
+pub(crate) mod render;
+
+use std::io::{self, IsTerminal};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use towpath_entry::{DecoderOptions, TableFilter};
+use towpath_source::{Source, SourceConfig, Start};
+
+use crate::follow::Follow;
+use crate::report::Failure;
+use render::{FormatArguments, Renderer};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  towpath tail mysql://user:password@127.0.0.1:3306
+  towpath tail --json --filter 'shop\\..*' mysql://user:password@db1
+  towpath tail --from earliest /var/lib/mysql")]
+pub(crate) struct Arguments {
+    /// mysql://user:password@host:port, or a binlog file, or a folder of them.
+    place: String,
+    /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS. Files begin at the earliest.
+    #[arg(long)]
+    from: Option<Start>,
+    #[command(flatten)]
+    format: FormatArguments,
+    /// End after this many changes.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+/// What ended the output: the reader went away, which is no failure.
+fn written(result: io::Result<()>) -> Result<bool, Failure> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::new("cannot write", error)),
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let out = io::stdout();
+    let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let format = arguments.format.format();
+    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
+    let is_server = arguments.place.contains("://");
+    let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
+    let filter = TableFilter::new(&arguments.filter, "")
+        .map_err(|error| Failure::new("cannot use --filter", error))?;
+    let config = SourceConfig { destination: "tail".to_owned(), ..SourceConfig::default() };
+    let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
+    let options = DecoderOptions { filter, ..DecoderOptions::default() };
+    let mut follow = Follow::new(source, options);
+    while let Some(block) = follow.next().await? {
+        if !show(block.messages(), arguments.limit, &mut renderer)? {
+            break;
+        }
+    }
+    follow.source.close().await;
+    Ok(())
+}
+
+/// Shows entries; false when enough was shown or nobody reads any more.
+fn show<'a, W: io::Write>(
+    entries: impl Iterator<Item = &'a [u8]>,
+    limit: Option<u64>,
+    renderer: &mut Renderer<W>,
+) -> Result<bool, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+    for bytes in entries {
+        if !written(renderer.entry(bytes, now_ms))? {
+            return Ok(false);
+        }
+        if limit.is_some_and(|limit| renderer.shown >= limit) {
+            written(renderer.flush())?;
+            return Ok(false);
+        }
+    }
+    written(renderer.flush())
+}
