@@ -44,7 +44,7 @@ async fn what_was_written_is_read_again() {
         assert_eq!(store.client_count(), 0);
         store.subscribe(1001, Some("db\\..*"));
         store.set_cursor(1001, cursor(100));
-        assert_eq!(store.reserve_batch_ids(1001, 0).0, 4096);
+        assert_eq!(store.reserve_batch_ids(1001, 0).0, 65_536);
         store.subscribe(1002, None);
         store.subscribe(7, None);
         store.unsubscribe(7);
@@ -57,7 +57,7 @@ async fn what_was_written_is_read_again() {
             id: 1001,
             filter: Some("db\\..*".to_owned()),
             cursor: Some(cursor(100)),
-            batch_ids: 4096,
+            batch_ids: 65_536,
         },
         Client { id: 1002, filter: None, cursor: Some(cursor(4)), batch_ids: 0 },
     ];
@@ -103,7 +103,7 @@ async fn a_damaged_file_gives_way_to_its_previous_generation() {
         fs::write(&current, damage).unwrap();
         let (store, writer) = open(directory.path()).unwrap();
         let client = store.clients().remove(0);
-        assert_eq!((client.cursor, client.batch_ids), (Some(cursor(100)), 8192));
+        assert_eq!((client.cursor, client.batch_ids), (Some(cursor(100)), 131_072));
         drop((store, writer));
         let previous = fs::read_to_string(directory.path().join("example/meta.dat.prev")).unwrap();
         assert!(previous.contains("\"position\":100,"), "the good generation was lost: {previous}");

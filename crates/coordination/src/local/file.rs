@@ -14,7 +14,7 @@ use crate::StateError;
 const LEN_MAX: u64 = 64 << 20;
 
 /// Batch ids reserved beyond what a previous generation says: the lost one may have had a step more.
-pub(super) const BATCH_IDS_STEP: i64 = 4096;
+pub(super) const BATCH_IDS_STEP: i64 = 1 << 16;
 
 /// `meta.dat` with its previous generation beside it. Holds the lock of the state directory.
 #[derive(Debug)]
