@@ -1,1 +1,22 @@
-//! Towpath: server.
+//! The server: sources in, Canal's client protocol out.
+//!
+//! An instance feeds a store with entries; sessions hand them to clients in batches and move the
+//! cursor when a batch is acknowledged. It does not know how events are parsed.
+//!
+//! [`Server::bind`] takes the port and the state directory, [`Server::run`] does the rest until it is
+//! told to stop. Every task belongs to a set that `run` owns.
+
+mod config;
+mod destination;
+mod error;
+mod instance;
+mod server;
+mod session;
+mod store;
+
+pub use config::{Credentials, InstanceConfig, ServerConfig};
+pub use destination::{InstanceState, InstanceStatus};
+pub use error::{InstanceError, ServerError};
+pub use instance::{Feed, SourceFeed};
+pub use server::Server;
+pub use store::{BatchMode, DEFAULT_CAPACITY_BYTES, DdlIsolation, StoreOptions};

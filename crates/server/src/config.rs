@@ -1,0 +1,68 @@
+//! Settings of a server.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use towpath_coordination::SourceAddress;
+use towpath_entry::TableFilter;
+use towpath_wire::PasswordHash;
+
+use crate::instance::Feed;
+use crate::store::StoreOptions;
+
+/// Who may log in.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user name; any when absent.
+    pub user: Option<String>,
+    /// The password.
+    pub password: PasswordHash,
+}
+
+/// Settings of a server.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Who may log in; anyone when absent.
+    pub credentials: Option<Credentials>,
+    /// The state directory.
+    pub state: PathBuf,
+    /// Connections at a time. Further ones are closed at once.
+    pub connections_max: usize,
+    /// Time a connection has to log in.
+    pub login_deadline: Duration,
+    /// Time for everything to end at a stop.
+    pub stop_deadline: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 11111)),
+            credentials: None,
+            state: PathBuf::from("state"),
+            // Stays below the usual limit of 1024 descriptors.
+            connections_max: 900,
+            login_deadline: Duration::from_secs(10),
+            stop_deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Settings of one destination.
+#[derive(Debug)]
+pub struct InstanceConfig {
+    /// Its name, as clients subscribe to it.
+    pub destination: String,
+    /// Its source as configured, for Canal's cursor file.
+    pub address: SourceAddress,
+    /// Its store.
+    pub store: StoreOptions,
+    /// The table filter until a client sets another one. A client replaces the white list; the black
+    /// list stays.
+    pub filter: TableFilter,
+    /// Where its entries come from.
+    pub feed: Feed,
+}

@@ -1,0 +1,432 @@
+//! What the instance, the sessions and the cursor of one destination share.
+//!
+//! Every request is one short critical section; nothing waits inside of it. Subscriptions and batches
+//! belong to a client id, not to a connection. As in Canal all client ids of a destination share one
+//! read pointer.
+
+mod client;
+mod state;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use towpath_coordination::{Cursor, CursorStore, Resume, Written};
+use towpath_entry::{Block, TableFilter};
+
+use crate::error::{InstanceError, RequestError};
+use crate::store::{Store, StoreOptions, Taken};
+use client::{Client, Hold, Outstanding};
+pub use state::{InstanceState, InstanceStatus};
+
+/// Batches that a client may have without acknowledging one.
+const OUTSTANDING_MAX: usize = 10_000;
+
+/// How long a full store is normal.
+const FULL_WARNING: Duration = Duration::from_secs(30);
+
+/// A batch, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) id: i64,
+    /// Entries as they lie in a `Messages` packet.
+    pub(crate) slices: Vec<Bytes>,
+    /// Bytes of all slices.
+    pub(crate) len: usize,
+}
+
+#[derive(Debug)]
+struct Core {
+    store: Store,
+    cursors: CursorStore,
+    clients: BTreeMap<i16, Client>,
+    /// Where a client without a cursor of its own begins: the store's ack pointer.
+    resume: Option<Cursor>,
+    /// Acknowledged positions that the ack pointer has not reached, by the sequence behind them.
+    ahead: BTreeMap<u64, Cursor>,
+    /// The filter in force, if a client set one.
+    filter: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    name: String,
+    base_filter: TableFilter,
+    core: Mutex<Core>,
+    entries: Notify,
+    space: Notify,
+    status: watch::Sender<InstanceStatus>,
+    filter: watch::Sender<Option<TableFilter>>,
+}
+
+impl Destination {
+    /// Clients and cursors are those of the state directory.
+    pub(crate) fn new(
+        name: &str,
+        options: StoreOptions,
+        base_filter: TableFilter,
+        cursors: CursorStore,
+    ) -> Self {
+        let clients: BTreeMap<i16, Client> = cursors
+            .clients()
+            .into_iter()
+            .map(|known| {
+                let reserving = cursors.reserve_batch_ids(known.id, known.batch_ids);
+                (known.id, Client::known(known.batch_ids, reserving))
+            })
+            .collect();
+        let core = Core {
+            store: Store::new(options),
+            cursors,
+            clients,
+            resume: None,
+            ahead: BTreeMap::new(),
+            filter: None,
+        };
+        Self {
+            name: name.to_owned(),
+            base_filter,
+            core: Mutex::new(core),
+            entries: Notify::new(),
+            space: Notify::new(),
+            status: watch::Sender::new(InstanceStatus::now(InstanceState::Starting)),
+            filter: watch::Sender::new(None),
+        }
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reported whenever there is something new to take.
+    pub(crate) const fn entries(&self) -> &Notify {
+        &self.entries
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<InstanceStatus> {
+        self.status.subscribe()
+    }
+
+    /// How far the state directory is written.
+    pub(crate) fn written(&self) -> watch::Receiver<Written> {
+        self.core().cursors.written()
+    }
+
+    /// The filter that clients set, as it changes.
+    pub(crate) fn filter_changes(&self) -> watch::Receiver<Option<TableFilter>> {
+        self.filter.subscribe()
+    }
+
+    pub(crate) fn set_state(&self, state: InstanceState) {
+        let cause = state.cause();
+        tracing::info!(
+            destination = self.name,
+            from = self.status.borrow().state.name(),
+            to = state.name(),
+            cause,
+            "instance changed state"
+        );
+        self.status.send_replace(InstanceStatus::now(state));
+        self.entries.notify_waiters();
+    }
+
+    /// Where reading begins: the oldest cursor of all clients.
+    pub(crate) fn oldest_cursor(&self) -> Option<Cursor> {
+        let cursors = self.core().cursors.clients().into_iter().filter_map(|client| client.cursor);
+        cursors.min_by(|left, right| position_order(left).cmp(&position_order(right)))
+    }
+
+    /// The filters that clients stored, the last one in force.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub(crate) fn stored_filter(&self) -> Result<TableFilter, InstanceError> {
+        let mut core = self.core();
+        let stored = core.cursors.clients().into_iter().rev().find_map(|client| {
+            client.filter.filter(|text| !text.is_empty()).map(|text| (client.id, text))
+        });
+        let Some((client_id, text)) = stored else { return Ok(self.base_filter.clone()) };
+        let filter = self
+            .base_filter
+            .with_white(&text)
+            .map_err(|source| InstanceError::StoredFilter { client_id, source })?;
+        core.filter = Some(text);
+        Ok(filter)
+    }
+
+    /// Reading has begun at `cursor`: clients without a cursor begin there.
+    pub(crate) fn set_origin(&self, cursor: Cursor) {
+        let mut core = self.core();
+        core.cursors.set_first_cursor(&cursor);
+        core.resume = Some(cursor);
+    }
+
+    /// Adds a block, waiting while the store is full. Cancelling it drops the block.
+    pub(crate) async fn push(&self, mut block: Block) {
+        loop {
+            let mut space = pin!(self.space.notified());
+            space.as_mut().enable();
+            let pushed = self.core().store.push(block);
+            match pushed {
+                Ok(()) => return self.entries.notify_waiters(),
+                Err(refused) => block = refused,
+            }
+            if timeout(FULL_WARNING, space.as_mut()).await.is_err() {
+                self.warn_full();
+                space.await;
+            }
+        }
+    }
+
+    fn warn_full(&self) {
+        let core = self.core();
+        let oldest = core.oldest_holding();
+        tracing::warn!(
+            destination = self.name,
+            held_bytes = core.store.held_bytes(),
+            client_id = oldest.map(|(client_id, _)| client_id),
+            batch_id = oldest.map(|(_, batch)| batch.id),
+            "store is full, reading waits for the client to take or acknowledge"
+        );
+    }
+
+    fn check_started(&self) -> Result<(), RequestError> {
+        let destination = self.name.clone();
+        match &self.status.borrow().state {
+            InstanceState::Starting | InstanceState::Running | InstanceState::Ended => Ok(()),
+            InstanceState::Failed(error) => {
+                Err(RequestError::Failed { destination, cause: error.to_string() })
+            }
+            InstanceState::Stopped => Err(RequestError::NotStarted { destination }),
+        }
+    }
+
+    /// Records a client and its filter. The number is that of the change on disk.
+    pub(crate) fn subscribe(&self, client_id: i16, filter: &str) -> Result<u64, RequestError> {
+        self.check_started()?;
+        let compiled = if filter.is_empty() {
+            None
+        } else {
+            Some(self.base_filter.with_white(filter).map_err(Arc::new)?)
+        };
+        let mut core = self.core();
+        let client = core.clients.entry(client_id).or_default();
+        let new = client.subscribe();
+        let last_id = client.last_id;
+        core.cursors.subscribe(client_id, Some(filter));
+        if let Some(cursor) =
+            core.resume.clone().filter(|_| core.cursors.cursor(client_id).is_none())
+        {
+            core.cursors.set_cursor(client_id, cursor);
+        }
+        let (reserved, generation) = core.cursors.reserve_batch_ids(client_id, last_id);
+        if let Some(client) = core.clients.get_mut(&client_id) {
+            client.reserving = Some((reserved, generation));
+        }
+        if let Some(compiled) = compiled
+            && core.filter.as_deref() != Some(filter)
+        {
+            core.filter = Some(filter.to_owned());
+            self.filter.send_replace(Some(compiled));
+            tracing::info!(
+                destination = self.name,
+                client_id,
+                filter,
+                "a client's filter replaces that of the destination"
+            );
+        }
+        if new {
+            let subscribed = core.clients.values().filter(|client| client.is_subscribed()).count();
+            if subscribed > 1 {
+                tracing::warn!(
+                    destination = self.name,
+                    client_id,
+                    client_count = subscribed,
+                    "several client ids share this destination: each entry goes to one of them only"
+                );
+            }
+        }
+        Ok(generation)
+    }
+
+    /// Forgets a client. The number is that of the change on disk.
+    pub(crate) fn unsubscribe(&self, client_id: i16) -> Result<u64, RequestError> {
+        self.check_started()?;
+        let mut core = self.core();
+        let first = core.clients.get_mut(&client_id).and_then(Client::unsubscribe);
+        if let Some(first) = first {
+            core.rewind(first);
+            self.entries.notify_waiters();
+        }
+        Ok(core.cursors.unsubscribe(client_id))
+    }
+
+    /// A new batch of what is there, or `None`.
+    pub(crate) fn get(
+        &self,
+        client_id: i16,
+        fetch_size: i32,
+    ) -> Result<Option<Batch>, RequestError> {
+        self.check_started()?;
+        let mut core = self.core();
+        let core = &mut *core;
+        let client = core.subscribed(&self.name, client_id)?;
+        let count = client.batches.len();
+        if count >= OUTSTANDING_MAX {
+            return Err(RequestError::TooManyBatches { client_id, count });
+        }
+        if !core.store.has_more() {
+            return Ok(None);
+        }
+        let id = core.next_id(client_id)?;
+        let Some(taken) = core.store.take(fetch_size) else { return Ok(None) };
+        let Taken { slices, len, first, end, ack } = taken;
+        if let Some(client) = core.clients.get_mut(&client_id) {
+            client.last_id = id;
+            client.batches.push_back(Outstanding { id, first, end, ack, hold: Hold::Holds });
+        }
+        Ok(Some(Batch { id, slices, len }))
+    }
+
+    /// The client has processed its oldest batch: moves its cursor, frees what nobody holds.
+    pub(crate) fn ack(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
+        self.check_started()?;
+        let mut core = self.core();
+        let client = core.subscribed(&self.name, client_id)?;
+        let unknown = RequestError::AckUnknown { client_id, batch_id };
+        let batch = client.take_oldest(batch_id, unknown)?;
+        if let Some(cursor) = batch.ack {
+            core.cursors.set_cursor(client_id, cursor.clone());
+            if batch.hold == Hold::Holds {
+                core.ahead.insert(batch.end, cursor);
+            }
+        }
+        if core.advance() {
+            self.space.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Everything that is not acknowledged comes again. Never an error.
+    pub(crate) fn rollback_all(&self, client_id: i16) {
+        let mut core = self.core();
+        let Some(client) = core.clients.get_mut(&client_id).filter(|client| client.is_subscribed())
+        else {
+            return;
+        };
+        client.batches.clear();
+        let first = core.store.ack_sequence();
+        core.rewind(first);
+        self.entries.notify_waiters();
+    }
+
+    /// The oldest batch, and with it every younger one, comes again.
+    pub(crate) fn rollback(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
+        self.check_started()?;
+        {
+            let mut core = self.core();
+            let Some(client) = core.clients.get_mut(&client_id) else { return Ok(()) };
+            if !client.is_subscribed() {
+                return Ok(());
+            }
+            client.take_oldest(batch_id, RequestError::RollbackUnknown { client_id, batch_id })?;
+        }
+        self.rollback_all(client_id);
+        Ok(())
+    }
+
+    /// The batch could not be sent: its entries come again if nothing was taken since.
+    pub(crate) fn take_back(&self, client_id: i16, batch_id: i64) {
+        let mut core = self.core();
+        let get = core.store.get_sequence();
+        let Some(client) = core.clients.get_mut(&client_id) else { return };
+        let newest = client.batches.back().filter(|batch| batch.id == batch_id && batch.end == get);
+        if let Some(first) = newest.map(|batch| batch.first) {
+            client.batches.pop_back();
+            core.rewind(first);
+            self.entries.notify_waiters();
+        }
+    }
+}
+
+impl Core {
+    fn subscribed(&mut self, name: &str, client_id: i16) -> Result<&mut Client, RequestError> {
+        self.clients
+            .get_mut(&client_id)
+            .filter(|client| client.is_subscribed())
+            .ok_or_else(|| RequestError::NotSubscribed { destination: name.to_owned(), client_id })
+    }
+
+    /// The next batch id, reserved on disk; asks for more in time.
+    fn next_id(&mut self, client_id: i16) -> Result<i64, RequestError> {
+        let written = self.cursors.written();
+        let Some(client) = self.clients.get_mut(&client_id) else { return Ok(1) };
+        if let Some((last, generation)) = client.reserving
+            && written.borrow().generation >= generation
+        {
+            client.reserved = last;
+            client.reserving = None;
+        }
+        let id = client.last_id.saturating_add(1);
+        if client.reserving.is_none() && client.needs_ids() {
+            client.reserving = Some(self.cursors.reserve_batch_ids(client_id, id));
+        }
+        if id <= client.reserved {
+            return Ok(id);
+        }
+        let error = written.borrow().error.clone();
+        let cause = error.map_or_else(|| "still writing".to_owned(), |error| error.to_string());
+        Err(RequestError::NotDurable { cause })
+    }
+
+    /// The oldest batch that keeps the ack pointer.
+    fn oldest_holding(&self) -> Option<(i16, &Outstanding)> {
+        let of =
+            |(id, client): (&i16, &'_ Client)| client.oldest_holding().map(|first| (first, *id));
+        let (_, client_id) = self.clients.iter().filter_map(of).min()?;
+        let batch = self.clients.get(&client_id)?.batches.iter().find(|b| b.hold == Hold::Holds)?;
+        Some((client_id, batch))
+    }
+
+    /// Moves the ack pointer up to the oldest batch that is held. True when space was freed.
+    fn advance(&mut self) -> bool {
+        let oldest = self.oldest_holding().map(|(_, batch)| batch.first);
+        let freed = self.store.ack(oldest.unwrap_or_else(|| self.store.get_sequence()));
+        let ack = self.store.ack_sequence();
+        while let Some(passed) = self.ahead.first_entry().filter(|entry| *entry.key() <= ack) {
+            self.resume = Some(passed.remove());
+        }
+        freed
+    }
+
+    /// Everything from `sequence` on comes again, in new batches. Batches of other clients that reach
+    /// into it can still be acknowledged, but hold nothing any more.
+    fn rewind(&mut self, sequence: u64) {
+        self.store.rewind(sequence);
+        for client in self.clients.values_mut() {
+            client.release(sequence);
+        }
+        self.ahead.split_off(&sequence.saturating_add(1));
+    }
+}
+
+/// Orders cursors by where they resume: file names of one length by text, longer ones later.
+fn position_order(cursor: &Cursor) -> (usize, &str, u64) {
+    let (file, offset) = match &cursor.resume {
+        Some(Resume { file, offset, .. }) => (file, *offset),
+        None => (&cursor.file, cursor.offset),
+    };
+    (file.len(), file, offset)
+}
+
+#[cfg(test)]
+mod tests;

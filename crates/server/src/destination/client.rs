@@ -1,0 +1,112 @@
+//! What is known of one client id.
+
+use std::collections::VecDeque;
+
+use towpath_coordination::Cursor;
+
+use crate::error::RequestError;
+
+/// Ids left of a reservation when the next one is asked for.
+const IDS_LOW: i64 = 1 << 15;
+
+/// Whether a batch keeps its entries in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// Its entries are freed by its ack only.
+    Holds,
+    /// Its entries come again in another batch.
+    Released,
+}
+
+/// A batch that was sent and not acknowledged.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    pub(super) id: i64,
+    pub(super) first: u64,
+    pub(super) end: u64,
+    pub(super) ack: Option<Cursor>,
+    pub(super) hold: Hold,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Membership {
+    #[default]
+    Gone,
+    Subscribed,
+}
+
+/// One client id of a destination. It outlives its subscription, so that batch ids go on.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    membership: Membership,
+    /// Oldest first.
+    pub(super) batches: VecDeque<Outstanding>,
+    /// The last batch id given out.
+    pub(super) last_id: i64,
+    /// Batch ids up to this one are reserved on disk.
+    pub(super) reserved: i64,
+    /// Batch ids up to this one are reserved when this change is on disk.
+    pub(super) reserving: Option<(i64, u64)>,
+}
+
+impl Client {
+    /// A client of the state directory: it is subscribed, and ids go on above those it ever had.
+    pub(super) fn known(batch_ids: i64, reserving: (i64, u64)) -> Self {
+        Self {
+            membership: Membership::Subscribed,
+            last_id: batch_ids,
+            reserved: batch_ids,
+            reserving: Some(reserving),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.membership == Membership::Subscribed
+    }
+
+    /// True when it was not subscribed before.
+    pub(super) fn subscribe(&mut self) -> bool {
+        std::mem::replace(&mut self.membership, Membership::Subscribed) == Membership::Gone
+    }
+
+    /// Drops its batches; returns the first entry that they held.
+    pub(super) fn unsubscribe(&mut self) -> Option<u64> {
+        let first = self.oldest_holding();
+        self.membership = Membership::Gone;
+        self.batches.clear();
+        first
+    }
+
+    pub(super) fn oldest_holding(&self) -> Option<u64> {
+        self.batches.iter().find(|batch| batch.hold == Hold::Holds).map(|batch| batch.first)
+    }
+
+    /// True when the next reservation is due.
+    pub(super) const fn needs_ids(&self) -> bool {
+        self.reserved.saturating_sub(self.last_id) < IDS_LOW
+    }
+
+    /// Removes the oldest batch, if it is that one.
+    pub(super) fn take_oldest(
+        &mut self,
+        batch_id: i64,
+        unknown: RequestError,
+    ) -> Result<Outstanding, RequestError> {
+        let oldest = match self.batches.front() {
+            Some(batch) if batch.id == batch_id => batch.id,
+            Some(batch) if self.batches.iter().any(|other| other.id == batch_id) => {
+                return Err(RequestError::NotOldest { batch_id, oldest: batch.id });
+            }
+            Some(_) | None => return Err(unknown),
+        };
+        self.batches.pop_front().filter(|batch| batch.id == oldest).ok_or(unknown)
+    }
+
+    /// Batches that reach beyond `sequence` hold nothing any more.
+    pub(super) fn release(&mut self, sequence: u64) {
+        for batch in self.batches.iter_mut().filter(|batch| batch.end > sequence) {
+            batch.hold = Hold::Released;
+        }
+    }
+}

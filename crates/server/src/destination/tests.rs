@@ -1,0 +1,306 @@
+//! Batches, acks and rollbacks of one and of several clients.
+
+use tokio::task::JoinSet;
+use towpath_coordination::{SourceAddress, StateDirectory};
+use towpath_entry::{EntryInfo, EntryKind};
+
+use super::*;
+use crate::store::BatchMode;
+
+/// A destination on a state directory of its own, whose writer runs.
+struct Fixture {
+    destination: Destination,
+    directory: tempfile::TempDir,
+    writers: JoinSet<()>,
+}
+
+const OPTIONS: StoreOptions = StoreOptions {
+    capacity_bytes: 1 << 20,
+    mode: BatchMode::ItemSize,
+    ddl: crate::store::DdlIsolation::Together,
+};
+
+impl Fixture {
+    fn new() -> Self {
+        Self::on(tempfile::tempdir().unwrap())
+    }
+
+    fn on(directory: tempfile::TempDir) -> Self {
+        let state = StateDirectory::open(directory.path()).unwrap();
+        let (cursors, writer) = state.destination("example", SourceAddress::default()).unwrap();
+        let mut writers = JoinSet::new();
+        writers.spawn(async move { writer.run().await.unwrap() });
+        let filter = TableFilter::default();
+        let destination = Destination::new("example", OPTIONS, filter, cursors);
+        destination.set_state(InstanceState::Running);
+        Self { destination, directory, writers }
+    }
+
+    async fn subscribed(client_ids: &[i16]) -> Self {
+        let fixture = Self::new();
+        for client_id in client_ids {
+            fixture.subscribe(*client_id).await;
+        }
+        fixture
+    }
+
+    async fn subscribe(&self, client_id: i16) {
+        let generation = self.destination.subscribe(client_id, "").unwrap();
+        let mut written = self.destination.written();
+        written.wait_for(|written| written.generation >= generation).await.unwrap();
+    }
+
+    /// Ends as after a kill that came once everything was written.
+    async fn end(mut self) -> tempfile::TempDir {
+        drop(self.destination);
+        while self.writers.join_next().await.is_some() {}
+        self.directory
+    }
+
+    /// Transactions of begin, row, end: three entries each, 100 bytes of binlog.
+    async fn push(&self, transactions: std::ops::Range<u64>) {
+        for transaction in transactions {
+            let kinds = [EntryKind::Begin, EntryKind::Rows, EntryKind::End];
+            let entries = kinds.iter().zip(0..).map(|(kind, index)| EntryInfo {
+                end: 3 * (index + 1),
+                entry_len: 1,
+                kind: *kind,
+                file: "mysql-bin.000001".into(),
+                start_offset: transaction * 100 + 30 * index as u64,
+                end_offset: transaction * 100 + 30 * (index as u64 + 1),
+                execute_time_ms: 0,
+                server_id: 1,
+                row_count: 0,
+                gtid: None,
+            });
+            let byte = u8::try_from(transaction).unwrap();
+            let bytes = [0x12, 1, byte].repeat(3);
+            self.destination.push(Block { bytes: bytes.into(), entries: entries.collect() }).await;
+        }
+    }
+
+    fn get(&self, client_id: i16, count: i32) -> Option<(i64, Vec<u8>)> {
+        let batch = self.destination.get(client_id, count).unwrap()?;
+        let entries = batch.slices.concat();
+        assert_eq!(entries.len(), batch.len);
+        Some((batch.id, entries.chunks(3).map(|entry| entry[2]).collect()))
+    }
+
+    fn resume(&self, client_id: i16) -> Option<u64> {
+        let cursor = self.destination.core().cursors.cursor(client_id)?;
+        cursor.resume.map(|resume| resume.offset)
+    }
+}
+
+fn text<T: std::fmt::Debug>(result: Result<T, RequestError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn batches_are_acked_in_order_and_move_the_cursor() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..3).await;
+    assert_eq!(f.get(1001, 2), Some((1, vec![0, 0])));
+    assert_eq!(f.get(1001, 3), Some((2, vec![0, 1, 1])));
+    let d = &f.destination;
+    assert_eq!(text(d.ack(1001, 2)), "batchId:2 is not the firstly:1");
+    let expected = "ack error , clientId:1001 batchId:3 is not exist , please check";
+    assert_eq!(text(d.ack(1001, 3)), expected);
+    d.ack(1001, 1).unwrap();
+    assert_eq!(f.resume(1001), None, "a batch without an end moves nothing");
+    d.ack(1001, 2).unwrap();
+    assert_eq!(f.resume(1001), Some(90));
+    assert!(text(d.ack(1001, 2)).contains("is not exist"), "an ack works once");
+}
+
+#[tokio::test]
+async fn a_rollback_brings_the_same_entries_under_new_ids() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..2).await;
+    assert_eq!(f.get(1001, 3).unwrap().0, 1);
+    f.destination.ack(1001, 1).unwrap();
+    assert_eq!(f.get(1001, 1), Some((2, vec![1])));
+    assert_eq!(f.get(1001, 1), Some((3, vec![1])));
+    f.destination.rollback_all(1001);
+    assert_eq!(f.get(1001, 9), Some((4, vec![1, 1, 1])));
+    let expected = "rollback error, clientId:1001 batchId:2 is not exist , please check";
+    assert_eq!(text(f.destination.rollback(1001, 2)), expected);
+    f.destination.rollback(1001, 4).unwrap();
+    assert_eq!(f.get(1001, 9), Some((5, vec![1, 1, 1])));
+    assert_eq!(f.get(1001, 9), None);
+}
+
+#[tokio::test]
+async fn rolling_back_a_batch_drops_the_younger_ones_too() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..2).await;
+    for id in 1..=3 {
+        assert_eq!(f.get(1001, 2).unwrap().0, id);
+    }
+    assert_eq!(text(f.destination.rollback(1001, 2)), "batchId:2 is not the firstly:1");
+    f.destination.rollback(1001, 1).unwrap();
+    for id in 1..=3 {
+        assert!(text(f.destination.ack(1001, id)).contains("is not exist"));
+    }
+    assert_eq!(f.get(1001, 9), Some((4, vec![0, 0, 0, 1, 1, 1])));
+}
+
+#[tokio::test]
+async fn who_has_not_subscribed_gets_nothing_but_may_roll_back() {
+    let f = Fixture::new();
+    let expected = "ClientIdentity:ClientIdentity[destination=example,clientId=7,filter=<null>] \
+                    should subscribe first";
+    assert_eq!(text(f.destination.get(7, 1)), expected);
+    assert_eq!(text(f.destination.ack(7, 1)), expected);
+    f.destination.rollback_all(7);
+    f.destination.rollback(7, 4711).unwrap();
+    f.destination.unsubscribe(7).unwrap();
+}
+
+#[tokio::test]
+async fn an_unsubscribed_client_leaves_its_entries_to_the_next_and_its_ids_unused() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..1).await;
+    assert_eq!(f.get(1001, 9).unwrap().0, 1);
+    f.destination.unsubscribe(1001).unwrap();
+    assert!(text(f.destination.get(1001, 9)).contains("should subscribe first"));
+    f.subscribe(7).await;
+    assert_eq!(f.get(7, 9), Some((1, vec![0, 0, 0])));
+    f.destination.ack(7, 1).unwrap();
+    f.push(1..2).await;
+    f.subscribe(1001).await;
+    assert_eq!(f.get(1001, 9), Some((2, vec![1, 1, 1])));
+    let directory = f.end().await;
+    let known = Fixture::on(directory).destination.core().cursors.clients();
+    assert_eq!(known.iter().map(|client| client.id).collect::<Vec<_>>(), [7, 1001]);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..2).await;
+    assert_eq!(f.get(1001, 3).unwrap().0, 1);
+    f.destination.ack(1001, 1).unwrap();
+    assert_eq!(f.get(1001, 3).unwrap().0, 2);
+    let f = Fixture::on(f.end().await);
+    let resume = f.destination.oldest_cursor().unwrap().resume.unwrap();
+    assert_eq!((resume.file.as_ref(), resume.offset), ("mysql-bin.000001", 90));
+    f.push(1..2).await;
+    assert!(text(f.destination.ack(1001, 2)).contains("is not exist"), "a stale ack hits nothing");
+    // The ids of the last run are used up: the next ones are given out once they are on disk.
+    assert!(text(f.destination.get(1001, 3)).contains("state directory"));
+    f.destination.written().wait_for(|written| written.generation > 0).await.unwrap();
+    assert_eq!(f.get(1001, 3), Some((65_537, vec![1, 1, 1])));
+}
+
+#[tokio::test]
+async fn a_client_that_never_acks_is_known_from_where_it_began() {
+    let f = Fixture::new();
+    f.subscribe(1001).await;
+    let origin = Cursor {
+        file: "mysql-bin.000001".into(),
+        offset: 4,
+        gtid: "".into(),
+        server_id: 0,
+        timestamp_ms: 0,
+        resume: Some(Resume { file: "mysql-bin.000001".into(), offset: 4, gtid: None }),
+    };
+    f.destination.set_origin(origin);
+    f.push(0..2).await;
+    f.subscribe(7).await;
+    assert_eq!((f.resume(1001), f.resume(7)), (Some(4), Some(4)));
+    assert!(f.get(1001, 3).is_some());
+    f.destination.ack(1001, 1).unwrap();
+    f.subscribe(8).await;
+    assert_eq!(f.resume(8), Some(90), "a new client begins behind what is acked");
+}
+
+#[tokio::test]
+async fn clients_of_one_destination_share_the_entries_and_lose_none() {
+    let f = Fixture::subscribed(&[1, 2]).await;
+    f.push(0..4).await;
+    assert_eq!(f.get(1, 3), Some((1, vec![0, 0, 0])));
+    assert_eq!(f.get(2, 3), Some((1, vec![1, 1, 1])));
+    f.destination.ack(2, 1).unwrap();
+    assert_eq!(f.destination.core().store.ack_sequence(), 0, "client 1 still holds the first");
+    f.destination.rollback_all(1);
+    assert_eq!(f.get(1, 3), Some((2, vec![0, 0, 0])));
+    assert_eq!(f.get(2, 6), Some((2, vec![1, 1, 1, 2, 2, 2])));
+    // Client 2 comes back: what client 1 has in hand comes again too, yet its ack is in order.
+    f.destination.rollback_all(2);
+    f.destination.ack(1, 2).unwrap();
+    assert_eq!(f.destination.core().store.ack_sequence(), 0);
+    assert_eq!(f.get(2, 12).unwrap().1.len(), 12);
+    f.destination.ack(2, 3).unwrap();
+    assert_eq!(f.destination.core().store.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_batch_that_could_not_be_sent_comes_again() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..2).await;
+    assert_eq!(f.get(1001, 3).unwrap().0, 1);
+    f.destination.take_back(1001, 1);
+    assert_eq!(f.get(1001, 3), Some((2, vec![0, 0, 0])));
+    assert_eq!(f.get(1001, 3), Some((3, vec![1, 1, 1])));
+    f.destination.take_back(1001, 2);
+    assert_eq!(f.get(1001, 3), None, "younger batches are on their way");
+    f.destination.ack(1001, 2).unwrap();
+}
+
+#[tokio::test]
+async fn filters_are_checked_before_anything_changes() {
+    let f = Fixture::subscribed(&[1001]).await;
+    let mut changes = f.destination.filter_changes();
+    assert!(text(f.destination.subscribe(1001, "a([")).starts_with("filter `a([`"));
+    assert_eq!(f.destination.core().cursors.clients()[0].filter.as_deref(), Some(""));
+    f.destination.subscribe(1001, r"db\..*").unwrap();
+    assert!(changes.has_changed().unwrap());
+    assert!(!changes.borrow_and_update().as_ref().unwrap().matches("other", "t"));
+    f.destination.subscribe(1001, r"db\..*").unwrap();
+    assert!(!changes.has_changed().unwrap(), "the same filter is no change");
+    let f = Fixture::on(f.end().await);
+    assert!(!f.destination.stored_filter().unwrap().matches("other", "t"));
+}
+
+#[tokio::test]
+async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
+    let f = Fixture::subscribed(&[1001]).await;
+    let cause = InstanceError::Task("the position is gone".to_owned());
+    f.destination.set_state(InstanceState::Failed(Arc::new(cause)));
+    let expected = "destination:example should start first, it stopped: the instance's task failed: \
+                    the position is gone";
+    assert_eq!(text(f.destination.subscribe(1001, "")), expected);
+    assert_eq!(text(f.destination.get(1001, 1)), expected);
+    f.destination.rollback_all(1001);
+}
+
+#[tokio::test]
+async fn a_full_store_holds_the_reader_until_something_is_acked() {
+    let f = Fixture::subscribed(&[1001]).await;
+    let row = |byte: u8| {
+        let entry = EntryInfo {
+            end: 300_000,
+            entry_len: 299_996,
+            kind: EntryKind::Rows,
+            file: "mysql-bin.000001".into(),
+            start_offset: 0,
+            end_offset: 1,
+            execute_time_ms: 0,
+            server_id: 1,
+            row_count: 1,
+            gtid: None,
+        };
+        Block { bytes: vec![byte; 300_000].into(), entries: vec![entry] }
+    };
+    let mut pushed = 0;
+    while timeout(Duration::from_millis(20), f.destination.push(row(pushed))).await.is_ok() {
+        pushed += 1;
+        assert!(f.get(1001, 1).is_some(), "taking alone frees nothing");
+    }
+    assert_eq!(pushed, 3);
+    let blocked = f.destination.push(row(9));
+    let ack = async { f.destination.ack(1001, 1).unwrap() };
+    timeout(Duration::from_secs(5), async { tokio::join!(blocked, ack) }).await.unwrap();
+    assert!(f.destination.core().store.held_bytes() <= OPTIONS.capacity_bytes);
+}

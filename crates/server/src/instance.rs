@@ -1,0 +1,329 @@
+//! One destination's way from its source into its store: a task that owns the source.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type};
+use towpath_coordination::{Cursor, Resume};
+use towpath_entry::{
+    Block, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, TableFilter,
+};
+use towpath_source::{Filled, Recovery, Source, SourceConfig, Start};
+
+use crate::destination::{Destination, InstanceState};
+use crate::error::InstanceError;
+
+/// Bytes of entries that are handed on without waiting for the end of what has arrived.
+const PUBLISH_BYTES: usize = 512 << 10;
+
+/// Pause between two attempts to reach a source that cannot be reached now.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Where the entries of a destination come from.
+#[derive(Debug)]
+pub enum Feed {
+    /// A source of binlog events.
+    Source(Box<SourceFeed>),
+    /// Entries made elsewhere. They begin behind [`crate::Server::cursor`], if there is one; the end
+    /// of the channel is the end of the stream.
+    Blocks(mpsc::Receiver<Block>),
+}
+
+/// A source of binlog events, and how they are decoded.
+#[derive(Debug)]
+pub struct SourceFeed {
+    /// `mysql://` URL, or a binlog file or folder.
+    pub place: String,
+    /// Settings of the source.
+    pub config: SourceConfig,
+    /// Where to begin when no client has a cursor.
+    pub start: Start,
+    /// Settings of the decoder. The filter is the destination's; the GTID set comes with the start.
+    pub decoder: DecoderOptions,
+}
+
+/// Feeds the destination until the stream ends, fails, or the server stops, and tells it so.
+pub(crate) async fn run(
+    destination: Arc<Destination>,
+    feed: Feed,
+    stop: CancellationToken,
+) -> Result<(), Arc<InstanceError>> {
+    let result = match feed {
+        Feed::Blocks(blocks) => {
+            destination.set_state(InstanceState::Running);
+            stop.run_until_cancelled(forward(&destination, blocks)).await.map(Ok)
+        }
+        Feed::Source(feed) => follow(&destination, *feed, &stop).await.transpose(),
+    };
+    match result {
+        None => destination.set_state(InstanceState::Stopped),
+        Some(Ok(())) => destination.set_state(InstanceState::Ended),
+        Some(Err(error)) => {
+            let error = Arc::new(error);
+            destination.set_state(InstanceState::Failed(Arc::clone(&error)));
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn forward(destination: &Destination, mut blocks: mpsc::Receiver<Block>) {
+    let mut begun = false;
+    while let Some(block) = blocks.recv().await {
+        if let Some(first) = block.entries.first().filter(|_| !begun) {
+            let gtid = None;
+            destination.set_origin(origin(&first.file, first.start_offset, gtid));
+            begun = true;
+        }
+        destination.push(block).await;
+    }
+}
+
+/// The cursor of a client that has acknowledged nothing yet.
+fn origin(file: &Arc<str>, offset: u64, gtid: Option<Arc<str>>) -> Cursor {
+    Cursor {
+        file: Arc::clone(file),
+        offset,
+        gtid: gtid.clone().unwrap_or_default(),
+        server_id: 0,
+        timestamp_ms: 0,
+        resume: Some(Resume { file: Arc::clone(file), offset, gtid }),
+    }
+}
+
+/// `None` when the server stops first.
+async fn follow(
+    destination: &Destination,
+    feed: SourceFeed,
+    stop: &CancellationToken,
+) -> Result<Option<()>, InstanceError> {
+    let cursor = destination.oldest_cursor();
+    let start = cursor.as_ref().map_or_else(|| feed.start.clone(), start_behind);
+    let gtid = match &start {
+        Start::Gtid(set) => Some(gtid_set(set)?),
+        Start::Now | Start::Earliest | Start::At { .. } | Start::Time { .. } => feed.decoder.gtid,
+    };
+    let executed = gtid.as_ref().map(gtid_text);
+    let filters = destination.filter_changes();
+    let filter = destination.stored_filter()?;
+    let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
+    let mut opening = Opening { place: feed.place, config: feed.config, start };
+    opening.config.destination = destination.name().to_owned();
+    let opened = match cursor {
+        Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
+        None => stop.run_until_cancelled(opening.open()).await,
+    };
+    let Some(source) = opened.transpose()? else { return Ok(None) };
+    let mut pump = Pump {
+        destination,
+        source,
+        decoder,
+        filters,
+        begin: Begin::Unknown(opening.start, executed),
+        last: None,
+    };
+    destination.set_state(InstanceState::Running);
+    let result = stop.run_until_cancelled(pump.run()).await;
+    pump.source.close().await;
+    result.transpose()
+}
+
+/// Where reading goes on after what a cursor acknowledges. Canal's own cursor names the last
+/// acknowledged event itself, which then comes again.
+fn start_behind(cursor: &Cursor) -> Start {
+    let (file, offset, gtid) = match &cursor.resume {
+        Some(resume) => (&resume.file, resume.offset, resume.gtid.clone()),
+        None => (&cursor.file, cursor.offset, Some(Arc::clone(&cursor.gtid))),
+    };
+    match gtid.filter(|set| !set.is_empty()) {
+        Some(set) => Start::Gtid(set.as_ref().to_owned()),
+        None => Start::At { file: file.as_ref().to_owned(), offset },
+    }
+}
+
+/// MySQL's sets have colons, MariaDB's have not.
+fn gtid_set(text: &str) -> Result<GtidSet, InstanceError> {
+    let failed = |reason: String| InstanceError::GtidSet { set: text.to_owned(), reason };
+    if text.is_empty() || text.contains(':') {
+        return MysqlGtidSet::parse(text).map(GtidSet::Mysql).map_err(|e| failed(e.to_string()));
+    }
+    MariadbGtidSet::parse(text).map(GtidSet::Mariadb).map_err(|e| failed(e.to_string()))
+}
+
+fn gtid_text(set: &GtidSet) -> Arc<str> {
+    match set {
+        GtidSet::Mysql(set) => set.to_string().into(),
+        GtidSet::Mariadb(set) => set.to_string().into(),
+    }
+}
+
+/// What it takes to open the source.
+struct Opening {
+    place: String,
+    config: SourceConfig,
+    start: Start,
+}
+
+impl Opening {
+    async fn open(&self) -> Result<Source, InstanceError> {
+        Ok(Source::open(&self.place, self.config.clone(), &self.start).await?)
+    }
+
+    /// A destination that has run before waits for its source: both may have been started together.
+    async fn open_patiently(&self, destination: &str) -> Result<Source, InstanceError> {
+        loop {
+            match Source::open(&self.place, self.config.clone(), &self.start).await {
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    tracing::warn!(destination, %error, "source cannot be reached, trying again");
+                    sleep(RETRY_PAUSE).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+}
+
+/// Whether it is known where reading began.
+enum Begin {
+    /// The start that was asked for, and its GTID set.
+    Unknown(Start, Option<Arc<str>>),
+    Known,
+}
+
+/// The last entry that was handed on.
+struct LastPublished {
+    file: Arc<str>,
+    offset: u64,
+    kind: EntryKind,
+}
+
+struct Pump<'a> {
+    destination: &'a Destination,
+    source: Source,
+    decoder: Decoder,
+    filters: watch::Receiver<Option<TableFilter>>,
+    begin: Begin,
+    last: Option<LastPublished>,
+}
+
+impl Pump<'_> {
+    /// Reads until the stream ends. Dropping the future loses nothing: what was not acknowledged is
+    /// read again.
+    async fn run(&mut self) -> Result<(), InstanceError> {
+        loop {
+            self.decode_buffered().await?;
+            self.publish().await;
+            match self.source.fill().await? {
+                Filled::Events => {}
+                Filled::Reconnected => self.reconnected(),
+                Filled::End => {
+                    self.publish().await;
+                    return Ok(());
+                }
+            }
+            if self.filters.has_changed().unwrap_or(false)
+                && let Some(filter) = self.filters.borrow_and_update().clone()
+            {
+                self.decoder.set_filter(filter);
+            }
+        }
+    }
+
+    async fn decode_buffered(&mut self) -> Result<(), InstanceError> {
+        while let Some(event) = self.source.next_event()? {
+            if let Begin::Unknown(start, gtid) = &self.begin
+                && let Some(cursor) = first_cursor(start, gtid.clone(), &event)
+            {
+                self.destination.set_origin(cursor);
+                self.begin = Begin::Known;
+            }
+            match self.decoder.event(&event)? {
+                Step::Done => {}
+                Step::NeedTable { schema, table } => {
+                    self.learn(&schema, &table).await?;
+                    self.source.unread();
+                }
+            }
+            if self.decoder.pending_bytes() >= PUBLISH_BYTES {
+                self.publish().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn learn(&mut self, schema: &str, table: &str) -> Result<(), InstanceError> {
+        let found = loop {
+            match self.source.table(schema, table).await {
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    let destination = self.destination.name();
+                    tracing::warn!(
+                        destination,
+                        schema,
+                        table,
+                        %error,
+                        "structure of a table cannot be read, trying again"
+                    );
+                    sleep(RETRY_PAUSE).await;
+                }
+                result => break result?,
+            }
+        };
+        self.decoder.learn_table(schema, table, found);
+        Ok(())
+    }
+
+    /// Hands on what is finished, waiting while the store is full.
+    async fn publish(&mut self) {
+        if let Some(block) = self.decoder.take() {
+            self.last = block.entries.last().map(LastPublished::of);
+            self.destination.push(block).await;
+            // Files are never waited for: the sessions want to run as well.
+            tokio::task::yield_now().await;
+        }
+        if let Some(boundary) = self.decoder.boundary() {
+            self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
+        }
+    }
+
+    /// The stream begins again at the last boundary: what was handed on of an unfinished
+    /// transaction comes a second time, which nobody can take back.
+    fn reconnected(&mut self) {
+        self.decoder.restart();
+        let unfinished = self.last.take().filter(|last| match last.kind {
+            EntryKind::Begin | EntryKind::Rows | EntryKind::Query => true,
+            EntryKind::End | EntryKind::Ddl => false,
+        });
+        let Some(last) = unfinished else { return };
+        let boundary = self.decoder.boundary();
+        tracing::warn!(
+            destination = self.destination.name(),
+            from_file = boundary.map(|boundary| boundary.file.as_ref()),
+            from_offset = boundary.map(|boundary| boundary.offset),
+            to_file = last.file.as_ref(),
+            to_offset = last.offset,
+            "connection lost inside a transaction: its entries up to here are delivered again"
+        );
+    }
+}
+
+impl LastPublished {
+    fn of(entry: &EntryInfo) -> Self {
+        Self { file: Arc::clone(&entry.file), offset: entry.end_offset, kind: entry.kind }
+    }
+}
+
+/// Where reading began, once an event tells it: a rotation only announces the file.
+fn first_cursor(start: &Start, gtid: Option<Arc<str>>, event: &RawEvent<'_>) -> Option<Cursor> {
+    if event.header.event_type == event_type::ROTATE {
+        return None;
+    }
+    Some(match start {
+        Start::At { file, offset } => origin(&file.as_str().into(), *offset, gtid),
+        Start::Now | Start::Earliest | Start::Gtid(_) | Start::Time { .. } => {
+            origin(event.file, event.start, gtid)
+        }
+    })
+}

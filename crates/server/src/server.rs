@@ -1,0 +1,265 @@
+//! Listening, and the life of everything that runs.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use towpath_coordination::{Cursor, CursorWriter, StateDirectory, StateError};
+use towpath_wire::SEED_LEN;
+
+use crate::config::{InstanceConfig, ServerConfig};
+use crate::destination::{Destination, InstanceState, InstanceStatus};
+use crate::error::{InstanceError, ServerError};
+use crate::instance::{self, Feed};
+use crate::session::{Session, Shared};
+
+/// Pause after an accept that failed: mostly there are no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time that each part has to end, however long the ones before it took.
+const STOP_LEAST: Duration = Duration::from_millis(500);
+
+/// A server that listens, and has not begun to work.
+#[derive(Debug)]
+#[must_use]
+pub struct Server {
+    config: ServerConfig,
+    listener: TcpListener,
+    destinations: Vec<(Arc<Destination>, Feed)>,
+    writers: Vec<CursorWriter>,
+}
+
+impl Server {
+    /// Takes the port and the state directory.
+    ///
+    /// # Errors
+    /// When one of them cannot be had, or the destinations are wrong.
+    pub async fn bind(
+        config: ServerConfig,
+        instances: Vec<InstanceConfig>,
+    ) -> Result<Self, ServerError> {
+        if instances.is_empty() {
+            return Err(ServerError::NoDestination);
+        }
+        let address = config.listen;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ServerError::Listen { address, source })?;
+        let directory = StateDirectory::open(&config.state)?;
+        let (mut destinations, mut writers) = (Vec::<(Arc<Destination>, Feed)>::new(), Vec::new());
+        for instance in instances {
+            let InstanceConfig { destination, address, store, filter, feed } = instance;
+            if destinations.iter().any(|(known, _)| known.name() == destination) {
+                return Err(ServerError::Twice { destination });
+            }
+            let (cursors, writer) = directory.destination(&destination, address)?;
+            writers.push(writer);
+            let destination = Destination::new(&destination, store, filter, cursors);
+            destinations.push((Arc::new(destination), feed));
+        }
+        Ok(Self { config, listener, destinations, writers })
+    }
+
+    /// Where it listens: tells the port when port 0 was asked for.
+    ///
+    /// # Errors
+    /// When the operating system does not know.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The state of a destination's instance, to look at or to wait on.
+    #[must_use]
+    pub fn status(&self, destination: &str) -> Option<watch::Receiver<InstanceStatus>> {
+        self.destination(destination).map(|destination| destination.status())
+    }
+
+    /// The oldest acknowledged position of a destination's clients: where its entries begin.
+    #[must_use]
+    pub fn cursor(&self, destination: &str) -> Option<Cursor> {
+        self.destination(destination)?.oldest_cursor()
+    }
+
+    fn destination(&self, name: &str) -> Option<&Arc<Destination>> {
+        self.destinations.iter().map(|(known, _)| known).find(|known| known.name() == name)
+    }
+
+    /// Serves until `shutdown`, then stops accepting, lets current answers go out, ends every wait,
+    /// writes the cursors and returns. Dropping the future ends everything at once; cursors of the
+    /// last 25 ms are then lost, and their entries are delivered again.
+    ///
+    /// # Errors
+    /// When its only instance stops at an error, or the cursors cannot be written at the end. With
+    /// several instances the others go on.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServerError> {
+        let stop = shutdown.child_token();
+        let mut running = Running::start(self, stop.clone());
+        let result = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            Err(error) = running.serve() => Err(error),
+        };
+        stop.cancel();
+        let stopped = running.stop().await;
+        result.and(stopped)
+    }
+}
+
+/// The tasks of a server at work.
+struct Running {
+    config: ServerConfig,
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    writers: JoinSet<Result<(), StateError>>,
+    instances: JoinSet<Result<(), Arc<InstanceError>>>,
+    names: HashMap<Id, Arc<Destination>>,
+    sessions: JoinSet<()>,
+    next_id: u32,
+    crowd: Crowd,
+}
+
+/// Whether connections are being refused: said once.
+#[derive(PartialEq, Eq)]
+enum Crowd {
+    Room,
+    Full,
+}
+
+impl Running {
+    fn start(server: Server, stop: CancellationToken) -> Self {
+        let Server { config, listener, destinations, writers } = server;
+        let shared = Shared {
+            destinations: destinations.iter().map(|(known, _)| Arc::clone(known)).collect(),
+            credentials: config.credentials.clone(),
+            login_deadline: config.login_deadline,
+        };
+        let (mut instances, mut names) = (JoinSet::new(), HashMap::new());
+        for (destination, feed) in destinations {
+            let task = instance::run(Arc::clone(&destination), feed, stop.clone());
+            names.insert(instances.spawn(task).id(), destination);
+        }
+        Self {
+            config,
+            listener,
+            shared: Arc::new(shared),
+            stop,
+            writers: writers.into_iter().map(CursorWriter::run).collect(),
+            instances,
+            names,
+            sessions: JoinSet::new(),
+            next_id: 0,
+            crowd: Crowd::Room,
+        }
+    }
+
+    /// Ends only with the error of the only instance.
+    async fn serve(&mut self) -> Result<Infallible, ServerError> {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.accept(stream, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = self.instances.join_next_with_id() => {
+                    let (id, result) = match ended {
+                        Ok((id, result)) => (id, result),
+                        Err(error) => {
+                            let cause = Arc::new(InstanceError::Task(error.to_string()));
+                            (error.id(), Err(cause))
+                        }
+                    };
+                    self.instance_ended(id, result)?;
+                }
+                Some(ended) = self.sessions.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a session's task failed");
+                    }
+                }
+            }
+        }
+    }
+
+    fn instance_ended(
+        &mut self,
+        id: Id,
+        result: Result<(), Arc<InstanceError>>,
+    ) -> Result<(), ServerError> {
+        let Some(destination) = self.names.remove(&id) else { return Ok(()) };
+        let Err(source) = result else { return Ok(()) };
+        let name = destination.name().to_owned();
+        if matches!(*source, InstanceError::Task(_)) {
+            destination.set_state(InstanceState::Failed(Arc::clone(&source)));
+        }
+        if self.shared.destinations.len() == 1 {
+            return Err(ServerError::Instance { destination: name, source });
+        }
+        tracing::error!(destination = name, error = %source, "instance stopped, the others go on");
+        Ok(())
+    }
+
+    fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.sessions.len() >= self.config.connections_max {
+            if self.crowd == Crowd::Room {
+                let count = self.config.connections_max;
+                tracing::warn!(%peer, count, "too many connections, closing new ones");
+            }
+            self.crowd = Crowd::Full;
+            return;
+        }
+        self.crowd = Crowd::Room;
+        let mut seed = [0; SEED_LEN];
+        if let Err(error) = getrandom::fill(&mut seed) {
+            tracing::error!(%error, "no randomness for a login seed, connection closed");
+            return;
+        }
+        self.next_id = self.next_id.wrapping_add(1);
+        let shared = Arc::clone(&self.shared);
+        match Session::new(shared, stream, self.next_id, self.stop.clone()) {
+            Ok(session) => {
+                self.sessions.spawn(session.run(seed));
+            }
+            Err(error) => tracing::debug!(%peer, %error, "connection gone at once"),
+        }
+    }
+
+    async fn stop(self) -> Result<(), ServerError> {
+        let Self { config, listener, shared, mut writers, instances, names, sessions, .. } = self;
+        drop(listener);
+        let deadline = Instant::now() + config.stop_deadline;
+        end("sessions", sessions, deadline).await;
+        end("instances", instances, deadline).await;
+        // The last owners of the cursors: their writers write what is left, and end.
+        drop((shared, names));
+        let deadline = deadline.max(Instant::now() + STOP_LEAST);
+        while let Ok(Some(written)) = timeout_at(deadline, writers.join_next()).await {
+            match written {
+                Ok(result) => result?,
+                Err(error) => tracing::error!(%error, "a cursor writer's task failed"),
+            }
+        }
+        if !writers.is_empty() {
+            tracing::error!("cursors could not be written in time: entries are delivered again");
+        }
+        Ok(())
+    }
+}
+
+/// Waits for tasks to end, and ends those that do not.
+async fn end<T: 'static>(name: &'static str, mut tasks: JoinSet<T>, deadline: Instant) {
+    let deadline = deadline.max(Instant::now() + STOP_LEAST);
+    while let Ok(Some(_)) = timeout_at(deadline, tasks.join_next()).await {}
+    if !tasks.is_empty() {
+        tracing::warn!(name, count = tasks.len(), "tasks did not end in time, ending them");
+    }
+    tasks.shutdown().await;
+}

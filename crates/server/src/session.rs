@@ -1,0 +1,342 @@
+//! One connection of one client: a task that owns the socket.
+//!
+//! Strictly one request at a time; while an answer is unsent nothing is read. A get that waits holds
+//! nothing but this task, and ends when the peer goes, the instance stops or the server stops.
+
+mod get;
+mod io;
+mod login;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use towpath_wire::{
+    BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
+    PacketType, Request, SEED_LEN, Subscription, Text, reply,
+};
+
+use crate::config::Credentials;
+use crate::destination::Destination;
+use crate::error::RequestError;
+use io::Idle;
+
+/// Canal's error codes.
+mod code {
+    pub(super) const FAILED: i32 = 400;
+    pub(super) const NO_IDENTITY: i32 = 401;
+    pub(super) const NO_BATCH_ID: i32 = 402;
+}
+
+/// Time for a subscription to reach the disk.
+const DURABLE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Time a peer has to read an error before its connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What all sessions of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) destinations: Vec<Arc<Destination>>,
+    pub(crate) credentials: Option<Credentials>,
+    pub(crate) login_deadline: Duration,
+}
+
+/// Why a session ended.
+#[derive(Debug, Error)]
+pub(crate) enum Ending {
+    #[error("the peer closed the connection")]
+    Peer,
+    #[error("nothing was read or written for too long")]
+    Idle,
+    #[error("the server stops")]
+    Stopping,
+    #[error("no login came within {} s", .0.as_secs())]
+    LoginDeadline(Duration),
+    #[error("login refused")]
+    LoginRefused,
+    #[error("{0}; is this a Canal client?")]
+    Frame(#[from] FrameError),
+    #[error("not a packet: {0}; is this a Canal client?")]
+    Packet(#[from] PacketError),
+    #[error("a request without an answer failed")]
+    OneWay,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl Ending {
+    /// Whether something is wrong that somebody may want to know of.
+    const fn is_odd(&self) -> bool {
+        match self {
+            Self::Peer | Self::Stopping | Self::Io(_) => false,
+            Self::Idle
+            | Self::LoginDeadline(_)
+            | Self::LoginRefused
+            | Self::Frame(_)
+            | Self::Packet(_)
+            | Self::OneWay => true,
+        }
+    }
+
+    /// Whether an error was sent that the peer should have a chance to read.
+    const fn lingers(&self) -> bool {
+        match self {
+            Self::LoginRefused | Self::OneWay => true,
+            Self::Peer
+            | Self::Idle
+            | Self::Stopping
+            | Self::LoginDeadline(_)
+            | Self::Frame(_)
+            | Self::Packet(_)
+            | Self::Io(_) => false,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    frames: FrameDecoder,
+    idle: Idle,
+    stop: CancellationToken,
+    id: u32,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+impl Session {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        stream: TcpStream,
+        id: u32,
+        stop: CancellationToken,
+    ) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let frames = FrameDecoder::new(LIMIT_BEFORE_LOGIN);
+        Ok(Self { shared, stream, frames, idle: Idle::new(), stop, id, peer, local })
+    }
+
+    /// Serves the connection to its end. Dropping the future closes it.
+    pub(crate) async fn run(mut self, seed: [u8; SEED_LEN]) {
+        let Err(ending) = self.serve(seed).await;
+        if ending.is_odd() {
+            tracing::warn!(peer = %self.peer, reason = %ending, "connection closed");
+        } else {
+            tracing::debug!(peer = %self.peer, reason = %ending, "connection closed");
+        }
+        if ending.lingers() {
+            self.linger().await;
+        }
+    }
+
+    async fn serve(&mut self, seed: [u8; SEED_LEN]) -> Result<std::convert::Infallible, Ending> {
+        let deadline = self.shared.login_deadline;
+        timeout(deadline, self.login(seed))
+            .await
+            .map_err(|_| Ending::LoginDeadline(deadline))??;
+        self.frames.set_limit(LIMIT_AFTER_LOGIN);
+        loop {
+            let frame = self.next_frame().await?;
+            if self.stop.is_cancelled() {
+                return Err(Ending::Stopping);
+            }
+            self.request(&frame).await?;
+        }
+    }
+
+    async fn request(&mut self, frame: &[u8]) -> Result<(), Ending> {
+        let packet = Packet::parse(frame)?;
+        let request = match Request::parse(&packet) {
+            Ok(request) => request,
+            Err(error) => return self.malformed(packet.packet_type(), error).await,
+        };
+        match request {
+            Request::Subscribe(sub) => {
+                let text = Text::Subscription(sub);
+                match self.identity(sub.destination, sub.client_id) {
+                    Some(id) => {
+                        let result = self.subscribe(id, sub.filter.unwrap_or_default()).await;
+                        self.answer(result).await
+                    }
+                    None => self.no_identity("Sub", text).await,
+                }
+            }
+            Request::Unsubscribe(sub) => self.unsubscribe(sub).await,
+            Request::Get(get) => self.get(&get).await,
+            Request::Ack(batch) => self.ack(batch).await,
+            Request::Rollback(batch) => self.rollback(batch).await,
+            Request::Login(_) => self.unsupported(PacketType::ClientAuthentication).await,
+            Request::Unsupported(packet_type) => self.unsupported(packet_type).await,
+        }
+    }
+
+    async fn malformed(&mut self, kind: PacketType, error: PacketError) -> Result<(), Ending> {
+        let class = "com.google.protobuf.InvalidProtocolBufferException";
+        let text = self.exception(class, &error);
+        self.error(code::FAILED, &text).await?;
+        match kind {
+            PacketType::ClientAck | PacketType::ClientRollback => Err(Ending::OneWay),
+            PacketType::Compatible
+            | PacketType::Handshake
+            | PacketType::ClientAuthentication
+            | PacketType::Ack
+            | PacketType::Subscription
+            | PacketType::Unsubscription
+            | PacketType::Get
+            | PacketType::Messages
+            | PacketType::Shutdown
+            | PacketType::Dump
+            | PacketType::Heartbeat
+            | PacketType::Unrecognized(_) => Ok(()),
+        }
+    }
+
+    async fn unsupported(&mut self, packet_type: PacketType) -> Result<(), Ending> {
+        let text = format!("packet type: {} is NOT supported!", packet_type.name());
+        self.error(code::FAILED, &text).await
+    }
+
+    async fn unsubscribe(&mut self, sub: Subscription<'_>) -> Result<(), Ending> {
+        let Some((name, client_id)) = self.identity(sub.destination, sub.client_id) else {
+            return self.no_identity("Unsub", Text::Subscription(sub)).await;
+        };
+        let result = async {
+            let (destination, client_id) = self.resolve(name, client_id)?;
+            let change = destination.unsubscribe(client_id)?;
+            tracing::info!(destination = name, client_id, peer = %self.peer, "client unsubscribed");
+            Self::durable(&destination, change).await
+        }
+        .await;
+        self.answer(result).await
+    }
+
+    async fn ack(&mut self, batch: BatchRef<'_>) -> Result<(), Ending> {
+        let Some((name, client_id)) = self.identity(batch.destination, batch.client_id) else {
+            self.no_identity("Ack", Text::BatchRef(batch)).await?;
+            return Err(Ending::OneWay);
+        };
+        let batch_id = match batch.batch_id.unwrap_or(0) {
+            0 => {
+                let request = Text::BatchRef(batch);
+                let text = format!("batchId should assign value. Ack: {request}");
+                self.error(code::NO_BATCH_ID, &text).await?;
+                return Err(Ending::OneWay);
+            }
+            // Acknowledges the answer "nothing there".
+            -1 => return Ok(()),
+            batch_id => batch_id,
+        };
+        let result = self
+            .resolve(name, client_id)
+            .and_then(|(destination, client_id)| destination.ack(client_id, batch_id));
+        self.one_way(result).await
+    }
+
+    async fn rollback(&mut self, batch: BatchRef<'_>) -> Result<(), Ending> {
+        let Some((name, client_id)) = self.identity(batch.destination, batch.client_id) else {
+            self.no_identity("Rollback", Text::BatchRef(batch)).await?;
+            return Err(Ending::OneWay);
+        };
+        let batch_id = batch.batch_id.unwrap_or(0);
+        let result = self.resolve(name, client_id).and_then(|(destination, client_id)| {
+            if batch_id == 0 {
+                destination.rollback_all(client_id);
+                Ok(())
+            } else {
+                destination.rollback(client_id, batch_id)
+            }
+        });
+        match result {
+            // Every client sends it first, before its subscription has a chance to start anything.
+            Err(RequestError::NotStarted { .. }) if batch_id == 0 => Ok(()),
+            result => self.one_way(result).await,
+        }
+    }
+
+    /// A request that has no answer: an error is sent, and is then the last thing that is sent, for
+    /// the peer takes it for the answer to its next request.
+    async fn one_way(&mut self, result: Result<(), RequestError>) -> Result<(), Ending> {
+        let Err(error) = result else { return Ok(()) };
+        self.failure(&error).await?;
+        Err(Ending::OneWay)
+    }
+
+    async fn answer(&mut self, result: Result<(), RequestError>) -> Result<(), Ending> {
+        match result {
+            Ok(()) => self.send(&reply::ok()).await,
+            Err(error) => self.failure(&error).await,
+        }
+    }
+
+    async fn subscribe(&self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
+        let (destination, client_id) = self.resolve(id.0, id.1)?;
+        let change = destination.subscribe(client_id, filter)?;
+        tracing::info!(destination = id.0, client_id, peer = %self.peer, "client subscribed");
+        Self::durable(&destination, change).await
+    }
+
+    /// Waits until a change is on disk.
+    async fn durable(destination: &Destination, change: u64) -> Result<(), RequestError> {
+        let mut written = destination.written();
+        let reached =
+            async { written.wait_for(|written| written.generation >= change).await.is_ok() };
+        if timeout(DURABLE_DEADLINE, reached).await.unwrap_or(false) {
+            return Ok(());
+        }
+        let error = destination.written().borrow().error.clone();
+        let cause = error.map_or_else(|| "too slow".to_owned(), |error| error.to_string());
+        Err(RequestError::NotDurable { cause })
+    }
+
+    /// Destination and client id, if both are there.
+    #[expect(clippy::unused_self, reason = "reads as a question to the session beside its others")]
+    fn identity<'a>(
+        &self,
+        destination: Option<&'a str>,
+        client_id: Option<&'a str>,
+    ) -> Option<(&'a str, &'a str)> {
+        destination.filter(|text| !text.is_empty()).zip(client_id.filter(|text| !text.is_empty()))
+    }
+
+    fn resolve(&self, name: &str, id: &str) -> Result<(Arc<Destination>, i16), RequestError> {
+        let client_id = id.parse().map_err(|_| RequestError::ClientId { text: id.to_owned() })?;
+        let known = self.shared.destinations.iter().find(|known| known.name() == name);
+        let destination = known
+            .map(Arc::clone)
+            .ok_or_else(|| RequestError::NotStarted { destination: name.to_owned() })?;
+        Ok((destination, client_id))
+    }
+
+    async fn no_identity(&mut self, name: &str, request: Text<'_>) -> Result<(), Ending> {
+        let text = format!("destination or clientId is null. {name}: {request}");
+        self.error(code::NO_IDENTITY, &text).await
+    }
+
+    async fn failure(&mut self, error: &RequestError) -> Result<(), Ending> {
+        tracing::debug!(peer = %self.peer, %error, "request refused");
+        let text = self.exception(error.java_class(), error);
+        self.error(code::FAILED, &text).await
+    }
+
+    /// The first line of Canal's text for an exception.
+    fn exception(&self, class: &str, error: &impl Display) -> String {
+        let Self { id, peer, local, .. } = self;
+        format!(
+            "something goes wrong with channel: [id: 0x{id:08x}, /{peer} => /{local}], exception: \
+             {class}: {error}\n"
+        )
+    }
+
+    async fn error(&mut self, code: i32, text: &str) -> Result<(), Ending> {
+        self.send(&reply::error(code, text)).await
+    }
+}

@@ -1,0 +1,142 @@
+//! Reading and writing under the idle timeouts that the client asked for.
+
+use std::io::{ErrorKind, IoSlice};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::{Ending, LINGER, Session};
+
+/// What is read for the error before a connection closes, in bytes.
+const LINGER_MAX: usize = 64 << 10;
+
+/// Room made for each read, in bytes: requests are tiny.
+const READ_LEN: usize = 2048;
+
+/// Silence that is allowed when the client says nothing else.
+const IDLE_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// How long silence is allowed, and since when there is any.
+#[derive(Debug)]
+pub(super) struct Idle {
+    read: Duration,
+    write: Duration,
+    last_read: Instant,
+    last_write: Instant,
+}
+
+impl Idle {
+    pub(super) fn new() -> Self {
+        Self::of(None, None)
+    }
+
+    /// Timeouts in milliseconds; those that are not positive mean an hour.
+    pub(super) fn of(read_ms: Option<i32>, write_ms: Option<i32>) -> Self {
+        let duration = |ms: Option<i32>| {
+            let ms = ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+            ms.map_or(IDLE_DEFAULT, Duration::from_millis)
+        };
+        let now = Instant::now();
+        Self { read: duration(read_ms), write: duration(write_ms), last_read: now, last_write: now }
+    }
+
+    fn deadline(&self) -> Instant {
+        (self.last_read + self.read).min(self.last_write + self.write)
+    }
+}
+
+impl Session {
+    /// The next packet. Cancelling it loses nothing.
+    pub(super) async fn next_frame(&mut self) -> Result<Vec<u8>, Ending> {
+        loop {
+            if let Some(frame) = self.frames.next_frame()? {
+                return Ok(frame);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// Reads what has arrived. An error when the peer is gone, idle for too long, or the server
+    /// stops. Cancelling it loses nothing.
+    pub(super) async fn read_more(&mut self) -> Result<(), Ending> {
+        let deadline = self.idle.deadline();
+        // While a request waits for its answer nobody takes packets out: the rest stays with the
+        // system.
+        if self.frames.is_full() {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Ending::Stopping),
+                () = sleep_until(deadline) => return Err(Ending::Idle),
+            }
+        }
+        let space = self.frames.space();
+        if space.capacity() - space.len() < READ_LEN {
+            space.reserve(READ_LEN);
+        }
+        let count = tokio::select! {
+            () = self.stop.cancelled() => return Err(Ending::Stopping),
+            () = sleep_until(deadline) => return Err(Ending::Idle),
+            count = self.stream.read_buf(space) => count?,
+        };
+        if count == 0 {
+            return Err(Ending::Peer);
+        }
+        self.idle.last_read = Instant::now();
+        Ok(())
+    }
+
+    /// Sends one frame as one write.
+    pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ending> {
+        let sent = timeout(self.idle.write, self.stream.write_all(frame)).await;
+        sent.map_err(|_| Ending::Idle)??;
+        self.idle.last_write = Instant::now();
+        Ok(())
+    }
+
+    /// Sends a frame that lies in pieces, without putting them together.
+    pub(super) async fn send_slices(&mut self, head: &[u8], rest: &[Bytes]) -> Result<(), Ending> {
+        let mut pieces = Vec::with_capacity(rest.len() + 1);
+        pieces.push(IoSlice::new(head));
+        pieces.extend(rest.iter().map(|slice| IoSlice::new(slice)));
+        let mut unsent = pieces.as_mut_slice();
+        while !unsent.is_empty() {
+            // The clock runs while nothing moves: a slow reader of a large batch is not idle.
+            let written = timeout(self.idle.write, self.stream.write_vectored(unsent)).await;
+            let count = written.map_err(|_| Ending::Idle)??;
+            if count == 0 {
+                return Err(std::io::Error::from(ErrorKind::WriteZero).into());
+            }
+            IoSlice::advance_slices(&mut unsent, count);
+        }
+        self.idle.last_write = Instant::now();
+        Ok(())
+    }
+
+    /// Lets the peer read the last error: closing with unread requests would reset the connection
+    /// and take the error away.
+    pub(super) async fn linger(mut self) {
+        let end = async {
+            self.stream.shutdown().await?;
+            discard(&mut self.stream).await
+        };
+        match timeout(LINGER, end).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => tracing::debug!(peer = %self.peer, "peer did not close"),
+        }
+    }
+}
+
+async fn discard(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut discarded = Vec::with_capacity(READ_LEN);
+    let mut total = 0;
+    while total < LINGER_MAX {
+        discarded.clear();
+        match stream.read_buf(&mut discarded).await? {
+            0 => return Ok(()),
+            count => total += count,
+        }
+    }
+    Ok(())
+}

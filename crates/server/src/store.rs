@@ -1,0 +1,273 @@
+//! The ring of encoded entries between a source and its clients: bounded in bytes, read by one
+//! pointer, freed by another.
+//!
+//! A state machine without I/O. Entries have sequence numbers from 0; `ack <= get <= put` holds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use towpath_coordination::{Cursor, Resume};
+use towpath_entry::{Block, EntryInfo, EntryKind};
+
+/// Bytes of entries that a destination holds unless configured otherwise.
+pub const DEFAULT_CAPACITY_BYTES: usize = 32 << 20;
+
+/// What a client's fetch size of 1 stands for in [`BatchMode::MemSize`], in bytes.
+const UNIT_BYTES: usize = 1024;
+
+/// The fetch size in place of one that is not positive.
+const DEFAULT_FETCH_SIZE: usize = 1000;
+
+/// Bytes counted for a block beside its entries.
+const BLOCK_OVERHEAD_BYTES: usize = 128;
+
+/// How a client's fetch size is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BatchMode {
+    /// Kibibytes of entries.
+    #[default]
+    MemSize,
+    /// A count of entries.
+    ItemSize,
+}
+
+/// Where a DDL entry goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DdlIsolation {
+    /// Into a batch with others.
+    #[default]
+    Together,
+    /// Into a batch of its own.
+    Alone,
+}
+
+/// Settings of a destination's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Bytes that may lie in the store; one block more than that when a block is larger.
+    pub capacity_bytes: usize,
+    /// How fetch sizes are read.
+    pub mode: BatchMode,
+    /// What becomes of DDL.
+    pub ddl: DdlIsolation,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            capacity_bytes: DEFAULT_CAPACITY_BYTES,
+            mode: BatchMode::default(),
+            ddl: DdlIsolation::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    block: Block,
+    first: u64,
+    cost_bytes: usize,
+}
+
+impl Slot {
+    const fn end(&self) -> u64 {
+        self.first.saturating_add(self.block.entries.len() as u64)
+    }
+}
+
+/// Entries taken for a batch: slices of the store's blocks, nothing copied.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// The entries, each with tag and length as in a `Messages` packet.
+    pub(crate) slices: Vec<Bytes>,
+    /// Bytes of all slices.
+    pub(crate) len: usize,
+    /// Sequence number of the first entry.
+    pub(crate) first: u64,
+    /// Sequence number behind the last entry.
+    pub(crate) end: u64,
+    /// The last transaction end or DDL among them: what an ack moves the cursor to.
+    pub(crate) ack: Option<Cursor>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Store {
+    options: StoreOptions,
+    slots: VecDeque<Slot>,
+    put: u64,
+    get: u64,
+    ack: u64,
+    held_bytes: usize,
+}
+
+impl Store {
+    pub(crate) const fn new(options: StoreOptions) -> Self {
+        Self { options, slots: VecDeque::new(), put: 0, get: 0, ack: 0, held_bytes: 0 }
+    }
+
+    /// Adds a block, or gives it back when there is no room. An empty store takes any block.
+    pub(crate) fn push(&mut self, block: Block) -> Result<(), Block> {
+        if block.entries.is_empty() {
+            return Ok(());
+        }
+        let cost_bytes = cost_bytes(&block);
+        let full = self.held_bytes.saturating_add(cost_bytes) > self.options.capacity_bytes;
+        if full && !self.slots.is_empty() {
+            return Err(block);
+        }
+        let first = self.put;
+        self.put = first.saturating_add(block.entries.len() as u64);
+        self.held_bytes = self.held_bytes.saturating_add(cost_bytes);
+        self.slots.push_back(Slot { block, first, cost_bytes });
+        Ok(())
+    }
+
+    /// Takes what a fetch size asks for, at least one entry; `None` when nothing is there.
+    pub(crate) fn take(&mut self, fetch_size: i32) -> Option<Taken> {
+        let mut limit = Limit::new(self.options, fetch_size);
+        let (first, mut slices, mut ack) = (self.get, Vec::new(), None);
+        let start = self.slots.partition_point(|slot| slot.end() <= first);
+        for slot in self.slots.iter().skip(start) {
+            let skip = usize::try_from(self.get.saturating_sub(slot.first)).unwrap_or(usize::MAX);
+            let rest = slot.block.entries.get(skip..).unwrap_or_default();
+            let count = rest.iter().take_while(|entry| limit.admits(entry)).count();
+            let taken = rest.get(..count).unwrap_or_default();
+            let Some(last) = taken.last() else { break };
+            let from = skip.checked_sub(1).and_then(|index| slot.block.entries.get(index));
+            slices.push(slot.block.bytes.slice(from.map_or(0, |entry| entry.end)..last.end));
+            ack = taken.iter().rev().find(|entry| is_boundary(entry)).map(cursor_at).or(ack);
+            self.get = self.get.saturating_add(count as u64);
+            if count < rest.len() {
+                break;
+            }
+        }
+        if self.get == first {
+            return None;
+        }
+        let len = slices.iter().map(Bytes::len).sum();
+        Some(Taken { slices, len, first, end: self.get, ack })
+    }
+
+    /// True when there is something to take.
+    pub(crate) const fn has_more(&self) -> bool {
+        self.get < self.put
+    }
+
+    /// The next entry to take.
+    pub(crate) const fn get_sequence(&self) -> u64 {
+        self.get
+    }
+
+    /// The first entry that is not acknowledged.
+    pub(crate) const fn ack_sequence(&self) -> u64 {
+        self.ack
+    }
+
+    /// Bytes held.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Everything before `sequence` is acknowledged: frees the blocks that have nothing else. True
+    /// when one was freed.
+    pub(crate) fn ack(&mut self, sequence: u64) -> bool {
+        self.ack = self.ack.max(sequence.min(self.get));
+        let before = self.slots.len();
+        while self.slots.front().is_some_and(|slot| slot.end() <= self.ack) {
+            if let Some(slot) = self.slots.pop_front() {
+                self.held_bytes = self.held_bytes.saturating_sub(slot.cost_bytes);
+            }
+        }
+        self.slots.len() < before
+    }
+
+    /// The entries from `sequence` on are taken again. What is acknowledged stays so.
+    pub(crate) fn rewind(&mut self, sequence: u64) {
+        self.get = self.get.min(sequence.max(self.ack));
+    }
+}
+
+/// What a batch may still take.
+struct Limit {
+    mode: BatchMode,
+    ddl: DdlIsolation,
+    max: usize,
+    sum: usize,
+    state: Filling,
+}
+
+#[derive(PartialEq, Eq)]
+enum Filling {
+    Empty,
+    Started,
+    Closed,
+}
+
+impl Limit {
+    fn new(options: StoreOptions, fetch_size: i32) -> Self {
+        let size = usize::try_from(fetch_size).ok().filter(|size| *size > 0);
+        let size = size.unwrap_or(DEFAULT_FETCH_SIZE);
+        let max = match options.mode {
+            BatchMode::MemSize => size.saturating_mul(UNIT_BYTES).min(options.capacity_bytes),
+            BatchMode::ItemSize => size,
+        };
+        Self { mode: options.mode, ddl: options.ddl, max, sum: 0, state: Filling::Empty }
+    }
+
+    /// Whether the entry goes into the batch, counting it if so. Canal adds while the sum so far is
+    /// within the limit, so a batch overshoots by one entry.
+    fn admits(&mut self, entry: &EntryInfo) -> bool {
+        let alone = self.ddl == DdlIsolation::Alone && entry.kind == EntryKind::Ddl;
+        let fits = match (&self.state, self.mode) {
+            (Filling::Empty, _) => true,
+            (Filling::Closed, _) => false,
+            (Filling::Started, _) if alone => false,
+            (Filling::Started, BatchMode::MemSize) => self.sum <= self.max,
+            (Filling::Started, BatchMode::ItemSize) => self.sum < self.max,
+        };
+        if fits {
+            let weight = match self.mode {
+                BatchMode::MemSize => entry.entry_len,
+                BatchMode::ItemSize => 1,
+            };
+            self.sum = self.sum.saturating_add(weight);
+            self.state = if alone { Filling::Closed } else { Filling::Started };
+        } else {
+            // Blocks are asked one by one: what was refused in one must not be admitted by the next.
+            self.state = Filling::Closed;
+        }
+        fits
+    }
+}
+
+fn cost_bytes(block: &Block) -> usize {
+    let infos = block.entries.len().saturating_mul(size_of::<EntryInfo>());
+    block.bytes.len().saturating_add(infos).saturating_add(BLOCK_OVERHEAD_BYTES)
+}
+
+const fn is_boundary(entry: &EntryInfo) -> bool {
+    match entry.kind {
+        EntryKind::End | EntryKind::Ddl => true,
+        EntryKind::Begin | EntryKind::Rows | EntryKind::Query => false,
+    }
+}
+
+fn cursor_at(entry: &EntryInfo) -> Cursor {
+    Cursor {
+        file: Arc::clone(&entry.file),
+        offset: entry.start_offset,
+        gtid: entry.gtid.clone().unwrap_or_default(),
+        server_id: entry.server_id,
+        timestamp_ms: entry.execute_time_ms,
+        resume: Some(Resume {
+            file: Arc::clone(&entry.file),
+            offset: entry.end_offset,
+            gtid: entry.gtid.clone(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
