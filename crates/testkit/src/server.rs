@@ -1,0 +1,277 @@
+//! MySQL and MariaDB servers.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Time for a server to come up, or for a statement file to run.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// MySQL 9.7, from Debian sid, run in its own root folder.
+    Mysql97,
+    /// MySQL 8.0.15.
+    Mysql80,
+    /// MySQL 5.7.22.
+    Mysql57,
+    /// MariaDB 10.11, from the system's packages.
+    Mariadb1011,
+}
+
+/// A running server. Dropping it ends the process and removes its data.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    port: u16,
+    data: PathBuf,
+    socket: PathBuf,
+    _folder: TempDir,
+}
+
+fn cache() -> PathBuf {
+    let named = std::env::var_os("TOWPATH_SERVERS").map(PathBuf::from);
+    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/servers"))
+}
+
+fn run(command: &mut Command) {
+    let shown = format!("{command:?}");
+    let output = command.stdin(Stdio::null()).output();
+    match output {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            panic!("{shown} failed: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr))
+        }
+        Err(error) => panic!("{shown}: {error}: run scripts/servers/fetch"),
+    }
+}
+
+fn free_port() -> u16 {
+    match TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()) {
+        Ok(address) => address.port(),
+        Err(error) => panic!("no free port on loopback: {error}"),
+    }
+}
+
+/// How a version's programs are called.
+struct Layout {
+    /// Folder in which the data folder is made.
+    home: PathBuf,
+    /// Folder that the server sees as `/`.
+    root: Option<PathBuf>,
+    program: PathBuf,
+    base: Option<PathBuf>,
+}
+
+impl Version {
+    fn layout(self) -> Layout {
+        let unpacked = |name: &str| {
+            let base = cache().join(name);
+            Layout {
+                home: std::env::temp_dir(),
+                root: None,
+                program: base.join("bin/mysqld"),
+                base: Some(base),
+            }
+        };
+        match self {
+            Self::Mysql80 => unpacked("mysql-8.0"),
+            Self::Mysql57 => unpacked("mysql-5.7"),
+            Self::Mysql97 => {
+                let root = cache().join("mysql-9.7");
+                Layout {
+                    home: root.join("tmp"),
+                    root: Some(root),
+                    program: PathBuf::from("/usr/sbin/mysqld"),
+                    base: None,
+                }
+            }
+            Self::Mariadb1011 => Layout {
+                home: std::env::temp_dir(),
+                root: None,
+                program: PathBuf::from("mariadbd"),
+                base: None,
+            },
+        }
+    }
+}
+
+impl Layout {
+    fn command(&self) -> Command {
+        let mut command = match &self.root {
+            Some(root) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
+        command.arg("--no-defaults").arg("--user=root");
+        if let Some(base) = &self.base {
+            command.arg(format!("--basedir={}", base.display()));
+        }
+        command
+    }
+
+    /// A path as the server sees it.
+    fn inside(&self, path: &Path) -> PathBuf {
+        match &self.root {
+            Some(root) => Path::new("/").join(path.strip_prefix(root).unwrap_or(path)),
+            None => path.to_owned(),
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server with its binlog on, and a user `canal` with password `canal` that may
+    /// replicate. `root` has no password.
+    ///
+    /// # Panics
+    /// When the server is not there or does not come up.
+    #[must_use]
+    pub fn start(version: Version, arguments: &[&str]) -> Self {
+        let layout = version.layout();
+        let folder = match TempDir::with_prefix_in("towpath-", &layout.home) {
+            Ok(folder) => folder,
+            Err(error) => {
+                panic!("{}: {error}: run scripts/servers/fetch", layout.home.display())
+            }
+        };
+        let data = folder.path().join("data");
+        let inside = layout.inside(&data);
+        let datadir = format!("--datadir={}", inside.display());
+        match version {
+            Version::Mariadb1011 => run(Command::new("mariadb-install-db")
+                .args(["--no-defaults", "--user=root", "--skip-test-db", &datadir])
+                .arg(format!("--tmpdir={}", folder.path().display()))
+                .arg("--auth-root-authentication-method=normal")),
+            Version::Mysql97 | Version::Mysql80 | Version::Mysql57 => {
+                run(layout.command().arg(&datadir).arg("--initialize-insecure"));
+            }
+        }
+        let port = free_port();
+        let socket = folder.path().join("s");
+        let mut command = layout.command();
+        command
+            .arg(&datadir)
+            .arg(format!("--port={port}"))
+            .arg(format!("--socket={}", layout.inside(&socket).display()))
+            .arg(format!("--tmpdir={}", layout.inside(folder.path()).display()))
+            .args(["--bind-address=127.0.0.1", "--log-bin=mysql-bin", "--server-id=1"])
+            .args(["--binlog-format=ROW", "--skip-name-resolve"]);
+        match version {
+            Version::Mysql97 => {
+                command.args(["--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
+                // Its default is a folder that only the full package makes.
+                command.arg("--secure-file-priv=");
+            }
+            Version::Mysql80 => {
+                command.args(["--mysqlx=OFF"]);
+            }
+            Version::Mysql57 | Version::Mariadb1011 => {}
+        }
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = match command.spawn() {
+            Ok(process) => process,
+            Err(error) => panic!("{command:?}: {error}: run scripts/servers/fetch"),
+        };
+        let server = Self { process, port, data, socket, _folder: folder };
+        server.wait_until_up();
+        server.run(
+            "CREATE USER canal@'%' IDENTIFIED BY 'canal'; \
+             GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';",
+        );
+        server
+    }
+
+    fn wait_until_up(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let tried = self.client().args(["-e", "SELECT 1"]).output();
+            if tried.is_ok_and(|output| output.status.success()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the server on port {} does not come up", self.port);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn client(&self) -> Command {
+        let mut command = Command::new("mariadb");
+        command
+            .args(["--no-defaults", "-uroot", "--protocol=socket", "--batch"])
+            .args(["--default-character-set=utf8mb4", "--binary-mode"])
+            .arg(format!("-S{}", self.socket.display()));
+        command
+    }
+
+    /// TCP port on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of the replicating user.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("mysql://canal:canal@127.0.0.1:{}", self.port)
+    }
+
+    /// The folder with the binlog files.
+    #[must_use]
+    pub fn binlog_folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// Runs statements.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub fn run(&self, sql: &str) {
+        let (succeeded, said) = self.feed(sql, &[]);
+        assert!(succeeded, "{sql}: {said}");
+    }
+
+    /// Runs statements; goes on after those that fail.
+    pub fn run_with_faults(&self, sql: &str) {
+        self.feed(sql, &["--force"]);
+    }
+
+    fn feed(&self, sql: &str, arguments: &[&str]) -> (bool, String) {
+        let spawned = self
+            .client()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => panic!("mariadb: {error}: run scripts/servers/fetch"),
+        };
+        if let Some(mut input) = child.stdin.take()
+            && let Err(error) = input.write_all(sql.as_bytes())
+        {
+            panic!("cannot send statements: {error}");
+        }
+        match child.wait_with_output() {
+            Ok(output) => {
+                (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+            }
+            Err(error) => panic!("mariadb: {error}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its data is removed next: there is nothing to save.
+        let _ended: bool = self.process.kill().is_ok();
+        let _reaped: bool = self.process.wait().is_ok();
+    }
+}
