@@ -15,6 +15,12 @@ pub enum Zone {
 }
 
 impl Zone {
+    /// The zone of this process, as Canal takes it: `TZ`, else the system's.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::Named(jiff::tz::TimeZone::system())
+    }
+
     /// Seconds east of UTC at a moment.
     fn offset_s(&self, unix_s: i64) -> i64 {
         match self {

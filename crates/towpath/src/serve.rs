@@ -1,0 +1,124 @@
+//! `towpath serve`: follow a database and serve its changes to Canal clients.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use towpath_coordination::SourceAddress;
+use towpath_entry::{DecoderOptions, TableFilter, Zone};
+use towpath_server::{
+    Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed, StoreOptions,
+};
+use towpath_source::{SourceConfig, SourceUrl, Start};
+use towpath_wire::PasswordHash;
+
+use crate::report::{Failure, say};
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  towpath serve --source mysql://canal:canal@127.0.0.1:3306
+  towpath serve --source mysql://canal:canal@db1 --filter 'shop\\..*' --listen 0.0.0.0:11111 \\
+      --user app --password secret --state /var/lib/towpath
+
+Every Canal client works against it unchanged: destination `example`, port 11111. Clients go on after
+what they acknowledged last; --from counts only for a destination that no client has read yet.")]
+pub(crate) struct Arguments {
+    /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
+    /// REPLICATION CLIENT. A binlog file or folder works, too.
+    #[arg(long, value_name = "URL")]
+    source: String,
+    /// The name under which clients subscribe.
+    #[arg(long, default_value = "example")]
+    destination: String,
+    /// Where clients connect; port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11111")]
+    listen: SocketAddr,
+    /// Deliver only tables whose schema.table matches one of these regular expressions
+    /// (comma-separated). A client's own filter replaces it.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Never deliver tables that match one of these.
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    black_filter: String,
+    /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
+    #[arg(long, default_value = "now")]
+    from: Start,
+    /// Folder for cursors.
+    #[arg(long, value_name = "FOLDER", default_value = "towpath-state")]
+    state: PathBuf,
+    /// Id under which the source knows this reader; unique among its replicas. Generated if absent.
+    #[arg(long, value_name = "N")]
+    server_id: Option<u32>,
+    /// User name that clients must give; needs --password.
+    #[arg(long, requires = "password")]
+    user: Option<String>,
+    /// Password that clients must give.
+    #[arg(long)]
+    password: Option<String>,
+    /// Memory for entries that no client has acknowledged yet, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    store_size: u32,
+}
+
+/// Host and port as configured, for Canal's cursor file.
+fn address(source: &str) -> Result<SourceAddress, Failure> {
+    if !source.contains("://") {
+        return Ok(SourceAddress { host: source.to_owned(), port: 0 });
+    }
+    let url = SourceUrl::parse(source).map_err(Failure::source)?;
+    Ok(SourceAddress { host: url.host, port: url.port })
+}
+
+fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Failure> {
+    let filter = TableFilter::new(&arguments.filter, &arguments.black_filter)
+        .map_err(|error| Failure::new("cannot use the filter", error))?;
+    let capacity_bytes = usize::try_from(arguments.store_size).unwrap_or(32) << 20;
+    let credentials = arguments.password.as_deref().map(|password| Credentials {
+        user: arguments.user.clone(),
+        password: PasswordHash::of(password),
+    });
+    let feed = SourceFeed {
+        place: arguments.source.clone(),
+        config: SourceConfig { server_id: arguments.server_id, ..SourceConfig::default() },
+        start: arguments.from,
+        decoder: DecoderOptions { zone: Zone::of_process(), ..DecoderOptions::default() },
+    };
+    let instance = InstanceConfig {
+        destination: arguments.destination,
+        address: address(&arguments.source)?,
+        store: StoreOptions { capacity_bytes, ..StoreOptions::default() },
+        filter,
+        feed: Feed::Source(Box::new(feed)),
+    };
+    let server = ServerConfig {
+        listen: arguments.listen,
+        credentials,
+        state: arguments.state,
+        ..ServerConfig::default()
+    };
+    Ok((server, instance))
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let (config, instance) = configure(arguments)?;
+    let server = Server::bind(config, vec![instance])
+        .await
+        .map_err(|error| Failure::new("cannot start", error))?;
+    let local = server.local_addr().map_err(|error| Failure::new("cannot start", error))?;
+    let shutdown = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut stream =
+            signal(kind).map_err(|error| Failure::new("cannot wait for signals", error))?;
+        let shutdown = shutdown.clone();
+        signals.spawn(async move {
+            stream.recv().await;
+            shutdown.cancel();
+        });
+    }
+    say(&format!("listening on {local}"));
+    server.run(shutdown).await.map_err(|error| Failure::new("the server stopped", error))
+}
