@@ -71,5 +71,7 @@ pub(crate) fn start_log() {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // Else a closed standard error ends the task that logs.
+        .log_internal_errors(false)
         .init();
 }
