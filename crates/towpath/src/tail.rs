@@ -1,5 +1,6 @@
 //! `towpath tail`: changes in the terminal as they happen.
 
+mod canal;
 pub(crate) mod render;
 
 use std::io::{self, IsTerminal};
@@ -17,9 +18,11 @@ use render::{FormatArguments, Renderer};
 #[command(after_help = "Examples:
   towpath tail mysql://user:password@127.0.0.1:3306
   towpath tail --json --filter 'shop\\..*' mysql://user:password@db1
+  towpath tail canal://127.0.0.1:11111/example
   towpath tail --from earliest /var/lib/mysql")]
 pub(crate) struct Arguments {
-    /// mysql://user:password@host:port, or a binlog file, or a folder of them.
+    /// mysql://user:password@host:port, canal://host:port/destination, or a binlog file or folder.
+    /// From canal:// it takes the destination's stream as client 1001 and acknowledges what it shows.
     place: String,
     /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
     #[arg(long, default_value = "")]
@@ -48,6 +51,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
+    if arguments.place.starts_with("canal://") {
+        return canal::run(&arguments, &mut renderer).await;
+    }
     let is_server = arguments.place.contains("://");
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
     let filter = TableFilter::new(&arguments.filter, "")
