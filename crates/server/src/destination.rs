@@ -20,7 +20,7 @@ use towpath_entry::{Block, TableFilter};
 
 use crate::error::{InstanceError, RequestError};
 use crate::store::{Store, StoreOptions, Taken};
-use client::{Client, Hold, Outstanding};
+use client::{Client, Entrance, Hold, Outstanding};
 pub use state::{InstanceState, InstanceStatus};
 
 /// Batches that a client may have without acknowledging one.
@@ -77,7 +77,7 @@ impl Destination {
             .into_iter()
             .map(|known| {
                 let reserving = cursors.reserve_batch_ids(known.id, known.batch_ids);
-                (known.id, Client::known(known.batch_ids, reserving))
+                (known.id, Client::known(&known, reserving))
             })
             .collect();
         let core = Core {
@@ -219,19 +219,11 @@ impl Destination {
             Some(self.base_filter.with_white(filter).map_err(Arc::new)?)
         };
         let mut core = self.core();
-        let client = core.clients.entry(client_id).or_default();
-        let new = client.subscribe();
-        let last_id = client.last_id;
-        core.cursors.subscribe(client_id, Some(filter));
-        if let Some(cursor) =
-            core.resume.clone().filter(|_| core.cursors.cursor(client_id).is_none())
-        {
-            core.cursors.set_cursor(client_id, cursor);
-        }
-        let (reserved, generation) = core.cursors.reserve_batch_ids(client_id, last_id);
-        if let Some(client) = core.clients.get_mut(&client_id) {
-            client.reserving = Some((reserved, generation));
-        }
+        let generation = match core.clients.get(&client_id).and_then(|client| client.same(filter)) {
+            // Some clients subscribe before each request: that costs no write.
+            Some(generation) => generation,
+            None => self.enter(&mut core, client_id, filter),
+        };
         if let Some(compiled) = compiled
             && core.filter.as_deref() != Some(filter)
         {
@@ -244,18 +236,34 @@ impl Destination {
                 "a client's filter replaces that of the destination"
             );
         }
-        if new {
-            let subscribed = core.clients.values().filter(|client| client.is_subscribed()).count();
-            if subscribed > 1 {
+        Ok(generation)
+    }
+
+    /// Puts a client, or its new filter, into the state directory.
+    fn enter(&self, core: &mut Core, client_id: i16, filter: &str) -> u64 {
+        let last_id = core.clients.get(&client_id).map_or(0, |client| client.last_id);
+        core.cursors.subscribe(client_id, Some(filter));
+        if let Some(cursor) =
+            core.resume.clone().filter(|_| core.cursors.cursor(client_id).is_none())
+        {
+            core.cursors.set_cursor(client_id, cursor);
+        }
+        let (reserved, generation) = core.cursors.reserve_batch_ids(client_id, last_id);
+        let client = core.clients.entry(client_id).or_default();
+        client.reserving = Some((reserved, generation));
+        if client.subscribe(filter, generation) == Entrance::New {
+            let client_count = core.clients.values().filter(|other| other.is_subscribed()).count();
+            tracing::info!(destination = self.name, client_id, client_count, "client subscribed");
+            if client_count > 1 {
                 tracing::warn!(
                     destination = self.name,
                     client_id,
-                    client_count = subscribed,
+                    client_count,
                     "several client ids share this destination: each entry goes to one of them only"
                 );
             }
         }
-        Ok(generation)
+        generation
     }
 
     /// Forgets a client. The number is that of the change on disk.

@@ -280,7 +280,7 @@ impl Session {
     async fn subscribe(&self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
         let (destination, client_id) = self.resolve(id.0, id.1)?;
         let change = destination.subscribe(client_id, filter)?;
-        tracing::info!(destination = id.0, client_id, peer = %self.peer, "client subscribed");
+        tracing::debug!(destination = id.0, client_id, peer = %self.peer, "subscribed");
         Self::durable(&destination, change).await
     }
 

@@ -28,11 +28,19 @@ pub(super) struct Outstanding {
     pub(super) hold: Hold,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum Membership {
     #[default]
     Gone,
-    Subscribed,
+    /// With this filter, by this change of the state directory.
+    Subscribed { filter: String, generation: u64 },
+}
+
+/// Whether a subscription is more than a change of its filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entrance {
+    New,
+    Again,
 }
 
 /// One client id of a destination. It outlives its subscription, so that batch ids go on.
@@ -51,23 +59,38 @@ pub(super) struct Client {
 
 impl Client {
     /// A client of the state directory: it is subscribed, and ids go on above those it ever had.
-    pub(super) fn known(batch_ids: i64, reserving: (i64, u64)) -> Self {
+    pub(super) fn known(known: &towpath_coordination::Client, reserving: (i64, u64)) -> Self {
+        let filter = known.filter.clone().unwrap_or_default();
         Self {
-            membership: Membership::Subscribed,
-            last_id: batch_ids,
-            reserved: batch_ids,
+            membership: Membership::Subscribed { filter, generation: 0 },
+            last_id: known.batch_ids,
+            reserved: known.batch_ids,
             reserving: Some(reserving),
             ..Self::default()
         }
     }
 
-    pub(super) fn is_subscribed(&self) -> bool {
-        self.membership == Membership::Subscribed
+    pub(super) const fn is_subscribed(&self) -> bool {
+        match self.membership {
+            Membership::Subscribed { .. } => true,
+            Membership::Gone => false,
+        }
     }
 
-    /// True when it was not subscribed before.
-    pub(super) fn subscribe(&mut self) -> bool {
-        std::mem::replace(&mut self.membership, Membership::Subscribed) == Membership::Gone
+    /// The change that brought the same subscription.
+    pub(super) fn same(&self, wanted: &str) -> Option<u64> {
+        match &self.membership {
+            Membership::Subscribed { filter, generation } if filter == wanted => Some(*generation),
+            Membership::Subscribed { .. } | Membership::Gone => None,
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, filter: &str, generation: u64) -> Entrance {
+        let subscribed = Membership::Subscribed { filter: filter.to_owned(), generation };
+        match std::mem::replace(&mut self.membership, subscribed) {
+            Membership::Gone => Entrance::New,
+            Membership::Subscribed { .. } => Entrance::Again,
+        }
     }
 
     /// Drops its batches; returns the first entry that they held.
