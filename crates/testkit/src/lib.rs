@@ -1,8 +1,15 @@
 //! Real servers for tests, as values: private folder, free port on loopback, gone when dropped.
 //!
-//! `scripts/servers/fetch` brings the servers; a missing one fails the test and says so.
+//! `scripts/servers/fetch` brings the servers, `scripts/servers/clients` the published Canal clients;
+//! a missing one fails the test and says so.
 #![expect(clippy::panic, reason = "a test kit says what is missing by failing the test")]
 
+mod client;
+mod program;
 mod server;
+mod towpath;
 
+pub use client::{CanalClient, Delivery, Mode};
+pub use program::{Ended, Program, wait_until};
 pub use server::{Server, Version};
+pub use towpath::Towpath;

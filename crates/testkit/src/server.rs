@@ -34,7 +34,8 @@ pub struct Server {
     _folder: TempDir,
 }
 
-fn cache() -> PathBuf {
+/// Where the scripts in `scripts/servers` keep what they fetch.
+pub(crate) fn cache() -> PathBuf {
     let named = std::env::var_os("TOWPATH_SERVERS").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/servers"))
 }
@@ -163,7 +164,9 @@ impl Server {
             .arg(format!("--socket={}", layout.inside(&socket).display()))
             .arg(format!("--tmpdir={}", layout.inside(folder.path()).display()))
             .args(["--bind-address=127.0.0.1", "--log-bin=mysql-bin", "--server-id=1"])
-            .args(["--binlog-format=ROW", "--skip-name-resolve"]);
+            .args(["--binlog-format=ROW", "--skip-name-resolve"])
+            // Its data need not survive a power cut.
+            .args(["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"]);
         match version {
             Version::Mysql97 => {
                 command.args(["--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
@@ -240,6 +243,23 @@ impl Server {
     /// Runs statements; goes on after those that fail.
     pub fn run_with_faults(&self, sql: &str) {
         self.feed(sql, &["--force"]);
+    }
+
+    /// The rows of a query, each value as text.
+    ///
+    /// # Panics
+    /// When it fails.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        let output = self.client().args(["--skip-column-names", "-e", sql]).output();
+        match output {
+            Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+                .lines()
+                .map(|line| line.split('\t').map(ToOwned::to_owned).collect())
+                .collect(),
+            Ok(output) => panic!("{sql}: {}", String::from_utf8_lossy(&output.stderr)),
+            Err(error) => panic!("mariadb: {error}: run scripts/servers/fetch"),
+        }
     }
 
     fn feed(&self, sql: &str, arguments: &[&str]) -> (bool, String) {

@@ -1,191 +1,216 @@
 //! The published Canal clients, unchanged, against a real server through `towpath serve`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
-use std::fmt::Write;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
-use towpath_testkit::{Server, Version};
+use towpath_testkit::{CanalClient, Delivery, Mode, Server, Towpath, Version, wait_until};
 
-/// A running `towpath serve`, ended when dropped.
-struct Serve {
-    process: Child,
-    port: u16,
+use crate::binary;
+use crate::workload::{SCHEMA, Workload, assert_rows, done};
+
+/// Time for a client to get all of a workload.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Serves from the first binlog file on, unless the state directory knows better.
+fn serve(source: &Server, state: &Path) -> Towpath {
+    let url = source.url();
+    let state = state.to_str().unwrap();
+    Towpath::serve(binary(), &["--source", &url, "--from", "earliest", "--state", state])
 }
 
-impl Serve {
-    fn start(source: &Server, state: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_towpath"))
-            .args(["serve", "--source", &source.url(), "--listen", "127.0.0.1:0"])
-            .args(["--filter", r"w\..*", "--from", "earliest", "--state"])
-            .arg(state)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let mut said = String::new();
-        let port = loop {
-            let Some(Ok(line)) = lines.next() else { panic!("towpath ended: {said}") };
-            if let Some(address) = line.strip_prefix("listening on ") {
-                break address.rsplit_once(':').unwrap().1.parse().unwrap();
-            }
-            said.push_str(&line);
-        };
-        // Nobody reads on: the pipe is closed, and what is said later goes nowhere.
-        Self { process, port }
-    }
-
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
+/// Every row once and in order, with what was rolled back, or lost with a connection, again.
+fn check(source: &Server, workload: &Workload, client: CanalClient, mode: Mode) {
+    let who = format!("{client:?} {mode:?}");
+    let state = TempDir::new().unwrap();
+    let towpath = serve(source, state.path());
+    let ended = client.follow(towpath.port(), "example", mode).wait(DEADLINE);
+    assert!(ended.status.success(), "{who}: {}\n{}", ended.status, ended.stderr);
+    let delivery = Delivery::read(&ended.stdout);
+    assert!(delivery.done, "{who}: {}", ended.stdout);
+    assert_rows(&who, &workload.expected, &delivery.acknowledged);
+    assert_eq!(delivery.outstanding, Vec::<String>::new(), "{who}");
+    assert_eq!(delivery.given_back.is_empty(), mode == Mode::Plain, "{who}");
+    let ended = towpath.terminate();
+    assert!(ended.status.success(), "{who}: {}\n{}", ended.status, ended.stderr);
 }
 
-impl Drop for Serve {
-    fn drop(&mut self) {
-        let _ended: bool = self.process.kill().is_ok();
-        let _reaped: bool = self.process.wait().is_ok();
-    }
-}
-
-fn cache() -> PathBuf {
-    let named = std::env::var_os("TOWPATH_SERVERS").map(PathBuf::from);
-    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/servers"))
-}
-
-/// Runs a client to its end; its lines.
-fn lines(command: &mut Command) -> Vec<String> {
-    let output = command
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}: run scripts/servers/fetch-clients"));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?}: {said}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let is_row =
-        |line: &&str| ["INSERT ", "UPDATE ", "DELETE "].iter().any(|k| line.starts_with(k));
-    text.lines().filter(is_row).map(ToOwned::to_owned).collect()
-}
-
-fn java(version: &str, port: u16, count: usize, mode: &str) -> Vec<String> {
-    let folder = cache().join(format!("java-{version}"));
-    let path = format!("{0}/classes:{0}/*", folder.display());
-    lines(Command::new("java").args([
-        "-cp",
-        &path,
-        "Follow",
-        &port.to_string(),
-        &count.to_string(),
-        mode,
-    ]))
-}
-
-/// Numbered changes in transactions of several sizes, and the lines that a client prints of them.
-fn workload(source: &Server) -> Vec<String> {
-    let mut sql =
-        "CREATE DATABASE w; CREATE TABLE w.numbered(id INT PRIMARY KEY, v VARCHAR(20));\n\
-                   CREATE DATABASE other; CREATE TABLE other.t(id INT);\n"
-            .to_owned();
-    let mut expected = Vec::new();
-    for id in 1..=300 {
-        writeln!(sql, "INSERT INTO w.numbered VALUES ({id}, 'new {id}');").unwrap();
-        expected.push(format!("INSERT id={id} v=new {id}"));
-        if id % 10 == 0 {
-            sql.push_str("BEGIN;\n");
-            for old in [id - 5, id - 4] {
-                writeln!(sql, "UPDATE w.numbered SET v='changed' WHERE id={old};").unwrap();
-                expected.push(format!("UPDATE id={old} v=changed"));
-            }
-            writeln!(sql, "DELETE FROM w.numbered WHERE id={};", id - 7).unwrap();
-            expected.push(format!("DELETE id={} v=new {}", id - 7, id - 7));
-            sql.push_str("INSERT INTO other.t VALUES (1);\nCOMMIT;\n");
+fn check_all_modes(version: Version, clients: &[CanalClient]) {
+    let source = Server::start(version, &[]);
+    let mut workload = Workload::default();
+    source.run(SCHEMA);
+    source.run(&workload.transactions(400));
+    source.run(&done(1));
+    for client in clients {
+        for mode in [Mode::Plain, Mode::Rollback, Mode::Reconnect] {
+            check(&source, &workload, *client, mode);
         }
     }
-    source.run(&sql);
-    expected
 }
 
-/// Each client gets every row exactly once and in order, from a server of its own.
-fn check(version: Version, client: impl Fn(u16, usize) -> Vec<String>) {
-    let source = Server::start(version, &[]);
-    let state = TempDir::new().unwrap();
-    let serve = Serve::start(&source, state.path());
-    let expected = workload(&source);
-    let seen = client(serve.port, expected.len());
-    for (index, (a, b)) in expected.iter().zip(&seen).enumerate() {
-        assert_eq!(a, b, "row {index}");
+#[test]
+fn java_clients_get_every_row_once_in_order_from_mysql_97() {
+    check_all_modes(Version::Mysql97, &[CanalClient::Java118, CanalClient::Java117]);
+}
+
+#[test]
+fn go_and_python_clients_get_every_row_once_in_order_from_mariadb() {
+    check_all_modes(Version::Mariadb1011, &[CanalClient::Go, CanalClient::Python]);
+}
+
+#[test]
+fn java_clients_get_every_row_once_in_order_from_mysql_80() {
+    check_all_modes(Version::Mysql80, &[CanalClient::Java117]);
+}
+
+#[test]
+fn go_and_python_clients_get_every_row_once_in_order_from_mysql_57() {
+    check_all_modes(Version::Mysql57, &[CanalClient::Go, CanalClient::Python]);
+}
+
+/// All four clients while the rows are being written, each with a server of its own.
+#[test]
+fn rows_are_followed_live() {
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut workload = Workload::default();
+    source.run(SCHEMA);
+    let everyone =
+        [CanalClient::Java118, CanalClient::Java117, CanalClient::Go, CanalClient::Python];
+    let states = everyone.map(|_| TempDir::new().unwrap());
+    let servers: Vec<Towpath> = states.iter().map(|state| serve(&source, state.path())).collect();
+    let clients: Vec<_> = everyone
+        .iter()
+        .zip(&servers)
+        .map(|(client, towpath)| client.follow(towpath.port(), "example", Mode::Plain))
+        .collect();
+    for _ in 0..20 {
+        source.run(&workload.transactions(20));
     }
-    assert_eq!(expected.len(), seen.len());
+    source.run(&done(1));
+    for (client, kind) in clients.into_iter().zip(everyone) {
+        let ended = client.wait(DEADLINE);
+        assert!(ended.status.success(), "{kind:?}: {}\n{}", ended.status, ended.stderr);
+        let delivery = Delivery::read(&ended.stdout);
+        assert_rows(&format!("{kind:?}"), &workload.expected, &delivery.acknowledged);
+    }
 }
 
-#[test]
-fn java_118_gets_every_row_once_and_in_order() {
-    check(Version::Mysql97, |port, count| java("1.1.8", port, count, "plain"));
+/// The acknowledged position in Canal's cursor file, once there is one.
+fn cursor(state: &Path) -> Option<(String, u64)> {
+    let text = std::fs::read_to_string(state.join("example/meta.dat")).ok()?;
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let position = &json["clientDatas"][0]["cursor"]["postion"];
+    Some((position["journalName"].as_str()?.to_owned(), position["position"].as_u64()?))
 }
 
-#[test]
-fn java_117_gets_every_row_once_and_in_order() {
-    check(Version::Mysql80, |port, count| java("1.1.7", port, count, "plain"));
-}
-
-#[test]
-fn java_gets_what_it_rolled_back_again() {
-    check(Version::Mariadb1011, |port, count| java("1.1.8", port, count, "rollback"));
-}
-
-#[test]
-fn java_gets_what_it_had_not_acknowledged_before_it_reconnected() {
-    check(Version::Mariadb1011, |port, count| java("1.1.8", port, count, "reconnect"));
-}
-
-#[test]
-fn go_gets_every_row_once_and_in_order() {
-    check(Version::Mysql57, |port, count| {
-        lines(Command::new(cache().join("go-follow")).args([port.to_string(), count.to_string()]))
-    });
-}
-
-#[test]
-fn python_gets_every_row_once_and_in_order() {
-    check(Version::Mariadb1011, |port, count| {
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients/python/follow.py");
-        lines(
-            Command::new(cache().join("python/bin/python"))
-                .env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
-                .arg(script)
-                .args([port.to_string(), count.to_string()]),
-        )
-    });
-}
-
-/// T-POS-1: a killed server goes on behind the last ack that reached the disk.
+/// T-POS-1: a killed server goes on behind the last ack.
 #[test]
 fn a_killed_server_goes_on_behind_the_last_ack() {
     let source = Server::start(Version::Mariadb1011, &[]);
     let state = TempDir::new().unwrap();
-    let serve = Serve::start(&source, state.path());
-    let expected = workload(&source);
-    let first = java("1.1.8", serve.port, 100, "plain");
-    let cursor = state.path().join("example/meta.dat");
-    // The last write follows the last ack within 25 ms: the file has settled when it stays equal.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let read = || std::fs::read_to_string(&cursor).unwrap_or_default();
-    let mut last = read();
-    let mut since = Instant::now();
-    while !last.contains("resumeFile") || since.elapsed() < Duration::from_secs(1) {
-        assert!(Instant::now() < deadline, "no cursor in {}: {last}", cursor.display());
-        std::thread::sleep(Duration::from_millis(20));
-        let now = read();
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
+    let mut workload = Workload::default();
+    source.run(SCHEMA);
+    source.run(&workload.transactions(100));
+    // The last row that the first client acknowledges lies behind this.
+    let end = &source.query("SHOW MASTER STATUS")[0];
+    let end = (end[0].clone(), end[1].parse::<u64>().unwrap());
+    source.run(&done(1));
+
+    let towpath = serve(&source, state.path());
+    let first = CanalClient::Java118.follow(towpath.port(), "example", Mode::Plain).wait(DEADLINE);
+    let first = Delivery::read(&first.stdout);
+    assert_rows("before the kill", &workload.expected, &first.acknowledged);
+    wait_until("the last ack to reach the disk", Duration::from_secs(10), || {
+        cursor(state.path()).filter(|cursor| *cursor >= end)
+    });
+    towpath.kill();
+
+    workload.expected.clear();
+    source.run(&workload.transactions(100));
+    source.run(&done(2));
+    let towpath = serve(&source, state.path());
+    let second = CanalClient::Java118.follow(towpath.port(), "example", Mode::Plain).wait(DEADLINE);
+    let second = Delivery::read(&second.stdout);
+    assert_rows("after the kill", &workload.expected, &second.acknowledged);
+}
+
+/// T-POS-1: acks that had not reached the disk are forgotten, rows are not.
+#[test]
+fn a_server_killed_at_work_loses_no_row() {
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let state = TempDir::new().unwrap();
+    let mut workload = Workload::default();
+    source.run(SCHEMA);
+    source.run(&workload.transactions(600));
+    source.run(&done(1));
+
+    let towpath = serve(&source, state.path());
+    let mut client = CanalClient::Go.follow(towpath.port(), "example", Mode::Plain);
+    client.wait_for_line("ack 5", DEADLINE);
+    towpath.kill();
+    let first = Delivery::read(&client.wait(DEADLINE).stdout);
+
+    let towpath = serve(&source, state.path());
+    let second = CanalClient::Go.follow(towpath.port(), "example", Mode::Plain).wait(DEADLINE);
+    let second = Delivery::read(&second.stdout);
+    let begin = workload.expected.len() - second.acknowledged.len();
+    assert_rows("after the kill", &workload.expected[begin..], &second.acknowledged);
+    let count = first.acknowledged.len();
+    assert_rows("before the kill", &workload.expected[..count], &first.acknowledged);
+    assert!(begin <= count, "rows {count} to {begin} are lost");
+}
+
+/// A client that never acknowledges costs the store's size and not more; later it gets every row.
+#[test]
+fn memory_stays_flat_while_a_client_does_not_acknowledge() {
+    const STORE_MIB: u64 = 8;
+    // Small events: up to 1024 of them are handed on together.
+    let source = Server::start(Version::Mariadb1011, &["--binlog-row-event-max-size=1024"]);
+    let state = TempDir::new().unwrap();
+    source.run(SCHEMA);
+    source.run("CREATE TABLE shop.bulk (id INT AUTO_INCREMENT PRIMARY KEY, fill VARCHAR(999))");
+    let url = source.url();
+    let mut towpath = Towpath::serve(
+        binary(),
+        &[
+            ("--source", url.as_str()),
+            ("--from", "now"),
+            ("--store-size", &STORE_MIB.to_string()),
+            ("--state", state.path().to_str().unwrap()),
+        ]
+        .map(|(name, value)| [name, value])
+        .concat(),
+    );
+    towpath.program().wait_for_line("running", DEADLINE);
+    let before_bytes = towpath.peak_memory_bytes();
+    let mut client = CanalClient::Java118.follow(towpath.port(), "example", Mode::Hold);
+
+    // Doubles ten times from 100: 102,400 rows, 51 MB of binlog in the last statement alone.
+    source.run("INSERT INTO shop.bulk(fill) SELECT REPEAT('x', 900) FROM shop.seq_1_to_100");
+    for _ in 0..10 {
+        source.run("INSERT INTO shop.bulk(fill) SELECT fill FROM shop.bulk");
     }
-    serve.kill();
-    let serve = Serve::start(&source, state.path());
-    let rest = java("1.1.8", serve.port, expected.len() - first.len(), "plain");
-    let all = [first, rest].concat();
-    assert_eq!(all, expected);
+    source.run(&done(1));
+    client.wait_for_line("holding", DEADLINE);
+    wait_until("the reader to stop at the full store", DEADLINE, || {
+        // The server says so for as long as the reader does not take what it sends.
+        let blocked = || {
+            source
+                .query("SHOW PROCESSLIST")
+                .iter()
+                .any(|row| row[4] == "Binlog Dump" && row[6].starts_with("Writing to net"))
+        };
+        (0..20).all(|_| blocked()).then_some(())
+    });
+    let grown_bytes = towpath.peak_memory_bytes() - before_bytes;
+    let allowed_bytes = (STORE_MIB + 24) << 20;
+    assert!(grown_bytes < allowed_bytes, "{grown_bytes} of {allowed_bytes} bytes");
+
+    client.send_line("go on");
+    let ended = client.wait(DEADLINE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let delivery = Delivery::read(&ended.stdout);
+    assert_eq!(delivery.acknowledged.len(), 102_400);
+    let grown_bytes = towpath.peak_memory_bytes() - before_bytes;
+    assert!(grown_bytes < allowed_bytes, "{grown_bytes} of {allowed_bytes} bytes");
 }

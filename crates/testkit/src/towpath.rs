@@ -1,0 +1,79 @@
+//! The built `towpath` program.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::program::{Ended, Program};
+
+/// Time to start, and to end after a signal.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running `towpath serve`. Dropping it kills it.
+#[derive(Debug)]
+#[must_use]
+pub struct Towpath {
+    program: Program,
+    port: u16,
+}
+
+impl Towpath {
+    /// Starts `binary serve` with these arguments, on a free port unless they say `--listen`.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn serve(binary: &Path, arguments: &[&str]) -> Self {
+        let mut program = Self::try_serve(binary, arguments);
+        let line = program.wait_for_line("listening on ", DEADLINE);
+        let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
+        let Some(port) = port else { panic!("no port in `{line}`") };
+        Self { program, port }
+    }
+
+    /// The same without waiting: for starts that fail.
+    pub fn try_serve(binary: &Path, arguments: &[&str]) -> Program {
+        let mut command = Command::new(binary);
+        command.arg("serve").args(arguments);
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        Program::start(&mut command, "build the towpath binary")
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process.
+    pub const fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// The most memory it ever had resident.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.program.id());
+        let status = std::fs::read_to_string(&path).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        let Some(kib) = kib else { panic!("no VmHWM in {path}: {}", self.program.stderr()) };
+        kib * 1024
+    }
+
+    /// Kills it (signal 9).
+    pub fn kill(self) -> Ended {
+        self.program.kill()
+    }
+
+    /// Asks it to end (signal 15) and waits until it has.
+    #[must_use]
+    pub fn terminate(mut self) -> Ended {
+        self.program.terminate();
+        self.program.wait(DEADLINE)
+    }
+}

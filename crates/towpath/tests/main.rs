@@ -1,0 +1,13 @@
+//! The command line against real servers and the published Canal clients.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+mod clients;
+mod live;
+mod workload;
+
+use std::path::Path;
+
+/// The program under test.
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_towpath"))
+}
