@@ -5,6 +5,8 @@ use bytes::Bytes;
 
 /// Entries that a group holds before it is handed on unfinished.
 const GROUP_MAX: usize = 1024;
+/// Bytes of an open group that are handed on before its end: it has rows, so it will not be swallowed.
+const OPEN_BYTES_MAX: usize = 256 << 10;
 /// Empty transactions that are swallowed at most, one behind the other.
 const EMPTY_MAX: u32 = 8192;
 /// Time after which an empty transaction is let through.
@@ -18,6 +20,8 @@ pub(crate) struct Output {
     infos: Vec<EntryInfo>,
     ready: usize,
     ready_bytes: usize,
+    /// Entries of the open group, those included that were handed on.
+    group_len: usize,
     /// The open group has a `ROWDATA`.
     has_rows: bool,
     empty: Throttle,
@@ -51,12 +55,15 @@ impl Output {
     pub(crate) fn push(&mut self, info: EntryInfo) {
         let kind = info.kind;
         self.infos.push(info);
+        self.group_len += 1;
         match kind {
             EntryKind::Begin => {}
             EntryKind::Rows => {
                 self.has_rows = true;
-                if self.infos.len() - self.ready >= GROUP_MAX {
+                if self.group_len >= GROUP_MAX {
                     self.close_group();
+                } else if self.bytes.len() - self.ready_bytes >= OPEN_BYTES_MAX {
+                    self.hand_on();
                 }
             }
             EntryKind::Ddl | EntryKind::Query => {
@@ -69,25 +76,32 @@ impl Output {
 
     /// A transaction bound that is not delivered still ends the group.
     pub(crate) fn close_group(&mut self) {
+        self.group_len = 0;
+        let has_rows = std::mem::take(&mut self.has_rows);
         let Some(first) = self.infos.get(self.ready) else { return };
         let first_ms = first.execute_time_ms;
-        let has_rows = std::mem::take(&mut self.has_rows);
         if has_rows || self.empty.is_due(first_ms) {
             if !has_rows {
                 self.empty.reset(first_ms);
             }
-            self.ready = self.infos.len();
-            self.ready_bytes = self.bytes.len();
+            self.hand_on();
         } else {
             self.infos.truncate(self.ready);
             self.bytes.truncate(self.ready_bytes);
         }
     }
 
+    /// Everything there is may be taken.
+    const fn hand_on(&mut self) {
+        self.ready = self.infos.len();
+        self.ready_bytes = self.bytes.len();
+    }
+
     /// Drops the open group.
     pub(crate) fn abandon_group(&mut self) {
         self.infos.truncate(self.ready);
         self.bytes.truncate(self.ready_bytes);
+        self.group_len = 0;
         self.has_rows = false;
     }
 
@@ -105,7 +119,12 @@ impl Output {
         next.extend_from_slice(self.bytes.get(self.ready_bytes..).unwrap_or_default());
         self.bytes.truncate(self.ready_bytes);
         self.capacity_hint = self.ready_bytes;
-        let bytes = Bytes::from(std::mem::replace(&mut self.bytes, next));
+        let mut bytes = std::mem::replace(&mut self.bytes, next);
+        // What lies in a store is counted by length, so capacity must not be far above it.
+        if bytes.capacity() / 2 > bytes.len() {
+            bytes.shrink_to_fit();
+        }
+        let bytes = Bytes::from(bytes);
         let open = self.infos.split_off(self.ready);
         let entries = std::mem::replace(&mut self.infos, open);
         for info in &mut self.infos {

@@ -73,6 +73,19 @@ fn xid_text<'a>(sql: &'a str, literal: &str) -> &'a str {
     sql.split_once(literal).map_or("", |(_, xid)| xid)
 }
 
+/// `CREATE TABLE ... START TRANSACTION` (how MySQL 8.0.21 and later log `CREATE ... SELECT`), and
+/// savepoints: the transaction goes on behind them.
+fn is_inside_transaction(sql: &str) -> bool {
+    let ends_open =
+        sql.trim_end().rsplit_once(|c: char| c.is_whitespace()).is_some_and(|(head, last)| {
+            last.eq_ignore_ascii_case("transaction")
+                && head.trim_end().to_ascii_lowercase().ends_with("start")
+        });
+    ends_open
+        || starts_with(sql.trim_start(), "savepoint")
+        || starts_with(sql.trim_start(), "rollback to")
+}
+
 impl Decoder {
     pub(super) fn compressed_query(
         &mut self,
@@ -175,19 +188,17 @@ impl Decoder {
         let names = encode_names(first.schema.as_deref(), first.table.as_deref());
         let parts =
             HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
-        self.push(origin, kind, parts);
+        // DDL inside a transaction must not move a cursor past what is still to come.
+        let inside = kind == EntryKind::Ddl && is_inside_transaction(sql);
+        self.push(origin, if inside { EntryKind::Query } else { kind }, parts);
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);
         }
     }
 
-    /// DDL commits by itself, unless it is part of a transaction (`CREATE TABLE ... START
-    /// TRANSACTION`, savepoints).
+    /// DDL commits by itself, unless it is part of a transaction.
     fn ddl_boundary(&mut self, sql: &str, origin: &Origin) {
-        let inside = sql.trim_end().to_ascii_lowercase().ends_with("start transaction")
-            || starts_with(sql.trim_start(), "savepoint")
-            || starts_with(sql.trim_start(), "rollback to");
-        if !inside {
+        if !is_inside_transaction(sql) {
             self.passed(origin);
         }
     }
