@@ -147,6 +147,17 @@ pub enum ServerError {
     },
 }
 
+impl ServerError {
+    /// What the operator can do, where the text does not say it already.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Instance { source, .. } => source.hint(),
+            Self::Listen { .. } | Self::State(_) | Self::Twice { .. } | Self::NoDestination => None,
+        }
+    }
+}
+
 fn listen_hint(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     if error.kind() == ErrorKind::AddrInUse {

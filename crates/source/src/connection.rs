@@ -1,34 +1,46 @@
 //! One connection to a MySQL or MariaDB server: packets, login, queries (mysql-source 1.1-1.3).
 
 mod auth;
+mod transport;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use towpath_binlog::Reader;
+use tracing::warn;
 
 use crate::error::SourceError;
-use crate::url::SourceUrl;
+use crate::url::{SourceUrl, TlsMode};
+use auth::Greeting;
+use transport::{TlsFault, Transport};
 
 /// A row of a result: text, or `None` for NULL.
 pub(crate) type Row = Vec<Option<String>>;
 
+/// For reaching the server, and once more for logging in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a statement with all its rows, and for the answer to a command.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest reply to a query.
 const REPLY_LEN_MAX: usize = 64 << 20;
 
 /// Capabilities (mysql-source 1.2): as Canal's, with multi statements left out.
 const CAPABILITIES: u32 = 0x0008_a205 | 0x0020_0000;
+const CAPABILITY_TLS: u32 = 0x800;
+
+const TLS_HANDSHAKE: &str = "TLS handshake";
 
 /// A connection that is logged in.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Transport,
     pub(crate) address: String,
+    /// Where the connection comes from, as this machine sees it.
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) version: String,
     pub(crate) thread_id: u32,
     sequence: u8,
@@ -47,81 +59,114 @@ impl Connection {
         SourceError::Protocol { address: self.address.clone(), doing, reason: reason.to_string() }
     }
 
+    pub(crate) fn setup(&self, reason: impl Into<String>) -> SourceError {
+        SourceError::Setup { address: self.address.clone(), reason: reason.into() }
+    }
+
+    pub(crate) fn is_mariadb(&self) -> bool {
+        self.version.to_ascii_lowercase().contains("mariadb")
+    }
+
     /// Connects and logs in; what was opened is closed again when a step fails.
     pub(crate) async fn open(url: &SourceUrl) -> Result<Self, SourceError> {
-        const DOING: &str = "connect";
+        let fault = match Self::open_with(url, url.tls).await {
+            Err(fault) if url.tls == TlsMode::Preferred => fault,
+            result => return result,
+        };
+        let no_tls = matches!(
+            &fault,
+            SourceError::Tls { .. } | SourceError::Io { doing: TLS_HANDSHAKE, .. }
+        );
+        if !no_tls {
+            return Err(fault);
+        }
+        // The server is inside TLS by now: clear text needs a connection of its own.
+        warn!(source = %url, error = %fault, "TLS failed, going on in clear");
+        Self::open_with(url, TlsMode::Disabled).await
+    }
+
+    async fn open_with(url: &SourceUrl, tls: TlsMode) -> Result<Self, SourceError> {
         let address = url.address();
-        let failed = |source| SourceError::Io { address: address.clone(), doing: DOING, source };
-        let silent = |_| SourceError::Silence {
+        let failed =
+            |source| SourceError::Io { address: address.clone(), doing: "connect", source };
+        let silent = |doing| SourceError::Silence {
             address: address.clone(),
-            doing: DOING,
+            doing,
             seconds: CONNECT_TIMEOUT.as_secs(),
         };
         let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((url.host.as_str(), url.port)))
             .await
-            .map_err(silent)?
+            .map_err(|_| silent("connect"))?
             .map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        let mut connection = Self {
-            stream,
+        let connection = Self {
+            local: stream.local_addr().ok(),
+            stream: Transport::Plain(stream),
             address: address.clone(),
             version: String::new(),
             thread_id: 0,
             sequence: 0,
         };
-        timeout(CONNECT_TIMEOUT, connection.login(url)).await.map_err(silent)??;
-        Ok(connection)
+        timeout(CONNECT_TIMEOUT, connection.login(url, tls)).await.map_err(|_| silent("log in"))?
     }
 
-    async fn login(&mut self, url: &SourceUrl) -> Result<(), SourceError> {
+    async fn login(mut self, url: &SourceUrl, tls: TlsMode) -> Result<Self, SourceError> {
         const DOING: &str = "log in";
         let greeting = self.read_packet(DOING).await?;
-        let hello = auth::Greeting::parse(&greeting).map_err(|e| self.protocol(DOING, &e))?;
+        let hello = Greeting::parse(&greeting).map_err(|e| self.protocol(DOING, &e))?;
         self.version.clone_from(&hello.version);
         self.thread_id = hello.thread_id;
-        let mut scramble = hello.scramble.clone();
-        let mut plugin = hello.plugin.clone();
-        let token = auth::token(&plugin, url.password(), &scramble)
-            .ok_or_else(|| self.unsupported(&plugin))?;
-        let response = auth::response(CAPABILITIES, &hello, &url.user, &token);
-        self.write_packet(&response).await?;
+        let mut capabilities = CAPABILITIES;
+        match tls {
+            TlsMode::Disabled => {}
+            TlsMode::Preferred if hello.capabilities & CAPABILITY_TLS == 0 => {}
+            TlsMode::Preferred
+            | TlsMode::Required
+            | TlsMode::VerifyCa
+            | TlsMode::VerifyIdentity => {
+                if hello.capabilities & CAPABILITY_TLS == 0 {
+                    return Err(self.setup("the server offers no TLS, which the URL asks for"));
+                }
+                // The same capabilities in both packets: the server reads the second one by the
+                // flags of the first (mysql-source 1.2).
+                capabilities |= CAPABILITY_TLS;
+                self.write_packet(&auth::tls_request(capabilities)).await?;
+                self = self.encrypted(url).await?;
+            }
+        }
+        let mut exchange = auth::Exchange::new(&hello, url.password(), self.stream.is_tls());
+        let token = exchange.first().map_err(|refusal| self.refused(&refusal))?;
+        let plugin = exchange.plugin();
+        self.write_packet(&auth::response(capabilities, plugin, &url.user, &token)).await?;
         loop {
             let packet = self.read_packet(DOING).await?;
-            match packet.split_first() {
-                Some((0, _)) => return Ok(()),
-                Some((0xfe, switch)) => {
-                    let mut r = Reader::new(switch);
-                    plugin = String::from_utf8_lossy(r.nul_terminated()).into_owned();
-                    let rest = r.take_rest();
-                    scramble = rest.strip_suffix(&[0]).unwrap_or(rest).to_vec();
-                    let token = auth::token(&plugin, url.password(), &scramble)
-                        .ok_or_else(|| self.unsupported(&plugin))?;
-                    self.write_packet(&token).await?;
-                }
-                // caching_sha2_password: 3 = the server knew the password, OK follows; 4 = it wants
-                // the password itself, encrypted with its key.
-                Some((1, [3])) => {}
-                Some((1, [4])) => self.send_password(url.password(), &scramble).await?,
-                _ => return Err(self.protocol(DOING, &"an answer that is no answer to a login")),
+            match exchange.answer(&packet).map_err(|refusal| self.refused(&refusal))? {
+                auth::Step::Done => return Ok(self),
+                auth::Step::Wait => {}
+                auth::Step::Send(bytes) => self.write_packet(&bytes).await?,
             }
         }
     }
 
-    fn unsupported(&self, plugin: &str) -> SourceError {
-        let reason = format!(
-            "the account uses the authentication plugin {plugin}, which is not supported: use \
-             caching_sha2_password or mysql_native_password"
-        );
-        SourceError::Setup { address: self.address.clone(), reason }
+    async fn encrypted(self, url: &SourceUrl) -> Result<Self, SourceError> {
+        let Transport::Plain(tcp) = self.stream else { return Ok(self) };
+        let address = self.address;
+        match transport::encrypt(tcp, url).await {
+            Ok(stream) => Ok(Self { stream, address, ..self }),
+            Err(TlsFault::Refused(reason)) => Err(SourceError::Tls { address, reason }),
+            Err(TlsFault::Io(source)) => {
+                Err(SourceError::Io { address, doing: TLS_HANDSHAKE, source })
+            }
+        }
     }
 
-    async fn send_password(&mut self, password: &str, scramble: &[u8]) -> Result<(), SourceError> {
-        const DOING: &str = "send the password";
-        self.write_packet(&[2]).await?;
-        let key = self.read_packet(DOING).await?;
-        let encrypted = auth::encrypt(key.get(1..).unwrap_or_default(), password, scramble)
-            .map_err(|e| self.protocol(DOING, &e))?;
-        self.write_packet(&encrypted).await
+    fn refused(&self, refusal: &auth::Refusal) -> SourceError {
+        match refusal {
+            auth::Refusal::Plugin(_) | auth::Refusal::NeedsTls(_) => {
+                self.setup(refusal.to_string())
+            }
+            auth::Refusal::Answer | auth::Refusal::Key(_) => self.protocol("log in", refusal),
+        }
     }
 
     /// One packet's payload; an error packet becomes an error.
@@ -180,7 +225,8 @@ impl Connection {
         packet.extend_from_slice(payload);
         self.sequence = self.sequence.wrapping_add(1);
         let written = self.stream.write_all(&packet).await;
-        written.map_err(|e| self.io("send", e))
+        written.map_err(|e| self.io("send", e))?;
+        self.stream.flush().await.map_err(|e| self.io("send", e))
     }
 
     /// Sends a command as a new conversation.
@@ -189,15 +235,34 @@ impl Connection {
         self.write_packet(payload).await
     }
 
-    /// Runs a statement; its rows, none for statements without a result.
+    fn silence(&self, doing: &'static str) -> SourceError {
+        let seconds = QUERY_TIMEOUT.as_secs();
+        SourceError::Silence { address: self.address.clone(), doing, seconds }
+    }
+
+    /// Sends a command that is answered by one packet.
+    pub(crate) async fn exchange(
+        &mut self,
+        doing: &'static str,
+        payload: &[u8],
+    ) -> Result<Vec<u8>, SourceError> {
+        let exchange = async {
+            self.command(payload).await?;
+            self.read_packet(doing).await
+        };
+        match timeout(QUERY_TIMEOUT, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(self.silence(doing)),
+        }
+    }
+
+    /// Runs a statement; its rows, none for statements without a result. After anything but a row,
+    /// an OK or an error of the server the connection must not be used any more; nor when the
+    /// future was dropped.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, SourceError> {
         match timeout(QUERY_TIMEOUT, self.query_now(sql)).await {
             Ok(result) => result,
-            Err(_) => Err(SourceError::Silence {
-                address: self.address.clone(),
-                doing: "query",
-                seconds: QUERY_TIMEOUT.as_secs(),
-            }),
+            Err(_) => Err(self.silence("query")),
         }
     }
 
@@ -213,10 +278,15 @@ impl Connection {
         // Column definitions up to an EOF packet, then rows up to another one.
         while !is_eof(&self.read_packet(DOING).await?) {}
         let mut rows = Vec::new();
+        let mut total = 0;
         loop {
             let packet = self.read_packet(DOING).await?;
             if is_eof(&packet) {
                 return Ok(rows);
+            }
+            total += packet.len();
+            if total > REPLY_LEN_MAX {
+                return Err(self.protocol(DOING, &"the reply is longer than 64 MiB"));
             }
             rows.push(read_row(&packet).map_err(|e| self.protocol(DOING, &e))?);
         }

@@ -46,7 +46,10 @@ pub enum SourceError {
         seconds: u64,
     },
     /// The server said no.
-    #[error("{address}: {doing}: errno = {errno}, sqlstate = {sqlstate} errmsg = {message}")]
+    #[error(
+        "{address}: {doing}: Received error packet: errno = {errno}, sqlstate = {sqlstate} \
+         errmsg = {message}"
+    )]
     Server {
         /// Host and port of the source.
         address: String,
@@ -68,6 +71,39 @@ pub enum SourceError {
         doing: &'static str,
         /// What was not understood.
         reason: String,
+    },
+    /// TLS could not be agreed on, or the certificate is not accepted.
+    #[error("{address}: TLS: {reason}")]
+    Tls {
+        /// Host and port of the source.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The user may not do what is needed.
+    #[error("{address}: {doing}: the user lacks the privilege {privilege}: {message}")]
+    Privilege {
+        /// Host and port of the source.
+        address: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What has to be granted.
+        privilege: &'static str,
+        /// The server's text.
+        message: String,
+    },
+    /// The source ended the dump because another reader with the same id came.
+    #[error(
+        "{address}: another reader came with the same server id ({server_id}), so the source ended \
+         this dump: {message}; give each reader its own with --server-id"
+    )]
+    Duplicate {
+        /// Host and port of the source.
+        address: String,
+        /// The server id of this reader.
+        server_id: u32,
+        /// The server's text.
+        message: String,
     },
     /// The source ended the dump.
     #[error(
@@ -100,6 +136,21 @@ pub enum SourceError {
         wanted: String,
         /// What is left.
         kept: String,
+    },
+    /// The position is not the start of an event.
+    #[error(
+        "{address}: {file}:{offset} is not the start of an event ({reason}); take a position that \
+         SHOW BINLOG EVENTS IN '{file}' lists"
+    )]
+    InsideEvent {
+        /// Host and port of the source.
+        address: String,
+        /// Binlog file.
+        file: String,
+        /// The offset asked for.
+        offset: u64,
+        /// How it was noticed.
+        reason: String,
     },
     /// Another server answers at the same address.
     #[error(
@@ -147,19 +198,92 @@ pub enum Recovery {
     Stop,
 }
 
+/// What a server means by an error number and its text. Only the text tells the causes of 1236
+/// apart (mysql-source 3.4); it exists in an old vocabulary (master, slave) and a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The account, its password, or where it may log in from.
+    Login,
+    /// A missing grant.
+    Privilege,
+    /// The position or set is older than what the source keeps, or beyond its end.
+    Purged,
+    /// The set names transactions that the source does not have.
+    Diverged,
+    /// Somebody has to change a setting, here or there.
+    Configuration,
+    /// The position is not the start of an event.
+    Boundary,
+    /// Another reader with the same id.
+    Duplicate,
+    /// The dump failed in a way that the same dump will again.
+    Dump,
+    /// May go away by itself: the server goes down or is busy.
+    Passing,
+}
+
+pub(crate) fn cause(errno: u16, message: &str) -> Cause {
+    match errno {
+        1045 | 1129 | 1130 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151 => Cause::Login,
+        1044 | 1142 | 1143 | 1227 => Cause::Privilege,
+        1047 | 1064 | 1193 | 1381 | 1773 | 1941 | 3159 => Cause::Configuration,
+        4052 => Cause::Duplicate,
+        1236 => dump_cause(&message.to_ascii_lowercase()),
+        _ => Cause::Passing,
+    }
+}
+
+fn dump_cause(text: &str) -> Cause {
+    const FRAGMENTS: [(&str, Cause); 17] = [
+        ("same server_uuid/server_id", Cause::Duplicate),
+        ("same server_id", Cause::Duplicate),
+        ("could not find first log file name", Cause::Purged),
+        ("has purged binary logs", Cause::Purged),
+        ("purged required binary logs", Cause::Purged),
+        ("could not find gtid state requested", Cause::Purged),
+        ("impossible position", Cause::Purged),
+        ("position > file size", Cause::Purged),
+        ("position < 4", Cause::Purged),
+        ("which is not in the master's binlog", Cause::Diverged),
+        ("more gtids than the", Cause::Diverged),
+        ("cannot start in auto_position mode", Cause::Configuration),
+        ("binary log is not open", Cause::Configuration),
+        ("replication events with the checksum", Cause::Configuration),
+        ("max_allowed_packet", Cause::Boundary),
+        ("bogus data", Cause::Boundary),
+        ("truncated in the middle of event", Cause::Boundary),
+    ];
+    let known = FRAGMENTS.iter().find(|(fragment, _)| text.contains(fragment));
+    known.map_or(Cause::Dump, |(_, cause)| *cause)
+}
+
 impl SourceError {
     /// Whether connecting again can help.
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::Io { .. } | Self::Silence { .. } | Self::Ended { .. } | Self::Protocol { .. } => {
-                Recovery::Retry
-            }
-            Self::Server { errno, message, .. } => server_recovery(*errno, message),
+            Self::Io { .. }
+            | Self::Silence { .. }
+            | Self::Ended { .. }
+            | Self::Duplicate { .. }
+            | Self::Protocol { .. } => Recovery::Retry,
+            Self::Server { errno, message, .. } => match cause(*errno, message) {
+                Cause::Passing | Cause::Duplicate => Recovery::Retry,
+                Cause::Login
+                | Cause::Privilege
+                | Cause::Purged
+                | Cause::Diverged
+                | Cause::Configuration
+                | Cause::Boundary
+                | Cause::Dump => Recovery::Stop,
+            },
             Self::Url { .. }
             | Self::Start { .. }
+            | Self::Tls { .. }
+            | Self::Privilege { .. }
             | Self::Setup { .. }
             | Self::Purged { .. }
+            | Self::InsideEvent { .. }
             | Self::OtherServer { .. }
             | Self::Stream(_)
             | Self::File { .. }
@@ -170,47 +294,135 @@ impl SourceError {
     /// What the operator can do, where the message does not say it already.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        let Self::Server { errno, message, .. } = self else { return None };
-        match errno {
-            1045 | 1698 => Some("check user and password in --source"),
-            1227 => Some(
-                "the user needs: GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO user",
+        match self {
+            Self::Privilege { .. } => Some(GRANT),
+            Self::Server { errno: 3159, .. } => {
+                Some("the server wants TLS: add ?tls=required to the URL of the source")
+            }
+            Self::Server { errno: 1129 | 1130, .. } => {
+                Some("the server refuses this host: see the account's host part, or FLUSH HOSTS")
+            }
+            Self::Server { errno, message, .. } => match cause(*errno, message) {
+                Cause::Login => Some("check user and password in the URL of the source"),
+                Cause::Privilege => Some(GRANT),
+                Cause::Purged => Some(
+                    "the position is gone: --from earliest goes on with a gap, --from now skips it",
+                ),
+                Cause::Diverged | Cause::Dump => {
+                    Some("if the position is not worth keeping: --from earliest or --from now")
+                }
+                Cause::Boundary => Some(
+                    "the position lies inside an event: take one that SHOW BINLOG EVENTS lists",
+                ),
+                Cause::Duplicate => Some("give each reader its own --server-id"),
+                Cause::Configuration | Cause::Passing => None,
+            },
+            Self::Tls { .. } => Some(
+                "TLS 1.2 with ECDHE is the oldest that is spoken (MySQL before 8.0.16 may be built \
+                 without it); tls=required does not look at the certificate",
             ),
-            1142 => Some("the user needs SELECT on the table, to read its structure"),
-            1236 => boundary_hint(message),
-            _ => None,
+            Self::Io { .. }
+            | Self::Silence { .. }
+            | Self::Protocol { .. }
+            | Self::Url { .. }
+            | Self::Start { .. }
+            | Self::Duplicate { .. }
+            | Self::Ended { .. }
+            | Self::Setup { .. }
+            | Self::Purged { .. }
+            | Self::InsideEvent { .. }
+            | Self::OtherServer { .. }
+            | Self::Stream(_)
+            | Self::File { .. }
+            | Self::BadFile { .. } => None,
         }
     }
 }
 
-/// Causes of error 1236 (mysql-source 3.4), old and new vocabulary.
-fn server_recovery(errno: u16, message: &str) -> Recovery {
-    let text = message.to_ascii_lowercase();
-    let duplicate = text.contains("same server_uuid/server_id") || text.contains("same server_id");
-    match errno {
-        4052 => Recovery::Retry,
-        1236 if duplicate => Recovery::Retry,
-        1236 | 1045 | 1698 | 1227 | 1142 | 1047 | 1773 | 1941 | 1049 | 1044 => Recovery::Stop,
-        _ => Recovery::Retry,
-    }
-}
+const GRANT: &str =
+    "the user needs: GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO user";
 
-fn boundary_hint(message: &str) -> Option<&'static str> {
-    let text = message.to_ascii_lowercase();
-    if text.contains("max_allowed_packet")
-        || text.contains("bogus data")
-        || text.contains("truncated")
-    {
-        return Some("the position lies inside an event: take one that SHOW BINLOG EVENTS lists");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F1, F2, F14 and mysql-source 3.4: the texts that the servers send.
+    #[test]
+    fn causes_of_error_1236_are_told_apart_by_their_text() {
+        for (text, expected) in [
+            ("Could not find first log file name in binary log index file", Cause::Purged),
+            (
+                "the master has purged binary logs containing GTIDs that the slave requires",
+                Cause::Purged,
+            ),
+            ("the source purged required binary logs. Replicate the missing", Cause::Purged),
+            ("Could not find GTID state requested by slave in any binlog files", Cause::Purged),
+            (
+                "Client requested master to start replication from impossible position",
+                Cause::Purged,
+            ),
+            (
+                "Client requested source to start replication from position > file size",
+                Cause::Purged,
+            ),
+            (
+                "connecting slave requested to start from GTID 0-7-800, which is not in the master's binlog",
+                Cause::Diverged,
+            ),
+            (
+                "Replica has more GTIDs than the source has, using the source's SERVER_UUID",
+                Cause::Diverged,
+            ),
+            (
+                "The slave is connecting using CHANGE MASTER TO MASTER_AUTO_POSITION = 1; cannot start in AUTO_POSITION mode",
+                Cause::Configuration,
+            ),
+            (
+                "log event entry exceeded max_allowed_packet; Increase max_allowed_packet on source",
+                Cause::Boundary,
+            ),
+            (
+                "A replica with the same server_uuid/server_id as this replica has connected to the source",
+                Cause::Duplicate,
+            ),
+            ("something else", Cause::Dump),
+        ] {
+            assert_eq!(cause(1236, text), expected, "{text}");
+        }
     }
-    if text.contains("could not find first log file")
-        || text.contains("purged")
-        || text.contains("impossible position")
-        || text.contains("position > file size")
-    {
-        return Some(
-            "the position is gone: --from earliest goes on with a gap, --from now skips it",
+
+    fn server(errno: u16, message: &str) -> SourceError {
+        SourceError::Server {
+            address: "db1:3306".to_owned(),
+            doing: "log in",
+            errno,
+            sqlstate: "HY000".to_owned(),
+            message: message.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_goes_away_by_itself_is_tried_again_and_the_rest_is_not() {
+        for (errno, expected) in [
+            (1045, Recovery::Stop),
+            (1227, Recovery::Stop),
+            (3159, Recovery::Stop),
+            (1236, Recovery::Stop),
+            (1040, Recovery::Retry),
+            (1053, Recovery::Retry),
+            (4052, Recovery::Retry),
+        ] {
+            assert_eq!(server(errno, "").recovery(), expected, "{errno}");
+        }
+    }
+
+    /// Operators search their logs for Canal's wording.
+    #[test]
+    fn error_packets_are_shown_as_canal_shows_them() {
+        assert_eq!(
+            server(1045, "Access denied for user").to_string(),
+            "db1:3306: log in: Received error packet: errno = 1045, sqlstate = HY000 errmsg = \
+             Access denied for user"
         );
     }
-    None
 }

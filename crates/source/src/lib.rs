@@ -20,7 +20,7 @@ pub use error::{Recovery, SourceError};
 pub use files::FileSource;
 pub use mysql::MysqlSource;
 pub use start::Start;
-pub use url::SourceUrl;
+pub use url::{SourceUrl, TlsMode};
 
 /// Settings of a source.
 #[derive(Debug, Clone)]

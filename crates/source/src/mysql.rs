@@ -6,6 +6,7 @@ mod prepare;
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use towpath_binlog::RawEvent;
 use towpath_schema::{Column, Table, table_from_create};
 use tracing::{info, warn};
@@ -15,7 +16,7 @@ use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
 use crate::{Filled, SourceConfig};
-use dump::Dump;
+use dump::{AtEnd, Dump, Request};
 
 /// Where a dump begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct MysqlSource {
     metadata: Option<Connection>,
     backoff: Duration,
     attempt: u32,
+    /// Since when the dump runs.
+    since: Instant,
 }
 
 impl MysqlSource {
@@ -61,7 +64,8 @@ impl MysqlSource {
         let server_id = config.server_id.unwrap_or_else(|| prepare::generated_id(&config));
         let resume = find::find(&url, &mut connection, start, server_id).await?;
         info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
-        let dump = Dump::begin(connection, &config, server_id, &resume).await?;
+        let request = Request { config: &config, server_id, from: &resume, at_end: AtEnd::Wait };
+        let dump = Dump::begin(connection, &request).await?;
         Ok(Self {
             url,
             config,
@@ -72,6 +76,7 @@ impl MysqlSource {
             metadata: None,
             backoff: BACKOFF_MIN,
             attempt: 0,
+            since: Instant::now(),
         })
     }
 
@@ -80,12 +85,16 @@ impl MysqlSource {
         loop {
             let fault = match &mut self.dump {
                 Some(dump) => match dump.fill(self.config.read_timeout).await {
-                    Ok(()) => {
-                        self.backoff = BACKOFF_MIN;
-                        self.attempt = 0;
-                        return Ok(Filled::Events);
+                    Ok(()) => return Ok(Filled::Events),
+                    Err(fault) => {
+                        // A dump that ends as soon as it began, as with a second reader of the same
+                        // server id, is no success.
+                        if self.since.elapsed() > BACKOFF_MAX {
+                            self.backoff = BACKOFF_MIN;
+                            self.attempt = 0;
+                        }
+                        fault
                     }
-                    Err(fault) => fault,
                 },
                 None => {
                     tokio::time::sleep(self.jittered()).await;
@@ -133,8 +142,14 @@ impl MysqlSource {
         }
         info!(source = %self.url, resume = ?self.resume,
             "connected again; what was read of an unfinished transaction comes a second time");
-        let dump = Dump::begin(connection, &self.config, self.server_id, &self.resume).await?;
-        self.dump = Some(dump);
+        let request = Request {
+            config: &self.config,
+            server_id: self.server_id,
+            from: &self.resume,
+            at_end: AtEnd::Wait,
+        };
+        self.dump = Some(Dump::begin(connection, &request).await?);
+        self.since = Instant::now();
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Where to begin.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::error::SourceError;
@@ -30,13 +31,14 @@ pub enum Start {
 impl FromStr for Start {
     type Err = SourceError;
 
-    /// `now`, `earliest`, `FILE:OFFSET`, `gtid:SET`, `time:SECONDS` (since 1970).
+    /// `now`, `earliest`, `FILE:OFFSET`, `gtid:SET`, `time:SECONDS` (since 1970) or `time:` with a
+    /// moment as in RFC 3339.
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let fail = |reason: &str| SourceError::Start {
             start: text.to_owned(),
             reason: format!(
                 "{reason}; expected now, earliest, FILE:OFFSET (mysql-bin.000003:4), gtid:SET, or \
-                 time:SECONDS since 1970"
+                 time: with seconds since 1970 or 2026-01-31T08:00:00Z"
             ),
         };
         if text.eq_ignore_ascii_case("now") {
@@ -49,7 +51,8 @@ impl FromStr for Start {
             return Ok(Self::Gtid(set.to_owned()));
         }
         if let Some(moment) = text.strip_prefix("time:") {
-            let unix_s = moment.parse().map_err(|_| fail("the time is no number of seconds"))?;
+            let seconds = moment.parse().ok().or_else(|| rfc3339(moment));
+            let unix_s = seconds.ok_or_else(|| fail("the time cannot be read"))?;
             return Ok(Self::Time { unix_s });
         }
         let (file, offset) =
@@ -59,5 +62,48 @@ impl FromStr for Start {
             return Err(fail("the file is empty or the offset below 4, where the first event is"));
         }
         Ok(Self::At { file: file.to_owned(), offset })
+    }
+}
+
+fn rfc3339(text: &str) -> Option<u64> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(moment.as_second()).ok()
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now => write!(f, "now"),
+            Self::Earliest => write!(f, "earliest"),
+            Self::At { file, offset } => write!(f, "{file}:{offset}"),
+            Self::Gtid(set) => write!(f, "gtid:{set}"),
+            Self::Time { unix_s } => write!(f, "time:{unix_s}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_are_read_as_they_are_shown() {
+        for text in ["now", "earliest", "mysql-bin.000003:4", "a:b.1:99", "gtid:0-1-2", "time:77"] {
+            assert_eq!(text.parse::<Start>().unwrap().to_string(), text);
+        }
+        for moment in ["time:2001-09-09T01:46:40Z", "time:2001-09-09T03:46:40+02:00"] {
+            assert_eq!(moment.parse::<Start>().unwrap(), Start::Time { unix_s: 1_000_000_000 });
+        }
+        for (text, fault) in [
+            ("yesterday", "none of the forms"),
+            ("mysql-bin.000003:x", "offset is no number"),
+            ("mysql-bin.000003:3", "below 4"),
+            (":4", "file is empty"),
+            ("time:yesterday", "time cannot be read"),
+            ("time:1960-01-01T00:00:00Z", "time cannot be read"),
+        ] {
+            let error = text.parse::<Start>().unwrap_err().to_string();
+            assert!(error.contains(fault), "{text}: {error}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use towpath_server::ServerError;
 use towpath_source::SourceError;
 use tracing_subscriber::EnvFilter;
 
@@ -27,6 +28,11 @@ impl Failure {
     pub(crate) fn source(error: SourceError) -> Self {
         let hint = error.hint().map(ToOwned::to_owned);
         Self { doing: "cannot follow the source".to_owned(), cause: Some(Box::new(error)), hint }
+    }
+
+    pub(crate) fn server(doing: &str, error: ServerError) -> Self {
+        let hint = error.hint().map(ToOwned::to_owned);
+        Self { doing: doing.to_owned(), cause: Some(Box::new(error)), hint }
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let (config, instance) = configure(arguments)?;
     let server = Server::bind(config, vec![instance])
         .await
-        .map_err(|error| Failure::new("cannot start", error))?;
+        .map_err(|error| Failure::server("cannot start", error))?;
     let local = server.local_addr().map_err(|error| Failure::new("cannot start", error))?;
     let shutdown = CancellationToken::new();
     let mut signals = JoinSet::new();
@@ -120,5 +120,5 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         });
     }
     say(&format!("listening on {local}"));
-    server.run(shutdown).await.map_err(|error| Failure::new("the server stopped", error))
+    server.run(shutdown).await.map_err(|error| Failure::server("the server stopped", error))
 }

@@ -137,7 +137,7 @@ fn bad_input_is_refused_with_a_way_out() {
         ),
         (
             ["--from", "mysql-bin.000001:333", &url],
-            ["1236", "hint: the position lies inside an event"],
+            ["not the start of an event", "SHOW BINLOG EVENTS IN"],
         ),
         (["--from", "never", &url], ["it is none of the forms", "FILE:OFFSET"]),
         (["--filter", "a([", &url], ["`a([` is not a regular expression", "cannot use --filter"]),
@@ -158,5 +158,39 @@ fn a_source_without_rows_is_refused() {
         let server = Server::start(Version::Mariadb1011, &[argument]);
         let output = towpath().arg("tail").arg(server.url()).output().unwrap();
         assert!(text(&output).contains(says), "{argument}: {}", text(&output));
+    }
+}
+
+/// TLS 1.2 and 1.3; a certificate of another host or authority is not taken where the URL says so.
+#[test]
+fn a_source_is_followed_over_tls() {
+    for version in ["--tls-version=TLSv1.2", "--tls-version=TLSv1.3"] {
+        let server = Server::start(Version::Mysql97, &["--require-secure-transport=ON", version]);
+        server.run("CREATE DATABASE d; CREATE TABLE d.t(a INT PRIMARY KEY); FLUSH BINARY LOGS");
+        let start = format!("{}:4", server.query("SHOW BINARY LOG STATUS")[0][0]);
+        server.run("INSERT INTO d.t VALUES (7)");
+        let tail = |options: &str| {
+            let url = format!("{}{options}", server.url());
+            let from = ["--flat", "--from", &start, "--limit", "1"];
+            towpath().arg("tail").args(from).arg(url).output().unwrap()
+        };
+        let ca = server.binlog_folder().join("ca.pem");
+        let other = server.binlog_folder().join("client-key.pem");
+        for options in
+            ["?tls=required", "?tls=preferred", &format!("?tls=verify-ca&ca={}", ca.display())]
+        {
+            let output = tail(options);
+            let shown = String::from_utf8_lossy(&output.stdout);
+            assert!(shown.contains(r#""data":[{"a":"7"}]"#), "{options}: {}", text(&output));
+        }
+        for (options, says) in [
+            ("", "hint: the server wants TLS: add ?tls=required"),
+            (&format!("?tls=verify-identity&ca={}", ca.display()), "TLS: "),
+            (&format!("?tls=verify-ca&ca={}", other.display()), "TLS: "),
+        ] {
+            let output = tail(options);
+            assert!(!output.status.success());
+            assert!(text(&output).contains(says), "{options}: {}", text(&output));
+        }
     }
 }

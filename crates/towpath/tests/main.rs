@@ -3,6 +3,7 @@
 
 mod clients;
 mod live;
+mod refusals;
 mod workload;
 
 use std::path::Path;

@@ -4,19 +4,42 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
-use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, RawEvent};
+use tokio::time::{Instant, timeout_at};
+use towpath_binlog::{
+    Checksum, EventHeader, EventStream, MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t,
+};
 
 use super::{From, prepare};
 use crate::SourceConfig;
 use crate::connection::Connection;
-use crate::error::SourceError;
+use crate::error::{Cause, SourceError, cause};
 
 /// Bytes asked of the socket at a time.
 const BLOCK_LEN: usize = 1 << 20;
 /// A packet that is this long goes on in the next one.
 const PACKET_MAX: usize = 0xff_ffff;
+/// Room kept between events; what a longer event needed is given back after it.
+const KEPT_LEN: usize = 4 * BLOCK_LEN;
 const DOING: &str = "read the binlog";
+const REGISTER: &str = "register as a replica";
+
+/// What to do at the end of the last file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtEnd {
+    /// Wait for more.
+    Wait,
+    /// End the dump.
+    Stop,
+}
+
+/// What is asked of the server.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) config: &'a SourceConfig,
+    pub(super) server_id: u32,
+    pub(super) from: &'a From,
+    pub(super) at_end: AtEnd,
+}
 
 /// A running dump. Dropping it closes its socket.
 #[derive(Debug)]
@@ -28,10 +51,16 @@ pub(crate) struct Dump {
     buffer: Vec<u8>,
     /// What of `buffer` was not handed out yet.
     unread: Range<usize>,
-    /// Start of the last packet handed out, and of its event in the file.
-    last: (usize, u64),
-    /// An event that spans packets, joined.
-    joined: Vec<u8>,
+    /// The event handed out last, and its offset in the file.
+    last: (Range<usize>, u64),
+    /// `last` comes once more.
+    again: bool,
+    /// A position asked for that no event has confirmed yet.
+    unconfirmed: Option<(String, u64)>,
+    /// Events before this offset are read and not handed out.
+    skip_to: u64,
+    /// Since when `fill` waits for bytes, over all its calls.
+    waiting_since: Option<Instant>,
     /// What ended the dump; told by the next `fill`.
     ended: Option<SourceError>,
 }
@@ -40,46 +69,44 @@ impl Dump {
     /// Registers as a replica and asks for the binlog.
     pub(super) async fn begin(
         mut connection: Connection,
-        config: &SourceConfig,
-        server_id: u32,
-        from: &From,
+        request: &Request<'_>,
     ) -> Result<Self, SourceError> {
-        let crc32 = prepare::session(&mut connection, config).await?;
-        let mariadb = connection.version.to_ascii_lowercase().contains("mariadb");
-        let mut register = vec![0x15];
-        register.extend(server_id.to_le_bytes());
-        register.extend([0; 3]);
-        register.extend([0; 2 + 4 + 4]);
-        connection.command(&register).await?;
-        connection.read_packet("register as a replica").await?;
-        let (file, offset, command) = match from {
+        let crc32 = prepare::session(&mut connection, request.config).await?;
+        register(&mut connection, request.server_id).await?;
+        let mut skip_to = 0;
+        let (file, offset, command) = match request.from {
             From::Position { file, offset } => {
-                (file.as_str(), *offset, position_command(file, *offset, server_id, &connection)?)
+                // A dump begins in the first 4 GiB of a file; what lies before is read over.
+                let begin = u32::try_from(*offset).unwrap_or_else(|_| {
+                    skip_to = *offset;
+                    4
+                });
+                (file.as_str(), u64::from(begin), position_command(file, begin, request))
             }
-            From::Gtid(set) if mariadb => {
-                let quoted = set.replace('\'', "");
-                for sql in [
-                    format!("SET @slave_connect_state = '{quoted}'"),
-                    "SET @slave_gtid_strict_mode = 0".to_owned(),
-                    "SET @slave_gtid_ignore_duplicates = 0".to_owned(),
-                ] {
-                    connection.query(&sql).await?;
-                }
-                ("", 4, position_command("", 0, server_id, &connection)?)
+            From::Gtid(set) if connection.is_mariadb() => {
+                connect_state(&mut connection, set).await?;
+                ("", 4, position_command("", 0, request))
             }
-            From::Gtid(set) => ("", 4, gtid_command(set, server_id)?),
+            From::Gtid(set) => ("", 4, gtid_command(set, request)?),
         };
         connection.command(&command).await?;
         let checksum = if crc32 { Checksum::Crc32 } else { Checksum::None };
+        let unconfirmed = match request.from {
+            From::Position { file, offset } => Some((file.clone(), *offset)),
+            From::Gtid(_) => None,
+        };
         Ok(Self {
             connection,
-            server_id,
+            server_id: request.server_id,
             stream: EventStream::new(file, offset, checksum),
-            event_len_max: config.event_len_max,
+            event_len_max: request.config.event_len_max,
             buffer: Vec::new(),
             unread: 0..0,
-            last: (0, 0),
-            joined: Vec::new(),
+            last: (0..0, 0),
+            again: false,
+            unconfirmed,
+            skip_to,
+            waiting_since: None,
             ended: None,
         })
     }
@@ -88,15 +115,19 @@ impl Dump {
         self.connection.thread_id
     }
 
-    /// Reads until at least one more packet is whole. Cancelling loses nothing.
+    /// Reads until at least one more packet is whole. Cancelling loses nothing, and the time waited
+    /// counts on in the next call.
     pub(crate) async fn fill(&mut self, silence: Duration) -> Result<(), SourceError> {
         if let Some(ended) = self.ended.take() {
             return Err(ended);
         }
-        loop {
+        while !self.again && self.whole_packet().is_none() {
             self.make_room();
             let filled = self.buffer.len();
-            let read = timeout(silence, self.connection.stream.read_buf(&mut self.buffer)).await;
+            let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + silence;
+            let read =
+                timeout_at(deadline, self.connection.stream.read_buf(&mut self.buffer)).await;
+            self.waiting_since = None;
             match read {
                 Err(_) => {
                     return Err(SourceError::Silence {
@@ -112,36 +143,32 @@ impl Dump {
                 }
                 Ok(Ok(count)) => self.unread.end = filled + count,
             }
-            if self.whole_packet().is_some() {
-                return Ok(());
-            }
+            self.check_len()?;
         }
+        Ok(())
     }
 
     /// Moves what is left to the front and makes room for one block.
     fn make_room(&mut self) {
         if self.unread.is_empty() {
             self.buffer.clear();
-            self.unread = 0..0;
-            // A huge event's room is given back once it is through.
-            if self.buffer.capacity() > 4 * BLOCK_LEN {
+            if self.buffer.capacity() > KEPT_LEN {
                 self.buffer = Vec::new();
             }
         } else if self.unread.start > 0 {
             self.buffer.drain(..self.unread.start);
-            self.unread = 0..self.unread.len();
         }
+        self.unread = 0..self.unread.len();
         self.buffer.reserve(BLOCK_LEN);
     }
 
     /// Payload length of the packet at `at`, if its header is there.
     fn packet_len(&self, at: usize) -> Option<usize> {
-        let head = self.buffer.get(at..self.unread.end)?.first_chunk::<4>()?;
-        let [a, b, c, _] = *head;
+        let [a, b, c, _] = *self.buffer.get(at..self.unread.end)?.first_chunk::<4>()?;
         usize::try_from(u32::from_le_bytes([a, b, c, 0])).ok()
     }
 
-    /// The parts of the next whole payload, if it is there: their ranges in the buffer.
+    /// The next payload, if it is whole: its first part, and where its last packet ends.
     fn whole_packet(&self) -> Option<(Range<usize>, usize)> {
         let mut at = self.unread.start;
         let first = at + 4..at + 4 + self.packet_len(at)?;
@@ -158,116 +185,266 @@ impl Dump {
         }
     }
 
-    /// The next event that is in the buffer.
-    pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
-        if self.ended.is_some() {
-            return Ok(None);
-        }
-        let Some((first, end)) = self.whole_packet() else { return self.check_len() };
-        self.last = (self.unread.start, self.stream.offset());
-        let start = self.unread.start;
-        self.unread.start = end;
-        match self.buffer.get(first.start) {
-            Some(0) => {}
-            Some(0xff) => {
-                let packet = self.buffer.get(first).unwrap_or_default();
-                self.ended = Some(self.connection.server_error(DOING, packet));
-                return Ok(None);
-            }
-            Some(0xfe) => {
-                let address = self.connection.address.clone();
-                self.ended = Some(SourceError::Ended { address, server_id: self.server_id });
-                return Ok(None);
-            }
-            _ => {
-                self.ended = Some(self.connection.protocol(DOING, &"a packet that is no event"));
-                return Ok(None);
-            }
-        }
-        let raw = if first.end == end {
-            self.buffer.get(first.start + 1..first.end).unwrap_or_default()
-        } else {
-            self.join(start, end);
-            self.joined.get(1..).unwrap_or_default()
-        };
-        Ok(Some(self.stream.accept(raw)?))
-    }
-
-    /// Joins the payloads of the packets from `at` to `end`.
-    fn join(&mut self, mut at: usize, end: usize) {
-        self.joined.clear();
+    /// Takes the next payload out of the buffer, its parts moved together.
+    fn next_payload(&mut self) -> Option<Range<usize>> {
+        let (mut payload, end) = self.whole_packet()?;
+        let mut at = payload.end;
         while at < end {
-            let Some(len) = self.packet_len_within(at, end) else { break };
-            let payload = self.buffer.get(at + 4..at + 4 + len).unwrap_or_default();
-            self.joined.extend_from_slice(payload);
+            let len = self.packet_len(at)?;
+            self.buffer.copy_within(at + 4..at + 4 + len, payload.end);
+            payload.end += len;
             at += 4 + len;
         }
+        self.unread.start = end;
+        Some(payload)
     }
 
-    fn packet_len_within(&self, at: usize, end: usize) -> Option<usize> {
-        let [a, b, c, _] = *self.buffer.get(at..end)?.first_chunk::<4>()?;
-        usize::try_from(u32::from_le_bytes([a, b, c, 0])).ok()
-    }
-
-    /// An event that claims to be longer than the limit is refused before it is buffered.
-    fn check_len(&self) -> Result<Option<RawEvent<'_>>, SourceError> {
-        let payload = self.buffer.get(self.unread.start + 5..self.unread.end).unwrap_or_default();
-        if let Ok(header) = EventHeader::parse(payload) {
-            let len = usize::try_from(header.event_len).unwrap_or(usize::MAX);
-            if len > self.event_len_max {
-                let reason = format!(
-                    "an event of {len} bytes at {}:{}, the limit is {}",
-                    self.stream.file(),
-                    self.stream.offset(),
-                    self.event_len_max
-                );
-                let address = self.connection.address.clone();
-                return Err(SourceError::Setup { address, reason });
+    /// The next event that is in the buffer.
+    pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
+        loop {
+            if self.ended.is_some() {
+                return Ok(None);
             }
+            let raw = if std::mem::take(&mut self.again) {
+                self.last.0.clone()
+            } else {
+                let Some(payload) = self.next_payload() else { return Ok(None) };
+                if let Some(fault) = self.fault_of(payload.clone()) {
+                    self.ended = Some(fault);
+                    return Ok(None);
+                }
+                payload.start + 1..payload.end
+            };
+            self.last = (raw.clone(), self.stream.offset());
+            if self.stream.offset() < self.skip_to {
+                self.skip(raw)?;
+                continue;
+            }
+            return self.hand_out(raw).map(Some);
         }
-        Ok(None)
+    }
+
+    fn hand_out(&mut self, raw: Range<usize>) -> Result<RawEvent<'_>, SourceError> {
+        let raw = self.buffer.get(raw).unwrap_or_default();
+        let Some((file, offset)) = &self.unconfirmed else { return Ok(self.stream.accept(raw)?) };
+        let address = &self.connection.address;
+        let inside = |reason: String| SourceError::InsideEvent {
+            address: address.clone(),
+            file: file.clone(),
+            offset: *offset,
+            reason,
+        };
+        let event = self.stream.accept(raw).map_err(|e| inside(e.source.to_string()))?;
+        if !leads(&event.header) {
+            if let Some(reason) = not_an_event(&event) {
+                return Err(inside(reason.to_owned()));
+            }
+            self.unconfirmed = None;
+        }
+        Ok(event)
+    }
+
+    /// Reads over an event before `skip_to`.
+    fn skip(&mut self, raw: Range<usize>) -> Result<(), SourceError> {
+        let before = std::sync::Arc::clone(self.stream.file());
+        let raw = self.buffer.get(raw).unwrap_or_default();
+        self.stream.accept(raw)?;
+        let reason = if **self.stream.file() != *before && !before.is_empty() {
+            "the file ends before it"
+        } else if self.stream.offset() > self.skip_to {
+            "it lies inside the event before it"
+        } else {
+            return Ok(());
+        };
+        Err(SourceError::InsideEvent {
+            address: self.connection.address.clone(),
+            file: before.as_ref().to_owned(),
+            offset: self.skip_to,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// What a payload that is no event says.
+    fn fault_of(&self, payload: Range<usize>) -> Option<SourceError> {
+        let packet = self.buffer.get(payload).unwrap_or_default();
+        let address = || self.connection.address.clone();
+        match packet.first() {
+            Some(0) => None,
+            Some(0xff) => Some(self.server_fault(packet)),
+            Some(0xfe) => {
+                Some(SourceError::Ended { address: address(), server_id: self.server_id })
+            }
+            _ => Some(self.connection.protocol(DOING, &"a packet that is no event")),
+        }
+    }
+
+    fn server_fault(&self, packet: &[u8]) -> SourceError {
+        let fault = self.connection.server_error(DOING, packet);
+        let SourceError::Server { address, errno, message, .. } = &fault else { return fault };
+        let (address, reason) = (address.clone(), message.clone());
+        match (cause(*errno, message), &self.unconfirmed) {
+            (Cause::Duplicate, _) => {
+                let server_id = self.server_id;
+                SourceError::Duplicate { address, server_id, message: reason }
+            }
+            (Cause::Boundary, Some((file, offset))) => {
+                let (file, offset) = (file.clone(), *offset);
+                SourceError::InsideEvent { address, file, offset, reason }
+            }
+            _ => fault,
+        }
+    }
+
+    /// An event that claims to be longer than the limit is refused before it is buffered, and so is
+    /// one that does not end.
+    fn check_len(&self) -> Result<(), SourceError> {
+        if self.whole_packet().is_some() {
+            return Ok(());
+        }
+        let payload = self.buffer.get(self.unread.start + 5..self.unread.end).unwrap_or_default();
+        let claimed = EventHeader::parse(payload)
+            .map_or(0, |header| usize::try_from(header.event_len).unwrap_or(usize::MAX));
+        let len = claimed.max(self.unread.len().saturating_sub(KEPT_LEN));
+        if len > self.event_len_max {
+            let (file, offset) = (self.stream.file(), self.stream.offset());
+            let reason = format!(
+                "an event of {len} bytes at {file}:{offset}, the limit is {}",
+                self.event_len_max
+            );
+            return Err(self.connection.setup(reason));
+        }
+        Ok(())
     }
 
     /// The last event comes again.
-    pub(super) fn unread(&mut self) {
-        let (start, offset) = self.last;
-        self.unread.start = start;
-        self.stream.unread(offset);
+    pub(super) const fn unread(&mut self) {
+        self.again = true;
+        self.stream.unread(self.last.1);
     }
 }
 
-fn position_command(
-    file: &str,
-    offset: u64,
-    server_id: u32,
-    connection: &Connection,
-) -> Result<Vec<u8>, SourceError> {
-    let Ok(offset) = u32::try_from(offset) else {
-        let reason = format!(
-            "{file}:{offset} lies beyond 4 GiB, where a dump cannot begin: start at the beginning \
-             of the file, or with a GTID set"
-        );
-        return Err(SourceError::Setup { address: connection.address.clone(), reason });
-    };
-    let mut command = vec![0x12];
-    command.extend(offset.to_le_bytes());
-    // MariaDB: send annotations; MySQL 8.0.26 and later: heartbeats with 64-bit positions.
-    command.extend(2_u16.to_le_bytes());
-    command.extend(server_id.to_le_bytes());
-    command.extend(file.as_bytes());
-    Ok(command)
+/// Events that come before the first one from the position itself.
+fn leads(header: &EventHeader) -> bool {
+    header.is_artificial()
+        || (header.event_type == t::FORMAT_DESCRIPTION && header.log_pos == 0)
+        || matches!(header.event_type, t::HEARTBEAT | t::HEARTBEAT_V2)
 }
 
-fn gtid_command(set: &str, server_id: u32) -> Result<Vec<u8>, SourceError> {
+/// Whether bytes that a server sends from the middle of an event pass for one. Checksums tell for
+/// certain; without them type and end position have to.
+fn not_an_event(event: &RawEvent<'_>) -> Option<&'static str> {
+    let known = matches!(event.header.event_type, 1..=43 | 101..=105 | 160..=171);
+    let counted = event.start + u64::from(event.header.event_len);
+    let log_pos = u64::from(event.header.log_pos);
+    if !known {
+        return Some("the bytes there have no known event type");
+    }
+    // A rotation moves the stream to the next file; MariaDB 11.4 leaves the position out.
+    (log_pos != 0 && log_pos != counted & 0xffff_ffff)
+        .then_some("the bytes there do not say where they end")
+}
+
+/// `COM_REGISTER_SLAVE`: makes the reader visible in the server's list of replicas.
+async fn register(connection: &mut Connection, server_id: u32) -> Result<(), SourceError> {
+    let host = connection.local.map(|local| local.ip().to_string()).unwrap_or_default();
+    let port = connection.local.map_or(0, |local| local.port());
+    let mut command = vec![0x15];
+    command.extend(server_id.to_le_bytes());
+    command.extend(u8::try_from(host.len()));
+    command.extend(host.as_bytes());
+    // No user and no password: both would show in the list.
+    command.extend([0, 0]);
+    command.extend(port.to_le_bytes());
+    command.extend([0; 4 + 4]);
+    match connection.exchange(REGISTER, &command).await {
+        Ok(_) => Ok(()),
+        Err(SourceError::Server { address, doing, errno: 1045 | 1227, message, .. }) => {
+            Err(SourceError::Privilege { address, doing, privilege: "REPLICATION SLAVE", message })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn connect_state(connection: &mut Connection, set: &str) -> Result<(), SourceError> {
+    let parsed = MariadbGtidSet::parse(set).map_err(|e| SourceError::Start {
+        start: format!("gtid:{set}"),
+        reason: format!("{e}; the source is MariaDB, whose sets look like 0-1-100,1-2-7"),
+    })?;
+    for sql in [
+        &format!("SET @slave_connect_state = '{parsed}'"),
+        "SET @slave_gtid_strict_mode = 0",
+        "SET @slave_gtid_ignore_duplicates = 0",
+    ] {
+        connection.query(sql).await?;
+    }
+    Ok(())
+}
+
+fn position_command(file: &str, offset: u32, request: &Request<'_>) -> Vec<u8> {
+    let mut command = vec![0x12];
+    command.extend(offset.to_le_bytes());
+    command.extend(request.flags().to_le_bytes());
+    command.extend(request.server_id.to_le_bytes());
+    command.extend(file.as_bytes());
+    command
+}
+
+fn gtid_command(set: &str, request: &Request<'_>) -> Result<Vec<u8>, SourceError> {
     let parsed = MysqlGtidSet::parse(set)
         .map_err(|e| SourceError::Start { start: format!("gtid:{set}"), reason: e.to_string() })?;
     let data = parsed.encode();
     let mut command = vec![0x1e];
-    command.extend(2_u16.to_le_bytes());
-    command.extend(server_id.to_le_bytes());
+    command.extend(request.flags().to_le_bytes());
+    command.extend(request.server_id.to_le_bytes());
     command.extend(0_u32.to_le_bytes());
     command.extend(4_u64.to_le_bytes());
     command.extend(u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
     command.extend(data);
     Ok(command)
+}
+
+impl Request<'_> {
+    /// 2: MariaDB sends annotations, MySQL 8.0.26 and later heartbeats with 64-bit positions.
+    /// 1: do not wait at the end.
+    const fn flags(&self) -> u16 {
+        match self.at_end {
+            AtEnd::Wait => 2,
+            AtEnd::Stop => 3,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(from: &From, at_end: AtEnd) -> Vec<u8> {
+        let config = SourceConfig::default();
+        let request = Request { config: &config, server_id: 1111, from, at_end };
+        match from {
+            From::Position { file, offset } => {
+                position_command(file, u32::try_from(*offset).unwrap(), &request)
+            }
+            From::Gtid(set) => gtid_command(set, &request).unwrap(),
+        }
+    }
+
+    /// The examples of mysql-source 1.6.
+    #[test]
+    fn dumps_are_asked_for_in_the_bytes_that_servers_know() {
+        let from = From::Position { file: "mysql-bin.000003".to_owned(), offset: 154 };
+        let mut expected = vec![0x12, 0x9a, 0, 0, 0, 2, 0, 0x57, 4, 0, 0];
+        expected.extend(b"mysql-bin.000003");
+        assert_eq!(request(&from, AtEnd::Wait), expected);
+        expected[5] = 3;
+        assert_eq!(request(&from, AtEnd::Stop), expected);
+
+        let from = From::Gtid("726757ad-4455-11e8-ae04-0242ac110002:1-3:7-9".to_owned());
+        let command = request(&from, AtEnd::Wait);
+        assert_eq!(command.len(), 0x57);
+        assert_eq!(command[..7], [0x1e, 2, 0, 0x57, 4, 0, 0]);
+        assert_eq!(command[7..11], [0; 4]);
+        assert_eq!(command[11..19], 4_u64.to_le_bytes());
+        assert_eq!(command[19..23], 64_u32.to_le_bytes());
+    }
 }

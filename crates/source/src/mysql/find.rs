@@ -5,7 +5,7 @@ use std::time::Duration;
 use towpath_binlog::event_type as t;
 
 use super::From;
-use super::dump::Dump;
+use super::dump::{AtEnd, Dump, Request};
 use crate::SourceConfig;
 use crate::connection::{Connection, Row};
 use crate::error::SourceError;
@@ -56,7 +56,7 @@ fn no_files(connection: &Connection) -> SourceError {
 }
 
 async fn now(connection: &mut Connection) -> Result<From, SourceError> {
-    let mariadb = connection.version.to_ascii_lowercase().contains("mariadb");
+    let mariadb = connection.is_mariadb();
     let (first, second) = ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS");
     let (first, second) = if mariadb { (second, first) } else { (first, second) };
     let rows = match connection.query(first).await {
@@ -147,7 +147,9 @@ async fn at_time(
 async fn open(url: &SourceUrl, file: &str, server_id: u32) -> Result<Dump, SourceError> {
     let connection = Connection::open(url).await?;
     let from = From::Position { file: file.to_owned(), offset: 4 };
-    Dump::begin(connection, &SourceConfig::default(), server_id, &from).await
+    let config = SourceConfig::default();
+    let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
+    Dump::begin(connection, &request).await
 }
 
 /// When a file was begun: the time of its format description.
