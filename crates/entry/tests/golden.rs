@@ -1,11 +1,4 @@
 //! Every recorded binlog decodes to the recorded entries, byte for byte.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "test code"
-)]
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +7,7 @@ use towpath_entry::flat::write_flat;
 use towpath_entry::read::Entry;
 use towpath_entry::{Decoder, DecoderOptions, GtidSet, Step, Suppress};
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/golden").join(name)
 }
 

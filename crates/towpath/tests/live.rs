@@ -194,3 +194,17 @@ fn a_source_is_followed_over_tls() {
         }
     }
 }
+
+/// The binlog names columns and storage types with full metadata; how the types were declared is
+/// asked of the source.
+#[test]
+fn declared_types_are_asked_for_where_the_binlog_only_has_names() {
+    let server = Server::start(Version::Mysql97, &["--binlog-row-metadata=FULL"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t(a NUMERIC(9,2) PRIMARY KEY, b BIT(10)); FLUSH BINARY LOGS");
+    let start = format!("{}:4", server.query("SHOW BINARY LOG STATUS")[0][0]);
+    server.run("INSERT INTO d.t VALUES (7, 5)");
+    let from = ["tail", "--flat", "--from", &start, "--limit", "1"];
+    let output = towpath().args(from).arg(server.url()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains(r#""mysqlType":{"a":"decimal(9,2)","b":"bit(10)"}"#), "{shown}");
+}

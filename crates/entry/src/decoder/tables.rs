@@ -139,31 +139,35 @@ impl Tables {
         let kinds = map.columns()?;
         let names = map.metadata()?.column_names()?;
         let known = self.catalog.get(schema, name);
-        if let Lookup::Known(table) = &known {
-            match fit::fit(table, &kinds, &names) {
+        // What the source answered is not asked for a second time.
+        let asked = match &known {
+            Lookup::Known(table) => match fit::fit(table, &kinds, &names) {
                 Ok(()) => return Ok(Some(Table::clone(table))),
-                Err(_) if !names.is_empty() => {}
-                // What the source itself said does not fit: asking again would not help.
                 Err(detail) if self.catalog.is_from_source(schema, name) => {
-                    return Err(DecodeError::Structure {
+                    Some(DecodeError::Structure {
                         schema: schema.to_owned(),
                         table: name.to_owned(),
                         in_binlog: kinds.len(),
                         known: table.columns.len(),
                         detail,
-                    });
+                    })
                 }
-                Err(_) => return Ok(None),
+                Err(_) => None,
+            },
+            Lookup::Missing => {
+                let (schema, table) = (schema.to_owned(), name.to_owned());
+                Some(DecodeError::NoStructure { schema, table })
             }
+            Lookup::Unknown => None,
+        };
+        match asked {
+            None => Ok(None),
+            // The binlog names the columns itself; only the spelling of types may differ.
+            Some(_) if !names.is_empty() => {
+                derive::from_metadata(map, format, schema, name).map(Some)
+            }
+            Some(error) => Err(error),
         }
-        if !names.is_empty() {
-            return derive::from_metadata(map, format, schema, name).map(Some);
-        }
-        if matches!(known, Lookup::Missing) {
-            let (schema, table) = (schema.to_owned(), name.to_owned());
-            return Err(DecodeError::NoStructure { schema, table });
-        }
-        Ok(None)
     }
 
     pub(super) fn learn(&mut self, schema: &str, table: &str, found: Option<Table>) {

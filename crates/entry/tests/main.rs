@@ -1,0 +1,11 @@
+//! Entries made of recorded binlogs, whole and damaged.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "test code"
+)]
+
+mod damaged;
+mod golden;
