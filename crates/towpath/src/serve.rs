@@ -27,7 +27,8 @@ Every Canal client works against it unchanged: destination `example`, port 11111
 what they acknowledged last; --from counts only for a destination that no client has read yet.")]
 pub(crate) struct Arguments {
     /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
-    /// REPLICATION CLIENT. A binlog file or folder works, too.
+    /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
+    /// certificate, too. A binlog file or folder works as well.
     #[arg(long, value_name = "URL")]
     source: String,
     /// The name under which clients subscribe.
