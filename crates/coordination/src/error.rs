@@ -1,10 +1,12 @@
-//! What can be wrong with a state directory.
+//! What can be wrong with the place where cursors lie.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// A state directory that cannot be used.
+use crate::ZkError;
+
+/// A state directory, or a tree in ZooKeeper, that cannot be used.
 #[derive(Debug, Error)]
 pub enum StateError {
     /// It cannot be created.
@@ -72,4 +74,7 @@ pub enum StateError {
         /// What is wrong with its previous generation.
         previous_detail: String,
     },
+    /// Cursors cannot be read from, or written to, ZooKeeper.
+    #[error("cursors: {0}")]
+    ZooKeeper(#[from] ZkError),
 }

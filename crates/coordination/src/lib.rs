@@ -1,16 +1,24 @@
-//! Where the cursors of a destination's clients lie, and who may write them.
+//! Where the cursors of a destination's clients lie, and who may serve a destination.
 //!
-//! The local half: one state directory of one process, with Canal's `meta.dat` for each destination.
-//! It knows neither the source nor entries.
+//! - Alone: [`StateDirectory`], one directory held by one process at a time, with Canal's `meta.dat`
+//!   for each destination.
+//! - In a cluster: Canal's ZooKeeper tree. [`ZkSession`] is a session, [`Lease`] the right to a
+//!   destination, [`Servers`] what a client needs to know, [`ZkCursors`] the cursors there.
 //!
-//! - [`StateDirectory`] is held by one process at a time.
-//! - [`CursorStore`] is the destination's state in memory; every change marks it as to be written.
-//! - [`CursorWriter`] is the task that writes it: at once, but at most every 25 ms.
+//! Either way [`CursorStore`] is the destination's state in memory, and [`CursorWriter`] the task that
+//! writes what changes. Nothing here knows the source or entries.
 
+mod cursor;
 mod error;
 mod local;
+mod store;
+mod zookeeper;
 
+pub use cursor::{Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
-pub use local::{
-    Client, Cursor, CursorStore, CursorWriter, Resume, SourceAddress, StateDirectory, Written,
+pub use local::StateDirectory;
+pub use store::{CursorStore, CursorWriter, Written};
+pub use zookeeper::{
+    Contender, Fence, Lease, LeaseLost, NodeWatch, Presence, Running, Servers, ServersChanged,
+    Taken, Tree, ZkCursors, ZkError, ZkSession, ZkStatus, ZkUrl,
 };

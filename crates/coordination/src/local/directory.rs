@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::MetaFile;
-use super::meta::SourceAddress;
-use super::writer::{self, CursorStore, CursorWriter};
 use crate::StateError;
+use crate::cursor::SourceAddress;
+use crate::store::{self, CursorStore, CursorWriter};
 
 const LOCK_FILE: &str = "towpath.lock";
 
@@ -68,6 +68,6 @@ impl StateDirectory {
             .map_err(|source| StateError::Create { path: directory.clone(), source })?;
         let file = MetaFile::new(directory, Arc::clone(&self.lock));
         let clients = file.load()?;
-        writer::open(file, destination, address, clients)
+        store::open_local(file, destination, address, clients)
     }
 }

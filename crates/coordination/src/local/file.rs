@@ -6,19 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::meta::{self, Client};
-use super::writer::State;
+use super::meta;
 use crate::StateError;
+use crate::cursor::{Client, State};
+use crate::store::BATCH_IDS_STEP;
 
 /// Bytes a cursor file can have: it is read as a whole.
 const LEN_MAX: u64 = 64 << 20;
 
-/// Batch ids reserved beyond what a previous generation says: the lost one may have had a step more.
-pub(super) const BATCH_IDS_STEP: i64 = 1 << 16;
-
 /// `meta.dat` with its previous generation beside it. Holds the lock of the state directory.
 #[derive(Debug)]
-pub(super) struct MetaFile {
+pub(crate) struct MetaFile {
     directory: PathBuf,
     current: PathBuf,
     previous: PathBuf,
@@ -63,6 +61,7 @@ impl MetaFile {
                     error = detail,
                     "cursor file damaged, going on from its previous generation"
                 );
+                // The lost generation may have reserved a step more.
                 for client in &mut clients {
                     client.batch_ids = client.batch_ids.saturating_add(BATCH_IDS_STEP);
                 }
@@ -77,7 +76,7 @@ impl MetaFile {
 
     /// Replaces the file. After a crash at any moment either the new content or the old one is there,
     /// as `meta.dat` or as its previous generation.
-    pub(super) fn store(&self, state: &State) -> Result<(), StateError> {
+    pub(crate) fn store(&self, state: &State) -> Result<(), StateError> {
         let bytes = meta::print(state).map_err(|e| StateError::Write {
             path: self.current.clone(),
             source: std::io::Error::other(e),

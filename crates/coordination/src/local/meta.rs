@@ -1,60 +1,9 @@
 //! The shape of `meta.dat`: Canal's, plus two members of ours a client, which Canal ignores.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 
-use super::writer::State;
-
-/// The source of a destination as configured: host name or address, and port.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourceAddress {
-    /// Host name or literal address.
-    pub host: String,
-    /// Port; 0 when there is none.
-    pub port: u16,
-}
-
-/// Where reading goes on after an acknowledged batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resume {
-    /// Binlog file.
-    pub file: Arc<str>,
-    /// Offset behind the last acknowledged entry.
-    pub offset: u64,
-    /// The executed GTID set up to there, where the source has one.
-    pub gtid: Option<Arc<str>>,
-}
-
-/// The acknowledged position of a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// Binlog file of the last acknowledged entry.
-    pub file: Arc<str>,
-    /// Offset at which that entry's event starts: Canal's `position`.
-    pub offset: u64,
-    /// The executed GTID set, empty without GTIDs.
-    pub gtid: Arc<str>,
-    /// Server id of the event.
-    pub server_id: u32,
-    /// Time of the event, milliseconds since 1970.
-    pub timestamp_ms: i64,
-    /// Where to go on. Absent when a Canal server wrote the file last.
-    pub resume: Option<Resume>,
-}
-
-/// What is kept of a client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Client {
-    /// Its id.
-    pub id: i16,
-    /// The filter it subscribed with.
-    pub filter: Option<String>,
-    /// Its acknowledged position, once there is one.
-    pub cursor: Option<Cursor>,
-    /// No batch id above this was ever issued to it.
-    pub batch_ids: i64,
-}
+use crate::cursor::json::{CursorJson, ResumeJson};
+use crate::cursor::{Client, State};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,54 +36,6 @@ struct IdentityJson {
     filter: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct CursorJson {
-    #[serde(default)]
-    identity: Option<LogIdentityJson>,
-    postion: PositionJson,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LogIdentityJson {
-    #[serde(default)]
-    slave_id: i64,
-    #[serde(default)]
-    source_address: Option<AddressJson>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct AddressJson {
-    #[serde(default)]
-    address: Option<String>,
-    #[serde(default)]
-    port: Option<i64>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PositionJson {
-    #[serde(default)]
-    gtid: Option<String>,
-    #[serde(default)]
-    included: bool,
-    journal_name: String,
-    position: u64,
-    #[serde(default)]
-    server_id: Option<u32>,
-    #[serde(default)]
-    timestamp: Option<i64>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResumeJson {
-    resume_file: String,
-    resume_offset: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    gtid: Option<String>,
-}
-
 /// Reads the clients from the bytes of a `meta.dat`.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Client>, String> {
     let meta: MetaJson = serde_json::from_slice(bytes).map_err(|e| {
@@ -155,19 +56,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Client>, String> {
 
 impl ClientJson {
     fn into_client(self) -> Client {
-        let resume = self.towpath.map(|resume| Resume {
-            file: resume.resume_file.into(),
-            offset: resume.resume_offset,
-            gtid: resume.gtid.map(Into::into),
-        });
-        let cursor = self.cursor.map(|cursor| Cursor {
-            file: cursor.postion.journal_name.into(),
-            offset: cursor.postion.position,
-            gtid: cursor.postion.gtid.unwrap_or_default().into(),
-            server_id: cursor.postion.server_id.unwrap_or(0),
-            timestamp_ms: cursor.postion.timestamp.unwrap_or(0),
-            resume,
-        });
+        let towpath = self.towpath;
+        let cursor = self.cursor.map(|cursor| cursor.into_cursor(towpath));
         Client {
             id: self.client_identity.client_id,
             filter: self.client_identity.filter,
@@ -191,28 +81,8 @@ fn client_json(state: &State, client: &Client) -> ClientJson {
             destination: Some(state.destination.clone()),
             filter: client.filter.clone(),
         },
-        cursor: client.cursor.as_ref().map(|cursor| CursorJson {
-            identity: Some(LogIdentityJson {
-                slave_id: -1,
-                source_address: Some(AddressJson {
-                    address: Some(state.address.host.clone()),
-                    port: Some(i64::from(state.address.port)),
-                }),
-            }),
-            postion: PositionJson {
-                gtid: Some(cursor.gtid.as_ref().to_owned()),
-                included: false,
-                journal_name: cursor.file.as_ref().to_owned(),
-                position: cursor.offset,
-                server_id: Some(cursor.server_id),
-                timestamp: Some(cursor.timestamp_ms),
-            },
-        }),
-        towpath: resume.map(|resume| ResumeJson {
-            resume_file: resume.file.as_ref().to_owned(),
-            resume_offset: resume.offset,
-            gtid: resume.gtid.as_deref().map(str::to_owned),
-        }),
+        cursor: client.cursor.as_ref().map(|cursor| CursorJson::new(cursor, &state.address)),
+        towpath: resume.map(ResumeJson::new),
         towpath_batch_ids: Some(client.batch_ids).filter(|ids| *ids > 0),
     }
 }
@@ -220,16 +90,13 @@ fn client_json(state: &State, client: &Client) -> ClientJson {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::{Resume, SourceAddress};
 
     const CANALS: &str = include_str!("../../tests/fixtures/meta.dat");
 
     fn state(clients: Vec<Client>) -> State {
-        State {
-            destination: "example".to_owned(),
-            address: SourceAddress { host: "localhost".to_owned(), port: 3398 },
-            clients,
-            generation: 0,
-        }
+        let address = SourceAddress { host: "localhost".to_owned(), port: 3398 };
+        State::new("example", address, clients)
     }
 
     #[test]

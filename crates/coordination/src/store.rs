@@ -7,12 +7,19 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::file::{BATCH_IDS_STEP, MetaFile};
-use super::meta::{Client, Cursor, SourceAddress};
 use crate::StateError;
+use crate::cursor::{Client, Cursor, SourceAddress, State};
+use crate::local::MetaFile;
+use crate::zookeeper::{ZkCursors, ZkError};
 
-/// Least time between two writes.
-const WRITE_INTERVAL: Duration = Duration::from_millis(25);
+/// Batch ids that are reserved at a time.
+pub(crate) const BATCH_IDS_STEP: i64 = 1 << 16;
+
+/// Least time between two writes of a file.
+const FILE_INTERVAL: Duration = Duration::from_millis(25);
+
+/// Least time between two writes to ZooKeeper, which others need too.
+const ZOOKEEPER_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Time between two attempts while writing fails.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,26 +27,17 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Attempts of the last write.
 const LAST_ATTEMPTS: u32 = 3;
 
-/// The state of one destination.
-#[derive(Debug, Clone)]
-pub(super) struct State {
-    pub(super) destination: String,
-    pub(super) address: SourceAddress,
-    pub(super) clients: Vec<Client>,
-    pub(super) generation: u64,
-}
-
 /// How far writing has come.
 #[derive(Debug, Clone, Default)]
 pub struct Written {
-    /// Every change up to this number is on disk.
+    /// Every change up to this number is on disk, or in ZooKeeper.
     pub generation: u64,
     /// Why the latest attempt failed, if it did. It is tried again every second.
     pub error: Option<Arc<StateError>>,
 }
 
-/// Clients, cursors and batch ids of a destination. A change is in memory at once and on disk soon
-/// after; each has a number, which [`Written::generation`] reaches when it is on disk.
+/// Clients, cursors and batch ids of a destination. A change is in memory at once and on disk, or in
+/// ZooKeeper, soon after; each has a number, which [`Written::generation`] reaches when it is there.
 ///
 /// Dropping it lets the [`CursorWriter`] write what is left and end.
 #[derive(Debug)]
@@ -52,26 +50,72 @@ pub struct CursorStore {
 #[derive(Debug)]
 #[must_use]
 pub struct CursorWriter {
-    file: Arc<MetaFile>,
+    place: Place,
     state: watch::Receiver<State>,
     written: watch::Sender<Written>,
 }
 
-pub(super) fn open(
+/// Where the state lies.
+#[derive(Debug)]
+enum Place {
+    File(Arc<MetaFile>),
+    ZooKeeper(Box<ZkCursors>),
+}
+
+impl Place {
+    const fn interval(&self) -> Duration {
+        match self {
+            Self::File(_) => FILE_INTERVAL,
+            Self::ZooKeeper(_) => ZOOKEEPER_INTERVAL,
+        }
+    }
+
+    async fn store(&mut self, state: State) -> Result<(), StateError> {
+        match self {
+            Self::File(file) => {
+                let file = Arc::clone(file);
+                spawn_blocking(move || file.store(&state)).await.unwrap_or_else(|e| {
+                    Err(StateError::Write {
+                        path: "meta.dat".into(),
+                        source: std::io::Error::other(e),
+                    })
+                })
+            }
+            Self::ZooKeeper(cursors) => Ok(cursors.store(&state).await?),
+        }
+    }
+}
+
+/// Opens what lies in a file, and writes it once.
+pub(crate) fn open_local(
     file: MetaFile,
     destination: &str,
     address: SourceAddress,
     clients: Vec<Client>,
 ) -> Result<(CursorStore, CursorWriter), StateError> {
-    let destination = destination.to_owned();
-    let state = State { destination, address, clients, generation: 0 };
+    let state = State::new(destination, address, clients);
     file.store(&state)?;
+    Ok(open(Place::File(Arc::new(file)), state))
+}
+
+/// Opens what lies in ZooKeeper.
+pub(crate) fn open_zookeeper(
+    cursors: ZkCursors,
+    destination: &str,
+    address: SourceAddress,
+    clients: Vec<Client>,
+) -> (CursorStore, CursorWriter) {
+    let state = State::new(destination, address, clients);
+    open(Place::ZooKeeper(Box::new(cursors)), state)
+}
+
+fn open(place: Place, state: State) -> (CursorStore, CursorWriter) {
     let (state_sender, state) = watch::channel(state);
     let (written_sender, written) = watch::channel(Written::default());
-    Ok((
+    (
         CursorStore { state: state_sender, written },
-        CursorWriter { file: Arc::new(file), state, written: written_sender },
-    ))
+        CursorWriter { place, state, written: written_sender },
+    )
 }
 
 impl CursorStore {
@@ -146,35 +190,48 @@ impl CursorStore {
         self.written.clone()
     }
 
+    /// Ends changes: later ones are not made, and their numbers never reached. The writer writes what
+    /// is left and ends, whoever still holds this value.
+    pub fn close(&self) {
+        self.state.send_modify(|state| state.is_closed = true);
+    }
+
     fn change(&self, change: impl FnOnce(&mut Vec<Client>)) -> u64 {
         let mut generation = 0;
-        self.state.send_modify(|state| {
+        self.state.send_if_modified(|state| {
+            generation = state.generation + 1;
+            if state.is_closed {
+                return false;
+            }
             change(&mut state.clients);
-            state.generation += 1;
-            generation = state.generation;
+            state.generation = generation;
+            true
         });
         generation
     }
 }
 
 impl CursorWriter {
-    /// Writes whatever changes, until the [`CursorStore`] is dropped and its last change is on disk.
+    /// Writes whatever changes, until the [`CursorStore`] is closed or dropped and its last change is
+    /// written.
     ///
-    /// Dropping the future loses the changes of the last 25 ms; their rows are then delivered again.
+    /// Dropping the future loses the changes of the last interval (25 ms in a file, 250 ms in
+    /// ZooKeeper); their rows are then delivered again.
     ///
     /// # Errors
-    /// When the last write fails. Earlier failures are logged, shown in [`Written::error`], and tried
-    /// again.
-    pub async fn run(mut self) -> Result<(), StateError> {
+    /// When the last write fails, or another server is active. Other failures are logged, shown in
+    /// [`Written::error`], and tried again.
+    pub async fn run(mut self) -> Result<(), Arc<StateError>> {
         let mut failing = false;
-        while self.state.changed().await.is_ok() {
+        while self.state.changed().await.is_ok() && !self.state.borrow().is_closed {
             let pause = match self.write().await {
                 Ok(()) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!("cursors can be written again");
                     }
-                    WRITE_INTERVAL
+                    self.place.interval()
                 }
+                Err(error) if error.is_final() => return Err(error),
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::error!(%error, "cursors cannot be written, trying again");
@@ -195,38 +252,26 @@ impl CursorWriter {
             }
             match self.write().await {
                 Ok(()) => {}
-                Err(error) if attempt == LAST_ATTEMPTS => {
-                    return Err(StateError::Write {
-                        path: error_path(&error),
-                        source: std::io::Error::other(error.to_string()),
-                    });
-                }
+                Err(error) if attempt == LAST_ATTEMPTS || error.is_final() => return Err(error),
                 Err(_) => {
                     attempt += 1;
-                    sleep(WRITE_INTERVAL).await;
+                    sleep(self.place.interval()).await;
                 }
             }
         }
     }
 
-    /// Waits until the store is dropped, whatever else happens to it.
+    /// Waits until the store is closed or dropped, whatever else happens to it.
     async fn closed(state: &watch::Receiver<State>) {
         let mut state = state.clone();
-        state.mark_unchanged();
-        while state.changed().await.is_ok() {}
+        // An error means that it is dropped.
+        let _closed: bool = state.wait_for(|state| state.is_closed).await.is_ok();
     }
 
     async fn write(&mut self) -> Result<(), Arc<StateError>> {
         let state = self.state.borrow_and_update().clone();
-        let file = Arc::clone(&self.file);
         let generation = state.generation;
-        let result = match spawn_blocking(move || file.store(&state)).await {
-            Ok(result) => result.map_err(Arc::new),
-            Err(e) => Err(Arc::new(StateError::Write {
-                path: "meta.dat".into(),
-                source: std::io::Error::other(e),
-            })),
-        };
+        let result = self.place.store(state).await.map_err(Arc::new);
         self.written.send_modify(|written| match &result {
             Ok(()) => *written = Written { generation, error: None },
             Err(error) => written.error = Some(Arc::clone(error)),
@@ -235,13 +280,9 @@ impl CursorWriter {
     }
 }
 
-fn error_path(error: &StateError) -> std::path::PathBuf {
-    match error {
-        StateError::Create { path, .. }
-        | StateError::Write { path, .. }
-        | StateError::Read { path, .. }
-        | StateError::InUse { path }
-        | StateError::Damaged { path, .. } => path.clone(),
-        StateError::Name { destination } => destination.into(),
+impl StateError {
+    /// Whether trying again is of no use: somebody else is the owner now.
+    const fn is_final(&self) -> bool {
+        matches!(self, Self::ZooKeeper(ZkError::Fenced { .. } | ZkError::SessionEnded { .. }))
     }
 }

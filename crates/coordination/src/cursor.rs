@@ -1,0 +1,73 @@
+//! What is known of a destination's clients.
+
+pub(crate) mod json;
+
+use std::sync::Arc;
+
+/// The source of a destination as configured: host name or address, and port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceAddress {
+    /// Host name or literal address.
+    pub host: String,
+    /// Port; 0 when there is none.
+    pub port: u16,
+}
+
+/// Where reading goes on after an acknowledged batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset behind the last acknowledged entry.
+    pub offset: u64,
+    /// The executed GTID set up to there, where the source has one.
+    pub gtid: Option<Arc<str>>,
+}
+
+/// The acknowledged position of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Binlog file of the last acknowledged entry.
+    pub file: Arc<str>,
+    /// Offset at which that entry's event starts: Canal's `position`.
+    pub offset: u64,
+    /// The executed GTID set, empty without GTIDs.
+    pub gtid: Arc<str>,
+    /// Server id of the event.
+    pub server_id: u32,
+    /// Time of the event, milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Where to go on. Absent when a Canal server wrote the file last.
+    pub resume: Option<Resume>,
+}
+
+/// What is kept of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its id.
+    pub id: i16,
+    /// The filter it subscribed with.
+    pub filter: Option<String>,
+    /// Its acknowledged position, once there is one.
+    pub cursor: Option<Cursor>,
+    /// No batch id above this was ever issued to it.
+    pub batch_ids: i64,
+}
+
+/// The state of one destination.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) destination: String,
+    pub(crate) address: SourceAddress,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) generation: u64,
+    /// Nothing is changed any more.
+    pub(crate) is_closed: bool,
+}
+
+impl State {
+    pub(crate) fn new(destination: &str, address: SourceAddress, clients: Vec<Client>) -> Self {
+        let destination = destination.to_owned();
+        Self { destination, address, clients, generation: 0, is_closed: false }
+    }
+}

@@ -1,0 +1,174 @@
+//! State directories on a real file system.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use towpath_coordination::{
+    Client, Cursor, CursorStore, CursorWriter, Resume, SourceAddress, StateDirectory, StateError,
+};
+
+fn address() -> SourceAddress {
+    SourceAddress { host: "db".to_owned(), port: 3306 }
+}
+
+fn open(path: &Path) -> Result<(CursorStore, CursorWriter), StateError> {
+    StateDirectory::open(path)?.destination("example", address())
+}
+
+fn cursor(offset: u64) -> Cursor {
+    Cursor {
+        file: "mysql-bin.000001".into(),
+        offset,
+        gtid: "".into(),
+        server_id: 1,
+        timestamp_ms: 1_700_000_000_000,
+        resume: Some(Resume { file: "mysql-bin.000001".into(), offset: offset + 31, gtid: None }),
+    }
+}
+
+/// Runs the changes and the writer to its end.
+async fn write(path: &Path, changes: impl FnOnce(&CursorStore)) {
+    let (store, writer) = open(path).unwrap();
+    changes(&store);
+    drop(store);
+    writer.run().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), |store| {
+        assert_eq!(store.client_count(), 0);
+        store.subscribe(1001, Some("db\\..*"));
+        store.set_cursor(1001, cursor(100));
+        assert_eq!(store.reserve_batch_ids(1001, 0).0, 65_536);
+        store.subscribe(1002, None);
+        store.subscribe(7, None);
+        store.unsubscribe(7);
+        store.set_first_cursor(&cursor(4));
+    })
+    .await;
+    let (store, _writer) = open(directory.path()).unwrap();
+    let expected = [
+        Client {
+            id: 1001,
+            filter: Some("db\\..*".to_owned()),
+            cursor: Some(cursor(100)),
+            batch_ids: 65_536,
+        },
+        Client { id: 1002, filter: None, cursor: Some(cursor(4)), batch_ids: 0 },
+    ];
+    assert_eq!(store.clients(), expected);
+    assert!(!directory.path().join("example/meta.dat.tmp").exists());
+}
+
+#[tokio::test]
+async fn a_change_is_on_disk_at_once_and_many_are_one_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer) = open(directory.path()).unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(writer.run());
+    let mut written = store.written();
+    store.subscribe(1001, None);
+    for offset in 0..5000 {
+        store.set_cursor(1001, cursor(offset));
+        if offset % 500 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let last = store.set_cursor(1001, cursor(5000));
+    let all = written.wait_for(|written| written.generation == last);
+    tokio::time::timeout(Duration::from_secs(10), all).await.unwrap().unwrap();
+    let text = fs::read_to_string(directory.path().join("example/meta.dat")).unwrap();
+    assert!(text.contains("\"position\":5000,"), "{text}");
+    drop(store);
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_file_gives_way_to_its_previous_generation() {
+    for damage in [&b""[..], &[0; 64], b"{\"clientDatas\":[{\"clientIdent"] {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), |store| {
+            store.subscribe(1001, None);
+            store.set_cursor(1001, cursor(100));
+            store.reserve_batch_ids(1001, 0);
+        })
+        .await;
+        drop(open(directory.path()).unwrap());
+        let current = directory.path().join("example/meta.dat");
+        fs::write(&current, damage).unwrap();
+        let (store, writer) = open(directory.path()).unwrap();
+        let client = store.clients().remove(0);
+        assert_eq!((client.cursor, client.batch_ids), (Some(cursor(100)), 131_072));
+        drop((store, writer));
+        let previous = fs::read_to_string(directory.path().join("example/meta.dat.prev")).unwrap();
+        assert!(previous.contains("\"position\":100,"), "the good generation was lost: {previous}");
+
+        fs::write(&current, damage).unwrap();
+        fs::write(directory.path().join("example/meta.dat.prev"), damage).unwrap();
+        let error = open(directory.path()).unwrap_err();
+        assert!(matches!(error, StateError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("remove both"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_the_renames_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), |store| {
+        store.subscribe(1001, None);
+        store.set_cursor(1001, cursor(100));
+    })
+    .await;
+    let current = directory.path().join("example/meta.dat");
+    fs::rename(&current, directory.path().join("example/meta.dat.prev")).unwrap();
+    let (store, _writer) = open(directory.path()).unwrap();
+    assert_eq!(store.cursor(1001), Some(cursor(100)));
+}
+
+#[tokio::test]
+async fn a_file_of_canal_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("example")).unwrap();
+    let canals = include_str!("fixtures/meta.dat");
+    fs::write(directory.path().join("example/meta.dat"), canals).unwrap();
+    let (store, _writer) = open(directory.path()).unwrap();
+    let cursor = store.cursor(1002).unwrap();
+    assert_eq!(
+        (cursor.file.as_ref(), cursor.offset, cursor.resume),
+        ("mysql-bin.000001", 6916, None)
+    );
+}
+
+#[tokio::test]
+async fn one_directory_serves_one_owner_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, writer) = open(directory.path()).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, StateError::InUse { .. }), "{error}");
+    drop(store);
+    writer.run().await.unwrap();
+    drop(open(directory.path()).unwrap());
+}
+
+#[tokio::test]
+async fn directories_that_cannot_be_used_say_so_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        let error = StateDirectory::open(&path).unwrap_err();
+        assert!(error.to_string().contains("cannot be created"), "{error}");
+    }
+    let state = StateDirectory::open(&directory.path().join("state")).unwrap();
+    for name in ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "a\0b"] {
+        let error = state.destination(name, address()).unwrap_err();
+        assert!(matches!(error, StateError::Name { .. }), "{name:?}: {error}");
+    }
+    fs::create_dir_all(directory.path().join("state/blocked/meta.dat.tmp")).unwrap();
+    let error = state.destination("blocked", address()).unwrap_err();
+    assert!(matches!(error, StateError::Write { .. }), "{error}");
+}
