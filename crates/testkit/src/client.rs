@@ -50,17 +50,27 @@ impl CanalClient {
         Program::start(&mut command, "run scripts/servers/clients")
     }
 
+    /// Follows a destination of a cluster with Canal's Java client 1.1.8, whatever becomes of the
+    /// servers, until a row of a table named `done` is acknowledged.
+    ///
+    /// # Panics
+    /// When the client is not there.
+    pub fn follow_cluster(zookeeper: &str, destination: &str) -> Program {
+        let mut command = java_client("java-1.1.8", "CanalCluster");
+        command.args([zookeeper, destination]);
+        Program::start(&mut command, "run scripts/servers/clients")
+    }
+
     fn command(self) -> Command {
         let clients = cache().join("clients");
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients");
         match self {
-            Self::Java118 => java(&clients.join("java-1.1.8"), &sources.join("java")),
-            Self::Java117 => java(&clients.join("java-1.1.7"), &sources.join("java")),
+            Self::Java118 => java_client("java-1.1.8", "CanalRows"),
+            Self::Java117 => java_client("java-1.1.7", "CanalRows"),
             Self::Go => Command::new(clients.join("go-client")),
             Self::Python => {
                 let mut command = Command::new(present(clients.join("python/bin/python")));
                 command
-                    .arg(sources.join("python/canal_rows.py"))
+                    .arg(sources().join("python/canal_rows.py"))
                     .env("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
                     .env("PYTHONUNBUFFERED", "1");
                 command
@@ -74,15 +84,23 @@ fn present(path: PathBuf) -> PathBuf {
     path
 }
 
-fn java(client: &Path, sources: &Path) -> Command {
+fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients")
+}
+
+fn java_client(version: &str, program: &str) -> Command {
+    let client = cache().join("clients").join(version);
     let classes = present(client.join("classes"));
     let mut command = Command::new("java");
     command
         .arg("-XX:TieredStopAtLevel=1")
-        .arg(format!("-Dlogback.configurationFile={}", sources.join("logback.xml").display()))
+        .arg(format!(
+            "-Dlogback.configurationFile={}",
+            sources().join("java/logback.xml").display()
+        ))
         .arg("-cp")
         .arg(format!("{}:{}/*", classes.display(), client.display()))
-        .arg("CanalRows");
+        .arg(program);
     command
 }
 

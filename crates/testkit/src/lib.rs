@@ -6,10 +6,14 @@
 
 mod client;
 mod program;
+mod proxy;
 mod server;
 mod towpath;
+mod zookeeper;
 
 pub use client::{CanalClient, Delivery, Mode};
 pub use program::{Ended, Program, wait_until};
+pub use proxy::{Fault, Proxy};
 pub use server::{Server, Version};
 pub use towpath::Towpath;
+pub use zookeeper::ZooKeeper;

@@ -186,8 +186,28 @@ impl Program {
     /// # Panics
     /// When there is no such process.
     pub fn terminate(&mut self) {
+        self.signal("TERM");
+    }
+
+    /// Stops it where it is (signal `STOP`).
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn pause(&mut self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn resume(&mut self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let id = self.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status();
         assert!(sent.is_ok_and(|status| status.success()), "no process {id}: {}", self.name);
     }
 }

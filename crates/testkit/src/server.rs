@@ -1,9 +1,11 @@
 //! MySQL and MariaDB servers.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -52,11 +54,30 @@ fn run(command: &mut Command) {
     }
 }
 
-fn free_port() -> u16 {
-    match TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()) {
-        Ok(address) => address.port(),
-        Err(error) => panic!("no free port on loopback: {error}"),
+/// Ports to give to servers: below those that the system gives to outgoing connections, which could
+/// take one between this look and the server's own.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// Where the search for the next port begins.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+pub(crate) fn free_port() -> u16 {
+    // Anywhere to begin with: other test programs may run beside this one.
+    let random = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+    let random = u16::try_from(random).unwrap_or_default();
+    let _was: Result<u16, u16> =
+        NEXT_PORT.compare_exchange(0, PORTS.start + random, Ordering::Relaxed, Ordering::Relaxed);
+    for _ in PORTS {
+        let mut port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        if !PORTS.contains(&port) {
+            port = PORTS.start;
+            NEXT_PORT.store(port + 1, Ordering::Relaxed);
+        }
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
+    panic!("no free port on loopback in {PORTS:?}");
 }
 
 /// How a version's programs are called.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::program::{Ended, Program};
+use crate::server::free_port;
 
 /// Time to start, and to end after a signal.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,6 +29,23 @@ impl Towpath {
         let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
         let Some(port) = port else { panic!("no port in `{line}`") };
         Self { program, port }
+    }
+
+    /// Starts `binary serve` as part of a cluster, on a free port of 127.0.0.1 that it registers.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn serve_in_cluster(binary: &Path, zookeeper: &str, arguments: &[&str]) -> Self {
+        let listen = format!("127.0.0.1:{}", free_port());
+        let mut all = vec!["--zk", zookeeper, "--listen", &listen];
+        all.extend(arguments);
+        Self::serve(binary, &all)
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// The same without waiting: for starts that fail.

@@ -62,7 +62,7 @@ public final class CanalRows {
                 Thread.sleep(20);
                 continue;
             }
-            done = rows.print(message);
+            done = print(message, rows.out);
             rows.ack(message);
         }
         rows.connector.disconnect();
@@ -80,26 +80,26 @@ public final class CanalRows {
 
     private void rollBack() {
         Message first = next();
-        print(first);
+        print(first, out);
         connector.rollback(first.getId());
         out.println("rollback " + first.getId());
 
         Message second = next();
-        print(second);
+        print(second, out);
         ack(second);
 
-        print(next());
-        print(next());
+        print(next(), out);
+        print(next(), out);
         connector.rollback();
         out.println("rollback all");
     }
 
     private void reconnect() {
         Message first = next();
-        print(first);
+        print(first, out);
         ack(first);
-        print(next());
-        print(next());
+        print(next(), out);
+        print(next(), out);
         connector.disconnect();
         out.println("reconnect");
         connect();
@@ -107,7 +107,7 @@ public final class CanalRows {
 
     private void hold() throws Exception {
         Message first = next();
-        print(first);
+        print(first, out);
         out.println("holding");
         System.in.read();
         ack(first);
@@ -129,7 +129,7 @@ public final class CanalRows {
     }
 
     /** Prints the rows; true when one of them is of a table named `done`. */
-    private boolean print(Message message) {
+    static boolean print(Message message, PrintStream out) {
         boolean done = false;
         for (Entry entry : message.getEntries()) {
             if (entry.getEntryType() != EntryType.ROWDATA) {

@@ -1,0 +1,169 @@
+//! ZooKeeper servers, from the jars that come with Canal's Java client.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::program::{Program, wait_until};
+use crate::server::{cache, free_port};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Milliseconds of a tick: sessions last between two and twenty of them.
+const TICK_MS: u32 = 500;
+
+/// One server, or one of an ensemble. Dropping it ends the process and removes its data.
+#[derive(Debug)]
+pub struct ZooKeeper {
+    process: Option<Program>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl ZooKeeper {
+    /// Starts a server that stands alone.
+    ///
+    /// # Panics
+    /// When it is not there or does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut server = Self::prepare(1, "");
+        server.go_on();
+        server
+    }
+
+    /// Starts an ensemble.
+    ///
+    /// # Panics
+    /// When it is not there or does not come up.
+    #[must_use]
+    pub fn ensemble(count: usize) -> Vec<Self> {
+        let members: String = (1..=count)
+            .map(|id| format!("server.{id}=127.0.0.1:{}:{}\n", free_port(), free_port()))
+            .collect();
+        let mut servers: Vec<Self> = (1..=count).map(|id| Self::prepare(id, &members)).collect();
+        for server in &mut servers {
+            server.spawn();
+        }
+        for server in &servers {
+            server.wait_until_up();
+        }
+        servers
+    }
+
+    fn prepare(id: usize, members: &str) -> Self {
+        let folder = match TempDir::with_prefix("towpath-zookeeper-") {
+            Ok(folder) => folder,
+            Err(error) => panic!("no folder for ZooKeeper: {error}"),
+        };
+        let port = free_port();
+        let path = folder.path().display();
+        let configuration = format!(
+            "tickTime={TICK_MS}\ninitLimit=20\nsyncLimit=10\ndataDir={path}\nclientPort={port}\n\
+             clientPortAddress=127.0.0.1\nmaxClientCnxns=0\nmaxSessionTimeout=60000\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\nforceSync=no\n{members}"
+        );
+        for (file, content) in [("zoo.cfg", configuration), ("myid", id.to_string())] {
+            if let Err(error) = fs::write(folder.path().join(file), content) {
+                panic!("{path}/{file}: {error}");
+            }
+        }
+        Self { process: None, port, folder }
+    }
+
+    fn spawn(&mut self) {
+        let jars = cache().join("clients/java-1.1.8");
+        assert!(jars.exists(), "{} is missing: run scripts/servers/clients", jars.display());
+        let mut command = Command::new("java");
+        command
+            .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .arg("-Dzookeeper.preAllocSize=64")
+            .arg("-cp")
+            .arg(format!("{}/*", jars.display()))
+            .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
+            .arg(self.folder.path().join("zoo.cfg"));
+        self.process = Some(Program::start(&mut command, "run scripts/servers/clients"));
+    }
+
+    /// Starts it again after [`Self::halt`], with its data.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn go_on(&mut self) {
+        self.spawn();
+        self.wait_until_up();
+    }
+
+    /// Kills it; its data stays.
+    pub fn halt(&mut self) {
+        self.process = None;
+    }
+
+    fn wait_until_up(&self) {
+        let what = format!("ZooKeeper on port {}", self.port);
+        wait_until(&what, DEADLINE, || {
+            self.ask_if_up("srvr").filter(|answer| answer.contains("Mode: "))
+        });
+    }
+
+    /// Client port on 127.0.0.1.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn ask_if_up(&self, word: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        stream.write_all(word.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// What it answers to a four-letter word.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn ask(&self, word: &str) -> String {
+        match self.ask_if_up(word) {
+            Some(answer) => answer,
+            None => panic!("ZooKeeper on port {} does not answer to {word}", self.port),
+        }
+    }
+
+    /// A figure of `mntr`, as `zk_watch_count`.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> u64 {
+        let answer = self.ask("mntr");
+        let found = answer.lines().find_map(|line| {
+            let (key, value) = line.split_once('\t')?;
+            (key == name).then(|| value.trim().parse().ok())?
+        });
+        match found {
+            Some(figure) => figure,
+            None => panic!("no {name} in mntr: {answer}"),
+        }
+    }
+
+    /// Sessions that it knows of: open connections without the one that asks.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        let answer = self.ask("cons");
+        answer.lines().filter(|line| line.contains("sid=0x")).count()
+    }
+}
