@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use towpath_coordination::SourceAddress;
+use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_entry::TableFilter;
 use towpath_wire::PasswordHash;
 
@@ -20,6 +20,18 @@ pub struct Credentials {
     pub password: PasswordHash,
 }
 
+/// A server's place in a cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// The ensemble, and the root of Canal's tree in it.
+    pub zookeeper: ZkUrl,
+    /// `host:port` at which clients reach this server.
+    pub address: String,
+    /// How long the ensemble waits for a silent server until it gives its place to another. The
+    /// ensemble may grant less or more.
+    pub session_timeout: Duration,
+}
+
 /// Settings of a server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -27,8 +39,10 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Who may log in; anyone when absent.
     pub credentials: Option<Credentials>,
-    /// The state directory.
+    /// The state directory. In a cluster it is not used.
     pub state: PathBuf,
+    /// The cluster that it belongs to; alone when absent.
+    pub cluster: Option<ClusterConfig>,
     /// Connections at a time. Further ones are closed at once.
     pub connections_max: usize,
     /// Time a connection has to log in.
@@ -43,6 +57,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 11111)),
             credentials: None,
             state: PathBuf::from("state"),
+            cluster: None,
             // Stays below the usual limit of 1024 descriptors.
             connections_max: 900,
             login_deadline: Duration::from_secs(10),

@@ -9,13 +9,14 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use towpath_coordination::{Cursor, CursorStore, Resume, Written};
+use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written};
 use towpath_entry::{Block, TableFilter};
 
 use crate::error::{InstanceError, RequestError};
@@ -57,20 +58,26 @@ struct Core {
 pub(crate) struct Destination {
     name: String,
     base_filter: TableFilter,
+    /// In a cluster: whether this server may still serve it.
+    fence: Option<Fence>,
+    /// No new batches are handed out.
+    is_draining: AtomicBool,
     core: Mutex<Core>,
     entries: Notify,
     space: Notify,
+    acked: Notify,
     status: watch::Sender<InstanceStatus>,
     filter: watch::Sender<Option<TableFilter>>,
 }
 
 impl Destination {
-    /// Clients and cursors are those of the state directory.
+    /// Clients and cursors are those of the state directory, or of the cluster.
     pub(crate) fn new(
         name: &str,
         options: StoreOptions,
         base_filter: TableFilter,
         cursors: CursorStore,
+        fence: Option<Fence>,
     ) -> Self {
         let clients: BTreeMap<i16, Client> = cursors
             .clients()
@@ -91,9 +98,12 @@ impl Destination {
         Self {
             name: name.to_owned(),
             base_filter,
+            fence,
+            is_draining: AtomicBool::new(false),
             core: Mutex::new(core),
             entries: Notify::new(),
             space: Notify::new(),
+            acked: Notify::new(),
             status: watch::Sender::new(InstanceStatus::now(InstanceState::Starting)),
             filter: watch::Sender::new(None),
         }
@@ -199,8 +209,39 @@ impl Destination {
         );
     }
 
-    fn check_started(&self) -> Result<(), RequestError> {
+    /// Hands out no new batches, and waits up to `patience` until those that are out are acknowledged.
+    pub(crate) async fn drain(&self, patience: Duration) {
+        self.is_draining.store(true, Ordering::Release);
+        let drained = async {
+            loop {
+                let mut acked = pin!(self.acked.notified());
+                acked.as_mut().enable();
+                if self.core().clients.values().all(|client| client.batches.is_empty()) {
+                    return;
+                }
+                acked.await;
+            }
+        };
+        if timeout(patience, drained).await.is_err() {
+            tracing::info!(
+                destination = self.name,
+                "batches are not acknowledged yet: their entries are delivered again"
+            );
+        }
+    }
+
+    /// Ends it: no request is served any more, and the cursors' writer writes what is left.
+    pub(crate) fn close(&self) {
+        self.set_state(InstanceState::Stopped);
+        self.core().cursors.close();
+    }
+
+    /// Whether requests can be served: the instance lives and the lease, if there is one, holds.
+    pub(crate) fn check_started(&self) -> Result<(), RequestError> {
         let destination = self.name.clone();
+        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
+            return Err(RequestError::NotStarted { destination });
+        }
         match &self.status.borrow().state {
             InstanceState::Starting | InstanceState::Running | InstanceState::Ended => Ok(()),
             InstanceState::Failed(error) => {
@@ -292,7 +333,7 @@ impl Destination {
         if count >= OUTSTANDING_MAX {
             return Err(RequestError::TooManyBatches { client_id, count });
         }
-        if !core.store.has_more() {
+        if !core.store.has_more() || self.is_draining.load(Ordering::Acquire) {
             return Ok(None);
         }
         let id = core.next_id(client_id)?;
@@ -321,6 +362,7 @@ impl Destination {
         if core.advance() {
             self.space.notify_waiters();
         }
+        self.acked.notify_waiters();
         Ok(())
     }
 

@@ -94,6 +94,9 @@ pub enum InstanceError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Its cursors cannot be read or written.
+    #[error(transparent)]
+    State(Arc<StateError>),
     /// Its task ended without a word.
     #[error("the instance's task failed: {0}")]
     Task(String),
@@ -105,9 +108,11 @@ impl InstanceError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Source(error) => error.hint(),
-            Self::StoredFilter { .. } | Self::Decode(_) | Self::GtidSet { .. } | Self::Task(_) => {
-                None
-            }
+            Self::StoredFilter { .. }
+            | Self::Decode(_)
+            | Self::GtidSet { .. }
+            | Self::State(_)
+            | Self::Task(_) => None,
         }
     }
 }
@@ -127,9 +132,21 @@ pub enum ServerError {
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The last changes of cursors could not be written: their entries are delivered again.
+    #[error(transparent)]
+    Cursors(Arc<StateError>),
+    /// Its part in the cluster ended without a word.
+    #[error("the cluster's task failed: {0}")]
+    Cluster(String),
     /// Two destinations of one name.
     #[error("destination `{destination}` is configured twice")]
     Twice {
+        /// The name.
+        destination: String,
+    },
+    /// Entries made elsewhere cannot begin again at another server's cursor.
+    #[error("destination `{destination}` is fed by hand: it cannot be part of a cluster")]
+    FedByHand {
         /// The name.
         destination: String,
     },
@@ -153,7 +170,13 @@ impl ServerError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Instance { source, .. } => source.hint(),
-            Self::Listen { .. } | Self::State(_) | Self::Twice { .. } | Self::NoDestination => None,
+            Self::Listen { .. }
+            | Self::State(_)
+            | Self::Cursors(_)
+            | Self::Cluster(_)
+            | Self::Twice { .. }
+            | Self::FedByHand { .. }
+            | Self::NoDestination => None,
         }
     }
 }

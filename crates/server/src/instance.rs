@@ -33,7 +33,7 @@ pub enum Feed {
 }
 
 /// A source of binlog events, and how they are decoded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SourceFeed {
     /// `mysql://` URL, or a binlog file or folder.
     pub place: String,

@@ -3,18 +3,23 @@
 //! An instance feeds a store with entries; sessions hand them to clients in batches and move the
 //! cursor when a batch is acknowledged. It does not know how events are parsed.
 //!
+//! In a cluster ([`ClusterConfig`]) a destination is served by the one server that holds its lease in
+//! ZooKeeper; the others stand by.
+//!
 //! [`Server::bind`] takes the port and the state directory, [`Server::run`] does the rest until it is
 //! told to stop. Every task belongs to a set that `run` owns.
 
+mod cluster;
 mod config;
 mod destination;
 mod error;
 mod instance;
 mod server;
 mod session;
+mod slot;
 mod store;
 
-pub use config::{Credentials, InstanceConfig, ServerConfig};
+pub use config::{ClusterConfig, Credentials, InstanceConfig, ServerConfig};
 pub use destination::{InstanceState, InstanceStatus};
 pub use error::{InstanceError, ServerError};
 pub use instance::{Feed, SourceFeed};

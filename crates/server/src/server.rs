@@ -14,11 +14,13 @@ use tokio_util::sync::CancellationToken;
 use towpath_coordination::{Cursor, CursorWriter, StateDirectory, StateError};
 use towpath_wire::SEED_LEN;
 
+use crate::cluster::{Cluster, Member};
 use crate::config::{InstanceConfig, ServerConfig};
 use crate::destination::{Destination, InstanceState, InstanceStatus};
 use crate::error::{InstanceError, ServerError};
 use crate::instance::{self, Feed};
 use crate::session::{Session, Shared};
+use crate::slot::{Role, Slot};
 
 /// Pause after an accept that failed: mostly there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,12 +34,20 @@ const STOP_LEAST: Duration = Duration::from_millis(500);
 pub struct Server {
     config: ServerConfig,
     listener: TcpListener,
-    destinations: Vec<(Arc<Destination>, Feed)>,
-    writers: Vec<CursorWriter>,
+    slots: Vec<Arc<Slot>>,
+    work: Work,
+}
+
+/// What a server has to do beside its connections.
+#[derive(Debug)]
+enum Work {
+    Alone { feeds: Vec<(Arc<Destination>, Feed)>, writers: Vec<CursorWriter> },
+    Cluster(Cluster),
 }
 
 impl Server {
-    /// Takes the port and the state directory.
+    /// Takes the port and, unless it is part of a cluster, the state directory. A cluster may be away:
+    /// it is looked for when the server runs.
     ///
     /// # Errors
     /// When one of them cannot be had, or the destinations are wrong.
@@ -52,19 +62,40 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServerError::Listen { address, source })?;
+        let (slots, work) = match &config.cluster {
+            None => Self::alone(&config, instances)?,
+            Some(cluster) => {
+                let (mut slots, mut members) = (Vec::new(), Vec::new());
+                for instance in instances {
+                    check_name(&slots, &instance.destination)?;
+                    let slot = Arc::new(Slot::new(&instance.destination, Role::Standby));
+                    slots.push(Arc::clone(&slot));
+                    members.push(Member::new(slot, instance)?);
+                }
+                (slots, Work::Cluster(Cluster::new(cluster.clone(), members)))
+            }
+        };
+        Ok(Self { config, listener, slots, work })
+    }
+
+    fn alone(
+        config: &ServerConfig,
+        instances: Vec<InstanceConfig>,
+    ) -> Result<(Vec<Arc<Slot>>, Work), ServerError> {
         let directory = StateDirectory::open(&config.state)?;
-        let (mut destinations, mut writers) = (Vec::<(Arc<Destination>, Feed)>::new(), Vec::new());
+        let (mut slots, mut feeds, mut writers) = (Vec::new(), Vec::new(), Vec::new());
         for instance in instances {
             let InstanceConfig { destination, address, store, filter, feed } = instance;
-            if destinations.iter().any(|(known, _)| known.name() == destination) {
-                return Err(ServerError::Twice { destination });
-            }
+            check_name(&slots, &destination)?;
             let (cursors, writer) = directory.destination(&destination, address)?;
             writers.push(writer);
-            let destination = Destination::new(&destination, store, filter, cursors);
-            destinations.push((Arc::new(destination), feed));
+            let destination =
+                Arc::new(Destination::new(&destination, store, filter, cursors, None));
+            let role = Role::Active(Arc::clone(&destination));
+            slots.push(Arc::new(Slot::new(destination.name(), role)));
+            feeds.push((destination, feed));
         }
-        Ok(Self { config, listener, destinations, writers })
+        Ok((slots, Work::Alone { feeds, writers }))
     }
 
     /// Where it listens: tells the port when port 0 was asked for.
@@ -75,7 +106,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// The state of a destination's instance, to look at or to wait on.
+    /// The state of a destination's instance, to look at or to wait on. None while this server is not
+    /// the one that serves it.
     #[must_use]
     pub fn status(&self, destination: &str) -> Option<watch::Receiver<InstanceStatus>> {
         self.destination(destination).map(|destination| destination.status())
@@ -87,25 +119,24 @@ impl Server {
         self.destination(destination)?.oldest_cursor()
     }
 
-    fn destination(&self, name: &str) -> Option<&Arc<Destination>> {
-        self.destinations.iter().map(|(known, _)| known).find(|known| known.name() == name)
+    fn destination(&self, name: &str) -> Option<Arc<Destination>> {
+        self.slots.iter().find(|slot| slot.name() == name)?.current()
     }
 
     /// Serves until `shutdown`, then stops accepting, lets current answers go out, ends every wait,
-    /// writes the cursors and returns. Dropping the future ends everything at once; cursors of the
-    /// last 25 ms are then lost, and their entries are delivered again.
+    /// writes the cursors and returns; in a cluster it hands its destinations over before it closes
+    /// connections. Dropping the future ends everything at once; cursors of the last 25 ms (in a
+    /// cluster 250 ms) are then lost, and their entries are delivered again.
     ///
     /// # Errors
     /// When its only instance stops at an error, or the cursors cannot be written at the end. With
     /// several instances the others go on.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServerError> {
-        let stop = shutdown.child_token();
-        let mut running = Running::start(self, stop.clone());
+        let mut running = Running::start(self, CancellationToken::new());
         let result = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             Err(error) = running.serve() => Err(error),
         };
-        stop.cancel();
         let stopped = running.stop().await;
         result.and(stopped)
     }
@@ -116,13 +147,25 @@ struct Running {
     config: ServerConfig,
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Ends sessions and instances.
     stop: CancellationToken,
-    writers: JoinSet<Result<(), StateError>>,
-    instances: JoinSet<Result<(), Arc<InstanceError>>>,
-    names: HashMap<Id, Arc<Destination>>,
+    work: Tasks,
     sessions: JoinSet<()>,
     next_id: u32,
     crowd: Crowd,
+}
+
+/// The tasks behind the destinations.
+enum Tasks {
+    Alone(Alone),
+    Cluster { tasks: JoinSet<()>, leave: CancellationToken },
+}
+
+/// The instances of a server that is alone.
+struct Alone {
+    writers: JoinSet<Result<(), Arc<StateError>>>,
+    instances: JoinSet<Result<(), Arc<InstanceError>>>,
+    names: HashMap<Id, Arc<Destination>>,
 }
 
 /// Whether connections are being refused: said once.
@@ -132,27 +175,105 @@ enum Crowd {
     Full,
 }
 
+impl Tasks {
+    fn start(work: Work, stop: &CancellationToken) -> Self {
+        match work {
+            Work::Alone { feeds, writers } => {
+                let (mut instances, mut names) = (JoinSet::new(), HashMap::new());
+                for (destination, feed) in feeds {
+                    let task = instance::run(Arc::clone(&destination), feed, stop.clone());
+                    names.insert(instances.spawn(task).id(), destination);
+                }
+                let writers = writers.into_iter().map(CursorWriter::run).collect();
+                Self::Alone(Alone { writers, instances, names })
+            }
+            Work::Cluster(cluster) => {
+                let leave = CancellationToken::new();
+                let mut tasks = JoinSet::new();
+                tasks.spawn(cluster.run(leave.clone()));
+                Self::Cluster { tasks, leave }
+            }
+        }
+    }
+
+    /// Ends only with the error of the only instance.
+    async fn watch(&mut self) -> Result<Infallible, ServerError> {
+        match self {
+            Self::Alone(alone) => alone.watch().await,
+            // Whatever happens there, it goes on.
+            Self::Cluster { tasks, .. } => {
+                if let Some(Err(error)) = tasks.join_next().await {
+                    tracing::error!(%error, "the cluster's task failed");
+                    return Err(ServerError::Cluster(error.to_string()));
+                }
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl Alone {
+    async fn watch(&mut self) -> Result<Infallible, ServerError> {
+        while let Some(ended) = self.instances.join_next_with_id().await {
+            let (id, result) = match ended {
+                Ok((id, result)) => (id, result),
+                Err(error) => (error.id(), Err(Arc::new(InstanceError::Task(error.to_string())))),
+            };
+            self.ended(id, result)?;
+        }
+        std::future::pending().await
+    }
+
+    fn ended(&mut self, id: Id, result: Result<(), Arc<InstanceError>>) -> Result<(), ServerError> {
+        // One for each destination, to the end.
+        let is_only = self.writers.len() == 1;
+        let Some(destination) = self.names.remove(&id) else { return Ok(()) };
+        let Err(source) = result else { return Ok(()) };
+        let name = destination.name().to_owned();
+        if matches!(*source, InstanceError::Task(_)) {
+            destination.set_state(InstanceState::Failed(Arc::clone(&source)));
+        }
+        if is_only {
+            return Err(ServerError::Instance { destination: name, source });
+        }
+        tracing::error!(destination = name, error = %source, "instance stopped, the others go on");
+        Ok(())
+    }
+
+    async fn stop(self, deadline: Instant) -> Result<(), ServerError> {
+        let Self { mut writers, instances, names } = self;
+        end("instances", instances, deadline).await;
+        // The last owners of the cursors: their writers write what is left, and end.
+        drop(names);
+        let deadline = deadline.max(Instant::now() + STOP_LEAST);
+        while let Ok(Some(written)) = timeout_at(deadline, writers.join_next()).await {
+            match written {
+                Ok(result) => result.map_err(ServerError::Cursors)?,
+                Err(error) => tracing::error!(%error, "a cursor writer's task failed"),
+            }
+        }
+        if !writers.is_empty() {
+            tracing::error!("cursors could not be written in time: entries are delivered again");
+        }
+        Ok(())
+    }
+}
+
 impl Running {
     fn start(server: Server, stop: CancellationToken) -> Self {
-        let Server { config, listener, destinations, writers } = server;
+        let Server { config, listener, slots, work } = server;
         let shared = Shared {
-            destinations: destinations.iter().map(|(known, _)| Arc::clone(known)).collect(),
+            slots,
             credentials: config.credentials.clone(),
             login_deadline: config.login_deadline,
         };
-        let (mut instances, mut names) = (JoinSet::new(), HashMap::new());
-        for (destination, feed) in destinations {
-            let task = instance::run(Arc::clone(&destination), feed, stop.clone());
-            names.insert(instances.spawn(task).id(), destination);
-        }
+        let work = Tasks::start(work, &stop);
         Self {
             config,
             listener,
             shared: Arc::new(shared),
             stop,
-            writers: writers.into_iter().map(CursorWriter::run).collect(),
-            instances,
-            names,
+            work,
             sessions: JoinSet::new(),
             next_id: 0,
             crowd: Crowd::Room,
@@ -170,16 +291,7 @@ impl Running {
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(ended) = self.instances.join_next_with_id() => {
-                    let (id, result) = match ended {
-                        Ok((id, result)) => (id, result),
-                        Err(error) => {
-                            let cause = Arc::new(InstanceError::Task(error.to_string()));
-                            (error.id(), Err(cause))
-                        }
-                    };
-                    self.instance_ended(id, result)?;
-                }
+                Err(error) = self.work.watch() => return Err(error),
                 Some(ended) = self.sessions.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "a session's task failed");
@@ -187,24 +299,6 @@ impl Running {
                 }
             }
         }
-    }
-
-    fn instance_ended(
-        &mut self,
-        id: Id,
-        result: Result<(), Arc<InstanceError>>,
-    ) -> Result<(), ServerError> {
-        let Some(destination) = self.names.remove(&id) else { return Ok(()) };
-        let Err(source) = result else { return Ok(()) };
-        let name = destination.name().to_owned();
-        if matches!(*source, InstanceError::Task(_)) {
-            destination.set_state(InstanceState::Failed(Arc::clone(&source)));
-        }
-        if self.shared.destinations.len() == 1 {
-            return Err(ServerError::Instance { destination: name, source });
-        }
-        tracing::error!(destination = name, error = %source, "instance stopped, the others go on");
-        Ok(())
     }
 
     fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -233,25 +327,33 @@ impl Running {
     }
 
     async fn stop(self) -> Result<(), ServerError> {
-        let Self { config, listener, shared, mut writers, instances, names, sessions, .. } = self;
+        let Self { config, listener, shared, stop, work, sessions, .. } = self;
         drop(listener);
         let deadline = Instant::now() + config.stop_deadline;
-        end("sessions", sessions, deadline).await;
-        end("instances", instances, deadline).await;
-        // The last owners of the cursors: their writers write what is left, and end.
-        drop((shared, names));
-        let deadline = deadline.max(Instant::now() + STOP_LEAST);
-        while let Ok(Some(written)) = timeout_at(deadline, writers.join_next()).await {
-            match written {
-                Ok(result) => result?,
-                Err(error) => tracing::error!(%error, "a cursor writer's task failed"),
+        match work {
+            Tasks::Alone(alone) => {
+                stop.cancel();
+                end("sessions", sessions, deadline).await;
+                drop(shared);
+                alone.stop(deadline).await
+            }
+            // Others serve the destinations before the clients come to them.
+            Tasks::Cluster { tasks, leave } => {
+                leave.cancel();
+                end("elections", tasks, deadline).await;
+                stop.cancel();
+                end("sessions", sessions, deadline).await;
+                Ok(())
             }
         }
-        if !writers.is_empty() {
-            tracing::error!("cursors could not be written in time: entries are delivered again");
-        }
-        Ok(())
     }
+}
+
+fn check_name(slots: &[Arc<Slot>], destination: &str) -> Result<(), ServerError> {
+    if slots.iter().any(|slot| slot.name() == destination) {
+        return Err(ServerError::Twice { destination: destination.to_owned() });
+    }
+    Ok(())
 }
 
 /// Waits for tasks to end, and ends those that do not.

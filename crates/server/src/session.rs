@@ -24,6 +24,7 @@ use towpath_wire::{
 use crate::config::Credentials;
 use crate::destination::Destination;
 use crate::error::RequestError;
+use crate::slot::Slot;
 use io::Idle;
 
 /// Canal's error codes.
@@ -42,7 +43,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) destinations: Vec<Arc<Destination>>,
+    pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) login_deadline: Duration,
 }
@@ -309,11 +310,10 @@ impl Session {
 
     fn resolve(&self, name: &str, id: &str) -> Result<(Arc<Destination>, i16), RequestError> {
         let client_id = id.parse().map_err(|_| RequestError::ClientId { text: id.to_owned() })?;
-        let known = self.shared.destinations.iter().find(|known| known.name() == name);
-        let destination = known
-            .map(Arc::clone)
-            .ok_or_else(|| RequestError::NotStarted { destination: name.to_owned() })?;
-        Ok((destination, client_id))
+        match self.shared.slots.iter().find(|slot| slot.name() == name) {
+            Some(slot) => Ok((slot.resolve()?, client_id)),
+            None => Err(RequestError::NotStarted { destination: name.to_owned() }),
+        }
     }
 
     async fn no_identity(&mut self, name: &str, request: Text<'_>) -> Result<(), Ending> {

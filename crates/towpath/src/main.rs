@@ -21,7 +21,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Follow a database and serve its changes to Canal clients.
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Show changes as they happen.
     Tail(tail::Arguments),
     /// Show what is in binlog files, or write it as entries.
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command {
-            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Serve(arguments) => serve::run(*arguments).await,
             Command::Tail(arguments) => tail::run(arguments).await,
             Command::Decode(arguments) => decode::run(arguments).await,
         }

@@ -25,6 +25,11 @@ impl Failure {
         Self { doing: doing.to_owned(), cause: Some(Box::new(cause)), hint: None }
     }
 
+    /// A failure whose cause is said.
+    pub(crate) fn of(text: &str) -> Self {
+        Self { doing: text.to_owned(), cause: None, hint: None }
+    }
+
     pub(crate) fn source(error: SourceError) -> Self {
         let hint = error.hint().map(ToOwned::to_owned);
         Self { doing: "cannot follow the source".to_owned(), cause: Some(Box::new(error)), hint }

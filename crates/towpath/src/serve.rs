@@ -1,16 +1,18 @@
 //! `towpath serve`: follow a database and serve its changes to Canal clients.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::SourceAddress;
+use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_entry::{DecoderOptions, TableFilter, Zone};
 use towpath_server::{
-    Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed, StoreOptions,
+    ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
+    StoreOptions,
 };
 use towpath_source::{SourceConfig, SourceUrl, Start};
 use towpath_wire::PasswordHash;
@@ -22,9 +24,12 @@ use crate::report::{Failure, say};
   towpath serve --source mysql://canal:canal@127.0.0.1:3306
   towpath serve --source mysql://canal:canal@db1 --filter 'shop\\..*' --listen 0.0.0.0:11111 \\
       --user app --password secret --state /var/lib/towpath
+  towpath serve --source mysql://canal:canal@db1 --listen 0.0.0.0:11111 --zk zk://zk1,zk2,zk3/otter/canal
 
 Every Canal client works against it unchanged: destination `example`, port 11111. Clients go on after
-what they acknowledged last; --from counts only for a destination that no client has read yet.")]
+what they acknowledged last; --from counts only for a destination that no client has read yet.
+
+With --zk several servers share a destination: one serves it, the others stand by and take over.")]
 pub(crate) struct Arguments {
     /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
     /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
@@ -47,9 +52,21 @@ pub(crate) struct Arguments {
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
     #[arg(long, default_value = "now")]
     from: Start,
-    /// Folder for cursors.
-    #[arg(long, value_name = "FOLDER", default_value = "towpath-state")]
+    /// Folder for cursors. With --zk they lie in ZooKeeper.
+    #[arg(long, value_name = "FOLDER", default_value = "towpath-state", conflicts_with = "zk")]
     state: PathBuf,
+    /// Be part of a cluster: zk://host:2181,host2:2181/otter/canal, the path being the root of Canal's
+    /// tree; or a connect string as in Canal's configuration.
+    #[arg(long, value_name = "URL")]
+    zk: Option<ZkUrl>,
+    /// Where clients reach this server, as HOST:PORT. This machine's address as ZooKeeper sees it, and
+    /// the port of --listen, if absent.
+    #[arg(long, value_name = "ADDRESS", requires = "zk")]
+    advertise: Option<String>,
+    /// Seconds after which another server takes over from one that is silent. ZooKeeper may grant
+    /// less or more.
+    #[arg(long, value_name = "SECONDS", requires = "zk", default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=600))]
+    session_timeout: u32,
     /// Id under which the source knows this reader; unique among its replicas. Generated if absent.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
@@ -73,6 +90,44 @@ fn address(source: &str) -> Result<SourceAddress, Failure> {
     Ok(SourceAddress { host: url.host, port: url.port })
 }
 
+/// What others can connect to.
+fn check_address(address: String) -> Result<String, Failure> {
+    let is_address = address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if is_address {
+        return Ok(address);
+    }
+    Err(Failure::of(&format!("--advertise {address}: expected HOST:PORT, as 10.0.0.5:11111")))
+}
+
+/// The address of this machine on the way to ZooKeeper, when it listens on all of its addresses.
+fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure> {
+    if listen.port() == 0 {
+        return Err(Failure::of(
+            "--listen with port 0: others cannot know the port; name one, or give --advertise",
+        ));
+    }
+    if !listen.ip().is_unspecified() {
+        return Ok(listen.to_string());
+    }
+    let unknown = |error: std::io::Error| {
+        Failure::new(
+            "this machine's address is not known, give it with --advertise HOST:PORT",
+            error,
+        )
+    };
+    let server = zookeeper.servers.split(',').next().unwrap_or_default();
+    let mut targets = server.to_socket_addrs().map_err(unknown)?;
+    let target = targets.next().ok_or_else(|| unknown(std::io::ErrorKind::NotFound.into()))?;
+    let any = SocketAddr::new(if target.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, 0);
+    // Nothing is sent: the system only looks up the way.
+    let socket = UdpSocket::bind(any).map_err(unknown)?;
+    socket.connect(target).map_err(unknown)?;
+    let ip = socket.local_addr().map_err(unknown)?.ip();
+    Ok(SocketAddr::new(ip, listen.port()).to_string())
+}
+
 fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Failure> {
     let filter = TableFilter::new(&arguments.filter, &arguments.black_filter)
         .map_err(|error| Failure::new("cannot use the filter", error))?;
@@ -94,8 +149,20 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         filter,
         feed: Feed::Source(Box::new(feed)),
     };
+    let cluster = match arguments.zk {
+        None => None,
+        Some(zookeeper) => Some(ClusterConfig {
+            address: match arguments.advertise {
+                Some(address) => check_address(address)?,
+                None => own_address(arguments.listen, &zookeeper)?,
+            },
+            zookeeper,
+            session_timeout: Duration::from_secs(arguments.session_timeout.into()),
+        }),
+    };
     let server = ServerConfig {
         listen: arguments.listen,
+        cluster,
         credentials,
         state: arguments.state,
         ..ServerConfig::default()

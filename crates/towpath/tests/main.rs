@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod clients;
+mod cluster;
 mod live;
 mod refusals;
 mod workload;

@@ -31,7 +31,7 @@ impl Fixture {
         let mut writers = JoinSet::new();
         writers.spawn(async move { writer.run().await.unwrap() });
         let filter = TableFilter::default();
-        let destination = Destination::new("example", OPTIONS, filter, cursors);
+        let destination = Destination::new("example", OPTIONS, filter, cursors, None);
         destination.set_state(InstanceState::Running);
         Self { destination, directory, writers }
     }

@@ -65,6 +65,11 @@ impl Session {
             Ok(None) => return self.send(&reply::no_messages()).await,
             Err(error) => return self.failure(&error).await,
         };
+        // It may have waited, or the process been stopped, since the batch was taken.
+        if let Err(error) = destination.check_started() {
+            destination.take_back(client_id, batch.id);
+            return self.failure(&error).await;
+        }
         // Should the future be dropped here, the batch stays outstanding until the client's rollback.
         let sent = match reply::messages_head(batch.id, batch.len) {
             Ok(head) => self.send_slices(&head, &batch.slices).await,

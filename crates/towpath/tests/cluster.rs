@@ -1,0 +1,208 @@
+//! Several servers, one ZooKeeper: who serves, who takes over, and what clients see of it.
+
+use std::time::{Duration, Instant};
+
+use towpath_testkit::{
+    CanalClient, Delivery, Fault, Program, Proxy, Server, Towpath, Version, ZooKeeper, wait_until,
+};
+
+use crate::binary;
+
+/// Time for anything to happen on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Of the servers' sessions, in seconds.
+const SESSION: &str = "4";
+
+/// Numbers in a table: the row's id is its number.
+struct Writer<'a> {
+    source: &'a Server,
+    last: u64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(source: &'a Server) -> Self {
+        source.run(
+            "CREATE DATABASE shop; CREATE TABLE shop.numbers (id INT PRIMARY KEY); \
+             CREATE TABLE shop.done (id INT PRIMARY KEY)",
+        );
+        Self { source, last: 0 }
+    }
+
+    /// Writes the next numbers, each as a transaction. Returns the last of them.
+    fn write(&mut self, count: u64) -> u64 {
+        let sql: String = (1..=count)
+            .map(|n| format!("INSERT INTO shop.numbers VALUES ({});\n", self.last + n))
+            .collect();
+        self.source.run(&sql);
+        self.last += count;
+        self.last
+    }
+
+    fn done(&self) {
+        self.source.run("INSERT INTO shop.done VALUES (1)");
+    }
+}
+
+fn serve(source: &Server, zookeeper: &str) -> Towpath {
+    let url = source.url();
+    Towpath::serve_in_cluster(
+        binary(),
+        zookeeper,
+        &["--source", &url, "--from", "earliest", "--session-timeout", SESSION],
+    )
+}
+
+fn line_of(number: u64) -> String {
+    format!("shop.numbers () (id={number})")
+}
+
+fn wait_for_number(client: &mut Program, number: u64) {
+    client.wait_for_line(&line_of(number), DEADLINE);
+}
+
+/// All numbers up to `last` arrived, in order; repeats go on without a gap. Returns how often rows
+/// began to repeat.
+fn check_numbers(output: &str, last: u64) -> usize {
+    let delivery = Delivery::read(output);
+    assert!(delivery.done, "{output}");
+    let (mut highest, mut previous, mut rewinds) = (0, 0, 0);
+    for row in delivery.acknowledged.iter().filter(|row| row.contains("shop.numbers")) {
+        let number =
+            row.rsplit_once("id=").and_then(|(_, id)| id.trim_end_matches(')').parse().ok());
+        let number: u64 = number.unwrap();
+        if number != previous + 1 {
+            assert!(number <= highest, "{number} after {previous}: rows are lost");
+            rewinds += 1;
+        }
+        previous = number;
+        highest = highest.max(number);
+    }
+    assert_eq!(highest, last, "rows are lost");
+    rewinds
+}
+
+/// Which server is active, as it says itself.
+fn active(servers: &mut [&mut Towpath]) -> usize {
+    wait_until("a server to be active", DEADLINE, || {
+        servers.iter_mut().position(|server| {
+            let said = server.program().stderr();
+            let last =
+                said.lines().rfind(|line| line.contains("active") || line.contains("standing by"));
+            last.is_some_and(|line| line.contains(" active destination"))
+        })
+    })
+}
+
+#[test]
+fn a_java_client_goes_from_server_to_server_and_loses_nothing() {
+    let zookeeper = ZooKeeper::start();
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut writer = Writer::new(&source);
+    let mut one = serve(&source, &zookeeper.address());
+    one.program().wait_for_line(" active ", DEADLINE);
+    let mut two = serve(&source, &zookeeper.address());
+    two.program().wait_for_line("standing by", DEADLINE);
+    let mut client = CanalClient::follow_cluster(&zookeeper.address(), "example");
+    wait_for_number(&mut client, writer.write(200));
+
+    // A clean stop: the other serves within two seconds, and what was acknowledged does not come again.
+    let stopped = Instant::now();
+    let ended = one.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    two.program().wait_for_line(" active ", DEADLINE);
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
+    wait_for_number(&mut client, writer.write(200));
+
+    // A kill: the other serves when the session of the dead one has expired.
+    let mut three = serve(&source, &zookeeper.address());
+    three.program().wait_for_line("standing by", DEADLINE);
+    two.kill();
+    three.program().wait_for_line(" active ", DEADLINE);
+    wait_for_number(&mut client, writer.write(200));
+
+    writer.done();
+    let ended = client.wait(DEADLINE);
+    let rewinds = check_numbers(&ended.stdout, writer.last);
+    assert!(rewinds <= 2, "{rewinds} rewinds\n{}", ended.stderr);
+    let ended = three.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_until("every session to end", DEADLINE, || {
+        (zookeeper.sessions() == 0 && zookeeper.figure("zk_watch_count") == 0).then_some(())
+    });
+    assert_eq!(zookeeper.figure("zk_ephemerals_count"), 0);
+}
+
+/// T-HA: a server that was stopped for longer than its session lets no stale batch out, and is a
+/// standby when it goes on.
+#[test]
+fn a_server_that_slept_through_its_lease_stands_by() {
+    let zookeeper = ZooKeeper::start();
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut writer = Writer::new(&source);
+    let mut one = serve(&source, &zookeeper.address());
+    one.program().wait_for_line(" active ", DEADLINE);
+    let mut two = serve(&source, &zookeeper.address());
+    two.program().wait_for_line("standing by", DEADLINE);
+    let mut client = CanalClient::follow_cluster(&zookeeper.address(), "example");
+    wait_for_number(&mut client, writer.write(100));
+
+    one.program().pause();
+    two.program().wait_for_line(" active ", DEADLINE);
+    wait_for_number(&mut client, writer.write(100));
+    one.program().resume();
+    one.program().wait_for_line("standing by", DEADLINE);
+    wait_for_number(&mut client, writer.write(100));
+
+    writer.done();
+    let ended = client.wait(DEADLINE);
+    let rewinds = check_numbers(&ended.stdout, writer.last);
+    assert!(rewinds <= 1, "{rewinds} rewinds\n{}", ended.stderr);
+}
+
+/// A link to ZooKeeper that is cut for good: the server gives the destination up before another has it.
+#[test]
+fn a_server_cut_off_from_zookeeper_stops_serving_and_comes_back() {
+    let zookeeper = ZooKeeper::start();
+    let link = Proxy::start(zookeeper.port());
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut writer = Writer::new(&source);
+    let mut one = serve(&source, &link.address());
+    one.program().wait_for_line(" active ", DEADLINE);
+    let mut two = serve(&source, &zookeeper.address());
+    two.program().wait_for_line("standing by", DEADLINE);
+    let mut client = CanalClient::follow_cluster(&zookeeper.address(), "example");
+    wait_for_number(&mut client, writer.write(100));
+
+    link.set(Fault::Silence);
+    one.program().wait_for_line("not active any more", DEADLINE);
+    two.program().wait_for_line(" active ", DEADLINE);
+    wait_for_number(&mut client, writer.write(100));
+    link.set(Fault::None);
+    one.program().wait_for_line("standing by", DEADLINE);
+    assert_eq!(active(&mut [&mut one, &mut two]), 1);
+
+    // And the way back, by an orderly stop.
+    let ended = two.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_for_number(&mut client, writer.write(100));
+    writer.done();
+    let ended = client.wait(DEADLINE);
+    check_numbers(&ended.stdout, writer.last);
+}
+
+/// A cluster that is away at the start is waited for.
+#[test]
+fn a_server_waits_for_zookeeper() {
+    let mut zookeeper = ZooKeeper::start();
+    zookeeper.halt();
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut server = serve(&source, &zookeeper.address());
+    server.program().wait_for_line("no session with ZooKeeper, trying again", DEADLINE);
+    zookeeper.go_on();
+    server.program().wait_for_line(" active ", DEADLINE);
+    zookeeper.halt();
+    server.program().wait_for_line("not active any more", DEADLINE);
+    let ended = server.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+}
