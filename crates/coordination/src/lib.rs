@@ -8,17 +8,19 @@
 //! Either way [`CursorStore`] is the destination's state in memory, and [`CursorWriter`] the task that
 //! writes what changes. Nothing here knows the source or entries.
 
+mod backoff;
 mod cursor;
 mod error;
 mod local;
 mod store;
 mod zookeeper;
 
+pub use backoff::Backoff;
 pub use cursor::{Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
 pub use local::StateDirectory;
 pub use store::{CursorStore, CursorWriter, Written};
 pub use zookeeper::{
-    Contender, Fence, Lease, LeaseLost, NodeWatch, Presence, Running, Servers, ServersChanged,
-    Taken, Tree, ZkCursors, ZkError, ZkSession, ZkStatus, ZkUrl,
+    Contender, Ensemble, Fence, Lease, LeaseLost, NodeWatch, Presence, Running, Servers,
+    ServersChanged, Taken, Tree, ZkCursors, ZkError, ZkSession, ZkStatus, ZkUrl,
 };

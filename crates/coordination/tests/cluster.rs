@@ -1,5 +1,7 @@
 //! Sessions, leases and cursors with a real ZooKeeper.
 
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -108,6 +110,61 @@ async fn a_lease_dropped_is_gone_at_once() {
     assert!(session.get(&path).await.unwrap().is_none());
     session.close(SECONDS).await;
     nothing_left(&server).await;
+}
+
+/// I-LOCK: whenever a contender is cancelled, no node of it is left in a session that goes on.
+#[tokio::test]
+async fn a_contender_cancelled_anywhere_leaves_no_node() {
+    let server = ZooKeeper::start();
+    let session = connect(&server.address()).await;
+    let contender = contender(&session, "10.0.0.1:11111");
+    for polls in 1..200 {
+        let mut contending = Box::pin(contender.contend());
+        let mut polled = 0;
+        let outcome = poll_fn(|context| {
+            let poll = contending.as_mut().poll(context);
+            polled += 1;
+            if poll.is_pending() && polled == polls { Poll::Ready(None) } else { poll.map(Some) }
+        });
+        let outcome = timeout(SECONDS, outcome).await.unwrap();
+        drop(contending);
+        let is_done = outcome.is_some();
+        drop(outcome);
+        nobody_there(&session, &contender.path).await;
+        if is_done {
+            assert!(polls > 1, "nothing was cancelled");
+            session.close(SECONDS).await;
+            drop(contender);
+            return nothing_left(&server).await;
+        }
+    }
+    panic!("never done");
+}
+
+/// Waits until a node is gone.
+async fn nobody_there(session: &ZkSession, path: &str) {
+    let gone = async {
+        // What was under way is there by now, since a session's requests are done in their order.
+        while session.get(path).await.unwrap().is_some() {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(timeout(SECONDS, gone).await.is_ok(), "the node stays");
+}
+
+/// Two contenders of one process and session are two: neither takes the node of the other.
+#[tokio::test]
+async fn one_session_has_one_owner_of_a_node() {
+    let server = ZooKeeper::start();
+    let session = connect(&server.address()).await;
+    let lease = take(&session, "10.0.0.1:11111").await;
+    let Err(taken) = contender(&session, "10.0.0.1:11111").contend().await.unwrap() else {
+        panic!("two owners");
+    };
+    assert!(lease.fence().holds());
+    drop(lease);
+    timeout(SECONDS, taken.changed.fired()).await.unwrap();
+    drop(take(&session, "10.0.0.1:11111").await);
 }
 
 #[tokio::test]
@@ -367,18 +424,24 @@ async fn a_cursor_write_whose_answer_was_lost_is_no_other_owner() {
     let mut tasks = JoinSet::new();
     tasks.spawn(writer.run());
     let mut written = store.written();
-    for n in 1..=12 {
-        store.set_cursor(1001, cursor(n * 100));
-        sleep(Duration::from_millis(130)).await;
-        if n % 3 == 0 {
-            link.cut();
+    let writing = async {
+        for n in 1..=12 {
+            store.set_cursor(1001, cursor(n * 100));
+            sleep(Duration::from_millis(130)).await;
+            if n % 3 == 0 {
+                link.cut();
+            }
         }
+        let last = store.set_cursor(1001, cursor(9_999));
+        timeout(SECONDS, written.wait_for(|written| written.generation >= last))
+            .await
+            .unwrap()
+            .unwrap();
+    };
+    tokio::select! {
+        lost = lease.lost() => panic!("{lost}"),
+        () = writing => {}
     }
-    let last = store.set_cursor(1001, cursor(9_999));
-    timeout(SECONDS, written.wait_for(|written| written.generation >= last))
-        .await
-        .unwrap()
-        .unwrap();
     drop(store);
     tasks.join_next().await.unwrap().unwrap().unwrap();
 }

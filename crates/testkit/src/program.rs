@@ -131,6 +131,11 @@ impl Program {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended().is_some()
+    }
+
     fn ended(&mut self) -> Option<ExitStatus> {
         match self.child.try_wait() {
             Ok(status) => status,

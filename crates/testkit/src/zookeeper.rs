@@ -13,6 +13,9 @@ use crate::server::{cache, free_port};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Starts of a server until one must come up: another program may be given the same port meanwhile.
+const STARTS: u32 = 3;
+
 /// Milliseconds of a tick: sessions last between two and twenty of them.
 const TICK_MS: u32 = 500;
 
@@ -31,6 +34,13 @@ impl ZooKeeper {
     /// When it is not there or does not come up.
     #[must_use]
     pub fn start() -> Self {
+        for _ in 1..STARTS {
+            let mut server = Self::prepare(1, "");
+            server.spawn();
+            if server.comes_up() {
+                return server;
+            }
+        }
         let mut server = Self::prepare(1, "");
         server.go_on();
         server
@@ -49,7 +59,7 @@ impl ZooKeeper {
         for server in &mut servers {
             server.spawn();
         }
-        for server in &servers {
+        for server in &mut servers {
             server.wait_until_up();
         }
         servers
@@ -103,11 +113,22 @@ impl ZooKeeper {
         self.process = None;
     }
 
-    fn wait_until_up(&self) {
+    fn wait_until_up(&mut self) {
+        if !self.comes_up() {
+            let said = self.process.take().map(|process| process.kill().stdout);
+            panic!("ZooKeeper on port {} ends: {}", self.port, said.unwrap_or_default());
+        }
+    }
+
+    /// Waits until it answers; false when it ends instead.
+    fn comes_up(&mut self) -> bool {
         let what = format!("ZooKeeper on port {}", self.port);
         wait_until(&what, DEADLINE, || {
-            self.ask_if_up("srvr").filter(|answer| answer.contains("Mode: "))
-        });
+            if self.process.as_mut().is_none_or(Program::has_ended) {
+                return Some(false);
+            }
+            self.ask_if_up("srvr").filter(|answer| answer.contains("Mode: ")).map(|_| true)
+        })
     }
 
     /// Client port on 127.0.0.1.

@@ -12,7 +12,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use zookeeper_client::Stat;
 
+use super::session::Claim;
 use super::{NodeWatch, Running, ZkError, ZkSession};
+
+/// How long another owner in this process is asked for the node before it counts as taken.
+const CLAIM_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Pause before it is asked again.
+const CLAIM_AGAIN: Duration = Duration::from_millis(10);
 
 /// Asks whether a lease holds, without the network.
 #[derive(Debug, Clone)]
@@ -89,7 +96,7 @@ pub enum LeaseLost {
     Session(#[from] ZkError),
 }
 
-/// A node that is ours. Dropping it ends what [`Fence`] says at once, and asks for the node's removal.
+/// A node that is ours. Dropping it ends what [`Fence`] says at once, and has the node removed.
 #[derive(Debug)]
 #[must_use]
 pub struct Lease {
@@ -97,6 +104,8 @@ pub struct Lease {
     path: String,
     payload: Running,
     fence: Fence,
+    /// Goes last: until then nobody else in this process takes the node for a left-over.
+    _claim: Claim,
 }
 
 /// Who else has the node.
@@ -122,16 +131,24 @@ pub struct Contender {
 }
 
 impl Contender {
-    /// Takes the node if it is free, or ours from before.
+    /// Takes the node if it is free, or ours from before. Cancelling it leaves no more than a node that
+    /// the next one in this session takes over.
     ///
     /// # Errors
     /// [`ZkError`]
     pub async fn contend(&self) -> Result<Result<Lease, Taken>, ZkError> {
+        let claim = match self.claim().await? {
+            Ok(claim) => claim,
+            Err(taken) => return Ok(Err(taken)),
+        };
         loop {
             let sent = Instant::now();
             let data = self.payload.print();
-            if let Some(stat) = self.session.create_ephemeral(&self.path, &data).await? {
-                return Ok(Ok(Lease::new(self, &stat, sent)));
+            let unknown = Unknown { session: Some(&self.session), path: &self.path };
+            let created = self.session.create_ephemeral(&self.path, &data).await?;
+            unknown.known();
+            if let Some(stat) = created {
+                return Ok(Ok(Lease::new(self, &stat, sent, claim)));
             }
             let (node, changed) = self.session.get_and_watch(&self.path).await?;
             // It went in between.
@@ -148,14 +165,53 @@ impl Contender {
             return Ok(Err(Taken { owner, changed }));
         }
     }
+
+    /// The node is another's of this process, or its left-overs are just being removed.
+    async fn claim(&self) -> Result<Result<Claim, Taken>, ZkError> {
+        let patience = Instant::now() + CLAIM_PATIENCE;
+        loop {
+            if let Some(claim) = self.session.claim(&self.path) {
+                return Ok(Ok(claim));
+            }
+            let (node, changed) = self.session.get_and_watch(&self.path).await?;
+            let is_ours = |stat: &Stat| stat.ephemeral_owner == self.session.id();
+            let may_go = node.as_ref().is_none_or(|(_, stat)| is_ours(stat));
+            if !may_go || Instant::now() > patience {
+                let owner = node.and_then(|(data, _)| Running::parse(&self.path, &data).ok());
+                return Ok(Err(Taken { owner, changed }));
+            }
+            sleep(CLAIM_AGAIN).await;
+        }
+    }
+}
+
+/// A creation whose outcome is not known: when it is dropped the session looks what came of it.
+struct Unknown<'a> {
+    session: Option<&'a ZkSession>,
+    path: &'a str,
+}
+
+impl Unknown<'_> {
+    fn known(mut self) {
+        self.session = None;
+    }
+}
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session {
+            session.suspect(self.path);
+        }
+    }
 }
 
 impl Lease {
-    fn new(contender: &Contender, stat: &Stat, sent: Instant) -> Self {
+    fn new(contender: &Contender, stat: &Stat, sent: Instant, claim: Claim) -> Self {
         let session = contender.session.clone();
         let fence = Fence { epoch: stat.czxid, born: sent, until_ms: Arc::new(AtomicU64::new(1)) };
         fence.extend(sent + validity(&session));
-        Self { session, path: contender.path.clone(), payload: contender.payload.clone(), fence }
+        let (path, payload) = (contender.path.clone(), contender.payload.clone());
+        Self { session, path, payload, fence, _claim: claim }
     }
 
     /// A handle to ask whether it still holds.
@@ -259,9 +315,11 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let held = self.fence.holds();
         self.fence.end();
-        // Past its time the node may be another's already; it goes with the session.
         if held {
             self.session.delete_in_passing(&self.path);
+        } else {
+            // The node may be another's by now.
+            self.session.suspect(&self.path);
         }
     }
 }

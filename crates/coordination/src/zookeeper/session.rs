@@ -1,17 +1,20 @@
 //! One session with an ensemble, every operation under a deadline.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use zookeeper_client::{
     Acls, Client, CreateMode, CreateOptions, Error, OneshotWatcher, SessionState, Stat,
     StateWatcher,
 };
 
+use super::janitor::{self, Suspects};
 use super::{Tree, ZkError, ZkUrl};
 
 /// Time for one operation. An operation without an answer ends the session.
@@ -28,7 +31,7 @@ pub struct ZkSession {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     client: Client,
     servers: String,
     tree: Tree,
@@ -36,6 +39,11 @@ struct Inner {
     born: Instant,
     contact_ms: AtomicU64,
     watches: AtomicUsize,
+    /// Nodes that a value of this process owns, or is about to.
+    claims: Mutex<HashSet<String>>,
+    suspects: Arc<Suspects>,
+    /// Ends with the session.
+    _janitor: JoinSet<()>,
 }
 
 /// A session as seen from outside.
@@ -64,6 +72,25 @@ impl fmt::Debug for ZkSession {
 pub struct NodeWatch {
     watcher: OneshotWatcher,
     counted: Counted,
+}
+
+/// The right to own a node in a session that others share: one value has it.
+#[must_use]
+pub(super) struct Claim {
+    session: ZkSession,
+    path: String,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.session.claims(|claims| claims.remove(&self.path));
+    }
 }
 
 /// A watch as its session counts it.
@@ -114,15 +141,29 @@ impl ZkSession {
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(_) => return Err(failed("no answer".to_owned())),
         };
-        let inner = Inner {
+        let suspects = Arc::new(Suspects::default());
+        let inner = Arc::new_cyclic(|session| Inner {
             client,
             servers: url.servers.clone(),
             tree: Tree::new(&url.root),
             born: Instant::now(),
             contact_ms: AtomicU64::new(0),
             watches: AtomicUsize::new(0),
-        };
-        Ok(Self { inner: Arc::new(inner) })
+            claims: Mutex::new(HashSet::new()),
+            _janitor: janitor::start(Weak::clone(session), Arc::clone(&suspects)),
+            suspects,
+        });
+        Ok(Self { inner })
+    }
+
+    fn claims<T>(&self, change: impl FnOnce(&mut HashSet<String>) -> T) -> T {
+        change(&mut self.inner.claims.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Claims a node; `None` when another value of this process has it.
+    pub(super) fn claim(&self, path: &str) -> Option<Claim> {
+        let is_free = self.claims(|claims| claims.insert(path.to_owned()));
+        is_free.then(|| Claim { session: self.clone(), path: path.to_owned() })
     }
 
     /// Canal's tree, as the URL places it.
@@ -391,6 +432,16 @@ impl ZkSession {
             Err(ZkError::Operation { source: Error::BadVersion, .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// A node may be there that nobody owns any more: it is looked at soon, and removed if it is ours.
+    pub(super) fn suspect(&self, path: &str) {
+        self.inner.suspects.add(path);
+    }
+
+    /// The session behind a reference that does not keep it, while it is there.
+    pub(super) fn upgrade(inner: &Weak<Inner>) -> Option<Self> {
+        inner.upgrade().map(|inner| Self { inner })
     }
 
     /// Asks for a node's removal without waiting for it: for the end of a value that owns the node.
