@@ -13,6 +13,9 @@ use crate::server::{cache, free_port};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Time for an answer to a four-letter word. A server that is just starting may take one and forget it.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(3);
+
 /// Starts of a server until one must come up: another program may be given the same port meanwhile.
 const STARTS: u32 = 3;
 
@@ -145,7 +148,7 @@ impl ZooKeeper {
 
     fn ask_if_up(&self, word: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        stream.set_read_timeout(Some(ANSWER_DEADLINE)).ok()?;
         stream.write_all(word.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -158,10 +161,8 @@ impl ZooKeeper {
     /// When it does not answer.
     #[must_use]
     pub fn ask(&self, word: &str) -> String {
-        match self.ask_if_up(word) {
-            Some(answer) => answer,
-            None => panic!("ZooKeeper on port {} does not answer to {word}", self.port),
-        }
+        let what = format!("ZooKeeper on port {} to answer to {word}", self.port);
+        wait_until(&what, DEADLINE, || self.ask_if_up(word))
     }
 
     /// A figure of `mntr`, as `zk_watch_count`.
