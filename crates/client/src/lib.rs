@@ -1,389 +1,64 @@
-//! A client of one Canal or Towpath server.
+//! A client of Canal and Towpath servers that cannot leak a connection.
 //!
-//! [`Client`] is one logged-in connection. Requests and answers alternate; whatever does not fit that
-//! (an error nobody asked for, a late answer, a dropped future) closes the connection, so that an
-//! answer is never taken for that of another request. It knows nothing of the server's inside.
+//! ```no_run
+//! # async fn example() -> Result<(), towpath_client::ClientError> {
+//! use towpath_client::Client;
+//!
+//! let client = Client::builder()
+//!     .cluster("zk://zk1,zk2,zk3/otter/canal")? // or .server("127.0.0.1:11111"), or several
+//!     .destination("example")
+//!     .filter("shop\\..*")
+//!     .build()?;
+//! let mut connection = client.connect().await?;
+//! while let Some(batch) = connection.next().await {
+//!     let batch = batch?;
+//!     for row in batch.rows().unwrap_or_default() {
+//!         println!("{} {}.{}", row.kind.name(), row.schema, row.table);
+//!     }
+//!     batch.ack().await?; // or drop it: then it comes again
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Connection`] is one value that owns everything: socket, lock, watches and the task behind it.
+//! Dropping it, at any moment, releases all of it. Its life is one enum, [`State`]: it connects, waits
+//! (for a server, for its turn, for the next attempt), is active, drains, is closed; [`Status`] tells
+//! since when and why. Each attempt builds in a scope of its own, which is dropped as a whole when it
+//! fails. An empty cluster is noticed before anything is opened.
+//!
+//! - [`Client`] holds the settings, one ZooKeeper session for all its connections, and the
+//!   [`Health`] of everything that it made.
+//! - [`Batch`] is acknowledged by [`Batch::ack`], and given back when it is dropped.
+//! - [`blocking`] is the same for programs without an async runtime.
+//! - [`Session`] is one bare connection to one server, for those who need just that.
+//!
+//! In a cluster the client HA lock of Canal's Java client is taken, so that ours and Java clients stand
+//! by for each other.
 
+mod batch;
+pub mod blocking;
+mod builder;
+mod client;
 mod connection;
 mod error;
+mod health;
+mod ledger;
+mod life;
+mod row;
+mod session;
+mod state;
+mod tls;
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use towpath_wire::{
-    BatchRef, ClientAuth, Get, LIMIT_CLIENT, Packet, PacketError, Reply, Subscription, request,
-    token,
-};
-
-pub use error::ClientError;
-
-use connection::Connection;
-
-/// Server time unit "milliseconds".
-const UNIT_MS: i32 = 2;
-
-/// Who logs in.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// User name.
-    pub user: String,
-    /// Password.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// Settings of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientOptions {
-    /// The destination to read.
-    pub destination: String,
-    /// The client id under which the server keeps the cursor.
-    pub client_id: i16,
-    /// Time for connecting and logging in.
-    pub connect_timeout: Duration,
-    /// Time for an answer, beyond what a get waits by itself.
-    pub reply_timeout: Duration,
-    /// Silence after which the server closes the connection.
-    pub idle_timeout: Duration,
-    /// Longest packet in bytes.
-    pub frame_len_max: usize,
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self {
-            destination: "example".to_owned(),
-            client_id: 1001,
-            connect_timeout: Duration::from_secs(10),
-            reply_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(3600),
-            frame_len_max: LIMIT_CLIENT,
-        }
-    }
-}
-
-/// Entries to process and to acknowledge.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch {
-    /// Its id; -1 when there is nothing.
-    pub id: i64,
-    /// One `Entry` message each, slices of what was read.
-    pub entries: Vec<Bytes>,
-}
-
-impl Batch {
-    /// True when the server had nothing: there is nothing to acknowledge.
-    #[must_use]
-    pub const fn is_nothing(&self) -> bool {
-        self.id == -1
-    }
-}
-
-/// The connection, as long as it is of use.
-#[derive(Debug)]
-enum State {
-    Open(Connection),
-    /// An error, or a dropped future, left it out of step.
-    Closed,
-}
-
-/// See the crate.
-#[derive(Debug)]
-#[must_use]
-pub struct Client {
-    address: String,
-    options: ClientOptions,
-    client_id: String,
-    state: State,
-}
-
-impl Client {
-    /// Connects to `host:port` and logs in.
-    ///
-    /// # Errors
-    /// When nothing listens there, what listens is no Canal server, or the login is refused. Nothing
-    /// of the attempt is left behind.
-    pub async fn connect(
-        address: &str,
-        credentials: Option<&Credentials>,
-        options: ClientOptions,
-    ) -> Result<Self, ClientError> {
-        let opening = async {
-            let mut connection = Connection::open(address, options.frame_len_max).await?;
-            login(&mut connection, address, credentials, &options).await?;
-            Ok(connection)
-        };
-        let connection = tokio::time::timeout(options.connect_timeout, opening)
-            .await
-            .map_err(|_| ClientError::deadline(address, "login", options.connect_timeout))??;
-        Ok(Self {
-            address: address.to_owned(),
-            client_id: options.client_id.to_string(),
-            options,
-            state: State::Open(connection),
-        })
-    }
-
-    /// Subscribes. A filter that is not empty replaces that of the destination, for all its clients.
-    ///
-    /// # Errors
-    /// When the server refuses, or the connection fails. After any error it is closed.
-    pub async fn subscribe(&mut self, filter: &str) -> Result<(), ClientError> {
-        let filter = Some(filter).filter(|filter| !filter.is_empty());
-        let frame = request::subscribe(&Subscription { filter, ..self.subscription() });
-        self.acknowledged("subscribe", frame.map_err(|e| self.frame_error(e))?).await
-    }
-
-    /// Unsubscribes: the server forgets the cursor.
-    ///
-    /// # Errors
-    /// As [`Self::subscribe`].
-    pub async fn unsubscribe(&mut self) -> Result<(), ClientError> {
-        let frame = request::unsubscribe(&self.subscription());
-        self.acknowledged("unsubscribe", frame.map_err(|e| self.frame_error(e))?).await
-    }
-
-    /// Asks for a batch of about `fetch_size` KiB, and waits up to `timeout` for one; a timeout of
-    /// zero takes what is there. See [`Batch::is_nothing`].
-    ///
-    /// # Errors
-    /// As [`Self::subscribe`]. An error that the server had for an earlier ack or rollback shows here.
-    pub async fn get(&mut self, fetch_size: i32, timeout: Duration) -> Result<Batch, ClientError> {
-        let timeout_ms = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        let get = Get {
-            destination: Some(&self.options.destination),
-            client_id: Some(&self.client_id),
-            fetch_size: Some(fetch_size),
-            timeout: Some(if timeout_ms == 0 { -1 } else { timeout_ms }),
-            unit: Some(UNIT_MS),
-            auto_ack: Some(false),
-        };
-        let frame = request::get(&get).map_err(|e| self.frame_error(e))?;
-        let deadline = self.options.reply_timeout.saturating_add(timeout);
-        let (connection, body) = self.exchange("get", &frame, deadline).await?;
-        let batch = batch(&body).map_err(|fault| fault.at(&self.address, "get"))?;
-        self.state = State::Open(connection);
-        Ok(batch)
-    }
-
-    /// Acknowledges the oldest batch. Has no answer: an error shows in the next request. Nothing is
-    /// sent for a batch id of -1.
-    ///
-    /// # Errors
-    /// When the connection fails.
-    pub async fn ack(&mut self, batch_id: i64) -> Result<(), ClientError> {
-        if batch_id == -1 {
-            return Ok(());
-        }
-        let frame = request::ack(&BatchRef { batch_id: Some(batch_id), ..self.batch_ref() });
-        self.one_way("ack", frame.map_err(|e| self.frame_error(e))?).await
-    }
-
-    /// Makes the oldest batch come again with all that follow it, or everything that is not
-    /// acknowledged when no batch is named. Has no answer.
-    ///
-    /// # Errors
-    /// When the connection fails.
-    pub async fn rollback(&mut self, batch_id: Option<i64>) -> Result<(), ClientError> {
-        let frame = request::rollback(&BatchRef { batch_id, ..self.batch_ref() });
-        self.one_way("rollback", frame.map_err(|e| self.frame_error(e))?).await
-    }
-
-    /// Closes the connection. The server keeps the subscription and the cursor.
-    pub async fn close(self) {
-        if let State::Open(connection) = self.state {
-            connection.close(self.options.reply_timeout).await;
-        }
-    }
-
-    fn subscription(&self) -> Subscription<'_> {
-        Subscription {
-            destination: Some(&self.options.destination),
-            client_id: Some(&self.client_id),
-            filter: None,
-        }
-    }
-
-    fn batch_ref(&self) -> BatchRef<'_> {
-        BatchRef {
-            destination: Some(&self.options.destination),
-            client_id: Some(&self.client_id),
-            batch_id: None,
-        }
-    }
-
-    fn frame_error(&self, source: towpath_wire::FrameError) -> ClientError {
-        ClientError::Frame { address: self.address.clone(), source }
-    }
-
-    /// Takes the connection out for the time of a request: a future that is dropped closes it.
-    fn take(&mut self) -> Result<Connection, ClientError> {
-        match std::mem::replace(&mut self.state, State::Closed) {
-            State::Open(connection) => Ok(connection),
-            State::Closed => Err(ClientError::Closed { address: self.address.clone() }),
-        }
-    }
-
-    async fn exchange(
-        &mut self,
-        doing: &'static str,
-        frame: &[u8],
-        deadline: Duration,
-    ) -> Result<(Connection, Bytes), ClientError> {
-        let mut connection = self.take()?;
-        let exchange = async {
-            connection.send(frame).await?;
-            connection.receive().await
-        };
-        match tokio::time::timeout(deadline, exchange).await {
-            Ok(Ok(body)) => Ok((connection, body)),
-            Ok(Err(fault)) => Err(fault.at(&self.address, doing)),
-            Err(_) => Err(ClientError::deadline(&self.address, doing, deadline)),
-        }
-    }
-
-    async fn acknowledged(
-        &mut self,
-        doing: &'static str,
-        frame: Vec<u8>,
-    ) -> Result<(), ClientError> {
-        let deadline = self.options.reply_timeout;
-        let (connection, body) = self.exchange(doing, &frame, deadline).await?;
-        acknowledged(&body).map_err(|fault| fault.at(&self.address, doing))?;
-        self.state = State::Open(connection);
-        Ok(())
-    }
-
-    async fn one_way(&mut self, doing: &'static str, frame: Vec<u8>) -> Result<(), ClientError> {
-        let mut connection = self.take()?;
-        let deadline = self.options.reply_timeout;
-        match tokio::time::timeout(deadline, connection.send(&frame)).await {
-            Ok(Ok(())) => {
-                self.state = State::Open(connection);
-                Ok(())
-            }
-            Ok(Err(fault)) => Err(fault.at(&self.address, doing)),
-            Err(_) => Err(ClientError::deadline(&self.address, doing, deadline)),
-        }
-    }
-}
-
-async fn login(
-    connection: &mut Connection,
-    address: &str,
-    credentials: Option<&Credentials>,
-    options: &ClientOptions,
-) -> Result<(), ClientError> {
-    let failed = |fault: Fault| fault.at(address, "login");
-    let greeting = connection.receive().await.map_err(failed)?;
-    let seed = seed(&greeting).map_err(failed)?;
-    let password = credentials.map(|credentials| match &seed {
-        Some(seed) => token(&credentials.password, seed),
-        None => credentials.password.clone(),
-    });
-    let idle_ms = i32::try_from(options.idle_timeout.as_millis()).unwrap_or(i32::MAX);
-    let auth = ClientAuth {
-        username: credentials.map(|credentials| credentials.user.as_str()),
-        password: password.as_deref().map(str::as_bytes),
-        net_read_timeout: Some(idle_ms),
-        net_write_timeout: Some(idle_ms),
-        ..ClientAuth::default()
-    };
-    let frame = request::login(&auth)
-        .map_err(|source| ClientError::Frame { address: address.to_owned(), source })?;
-    connection.send(&frame).await.map_err(failed)?;
-    let answer = connection.receive().await.map_err(failed)?;
-    acknowledged(&answer).map_err(failed)
-}
-
-/// The seed of a greeting. Servers before 1.1.4 send neither version nor seed.
-fn seed(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-    let packet = Packet::parse(body)?;
-    if let Some(version) = packet.version.filter(|version| *version != 1) {
-        return Err(Fault::Version(version));
-    }
-    match Reply::parse(&packet)? {
-        Reply::Handshake(handshake) => {
-            Ok(handshake.seeds.filter(|seeds| !seeds.is_empty()).map(<[u8]>::to_vec))
-        }
-        Reply::Ack(ack) => Err(Fault::of(&ack, "HANDSHAKE")),
-        Reply::Messages(_) => Err(Fault::Unexpected { found: "MESSAGES", expected: "HANDSHAKE" }),
-    }
-}
-
-fn acknowledged(body: &[u8]) -> Result<(), Fault> {
-    match Reply::parse(&Packet::parse(body)?)? {
-        Reply::Ack(ack) if ack.error_code.unwrap_or(0) == 0 => Ok(()),
-        Reply::Ack(ack) => Err(Fault::of(&ack, "ACK")),
-        Reply::Messages(_) => Err(Fault::Unexpected { found: "MESSAGES", expected: "ACK" }),
-        Reply::Handshake(_) => Err(Fault::Unexpected { found: "HANDSHAKE", expected: "ACK" }),
-    }
-}
-
-fn batch(body: &Bytes) -> Result<Batch, Fault> {
-    match Reply::parse(&Packet::parse(body)?)? {
-        Reply::Messages(messages) => {
-            let entries = messages.entries.iter().map(|entry| body.slice_ref(entry)).collect();
-            Ok(Batch { id: messages.batch_id.unwrap_or(0), entries })
-        }
-        Reply::Ack(ack) => Err(Fault::of(&ack, "MESSAGES")),
-        Reply::Handshake(_) => Err(Fault::Unexpected { found: "HANDSHAKE", expected: "MESSAGES" }),
-    }
-}
-
-/// What went wrong, before it is known where and when.
-#[derive(Debug)]
-enum Fault {
-    Io(std::io::Error),
-    Frame(towpath_wire::FrameError),
-    Packet(PacketError),
-    Unexpected { found: &'static str, expected: &'static str },
-    Refused { code: i32, text: String },
-    Version(i32),
-}
-
-impl From<PacketError> for Fault {
-    fn from(error: PacketError) -> Self {
-        Self::Packet(error)
-    }
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<towpath_wire::FrameError> for Fault {
-    fn from(error: towpath_wire::FrameError) -> Self {
-        Self::Frame(error)
-    }
-}
-
-impl Fault {
-    fn of(ack: &towpath_wire::Ack<'_>, expected: &'static str) -> Self {
-        match ack.error_code.unwrap_or(0) {
-            0 => Self::Unexpected { found: "ACK", expected },
-            code => Self::Refused { code, text: ack.error_message.unwrap_or_default().to_owned() },
-        }
-    }
-
-    fn at(self, address: &str, doing: &'static str) -> ClientError {
-        let address = address.to_owned();
-        match self {
-            Self::Io(source) => ClientError::Io { address, doing, source },
-            Self::Frame(source) => ClientError::Frame { address, source },
-            Self::Packet(source) => ClientError::Packet { address, doing, source },
-            Self::Unexpected { found, expected } => {
-                ClientError::Unexpected { address, doing, found, expected }
-            }
-            Self::Refused { code, text } => ClientError::Refused { address, doing, code, text },
-            Self::Version(version) => ClientError::Version { address, version },
-        }
-    }
-}
+pub use batch::Batch;
+pub use builder::Builder;
+pub use client::Client;
+pub use connection::Connection;
+pub use error::{Cause, ClientError, Recovery};
+pub use health::{ConnectionHealth, Health};
+pub use row::{Row, RowKind};
+pub use session::{Credentials, RawBatch, Session, SessionOptions};
+pub use state::{Ending, State, Status, Step, Waiting};
+pub use tls::Tls;
+pub use towpath_coordination::ZkStatus;
+pub use towpath_entry::read::{Column, Entry, Header, ReadError, RowChange, RowData};

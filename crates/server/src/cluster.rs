@@ -2,18 +2,17 @@
 //!
 //! Whatever goes wrong with the session, it is dropped as a whole, and a new one is made.
 
-mod backoff;
 mod election;
 mod term;
 
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::{Presence, ZkError, ZkSession};
+use towpath_coordination::{Backoff, Presence, ZkError, ZkSession};
 
 use crate::config::ClusterConfig;
-use backoff::Backoff;
 pub(crate) use election::Member;
 
 /// Time to get a session.
@@ -24,6 +23,13 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Shortest and longest pause between two attempts to get a session.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Waits after a failure.
+async fn pause(pauses: &mut Backoff, leave: &CancellationToken) {
+    // Without randomness there is no jitter: it goes on.
+    let pause = pauses.next(getrandom::u32().unwrap_or_default());
+    leave.run_until_cancelled(sleep(pause)).await;
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -49,7 +55,7 @@ impl Cluster {
                 Some(Ok(session)) => session,
                 Some(Err(error)) => {
                     tracing::warn!(%error, "no session with ZooKeeper, trying again");
-                    leave.run_until_cancelled(pauses.pause()).await;
+                    pause(&mut pauses, &leave).await;
                     continue;
                 }
             };
@@ -60,11 +66,15 @@ impl Cluster {
                 address = self.config.address,
                 "ZooKeeper session established"
             );
+            let began = Instant::now();
             let result = self.take_part(&session, &leave).await;
+            if began.elapsed() > PAUSES.1 * 2 {
+                pauses.reset();
+            }
             session.close(CLOSE_DEADLINE).await;
             if let Err(error) = result {
                 tracing::warn!(%error, "ZooKeeper session given up, making another");
-                leave.run_until_cancelled(pauses.pause()).await;
+                pause(&mut pauses, &leave).await;
             }
         }
     }

@@ -1,9 +1,11 @@
 //! The `towpath` command line: carries the changes of MySQL and MariaDB to everything that follows.
 
+mod client;
 mod decode;
 mod follow;
 mod report;
 mod serve;
+mod signals;
 mod tail;
 
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Show changes as they happen.
     Tail(tail::Arguments),
+    /// Follow a server or a cluster as a client, with its state shown live.
+    Client(Box<client::Arguments>),
     /// Show what is in binlog files, or write it as entries.
     Decode(decode::Arguments),
 }
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Serve(arguments) => serve::run(*arguments).await,
             Command::Tail(arguments) => tail::run(arguments).await,
+            Command::Client(arguments) => client::run(*arguments).await,
             Command::Decode(arguments) => decode::run(arguments).await,
         }
     });

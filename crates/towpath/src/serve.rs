@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_entry::{DecoderOptions, TableFilter, Zone};
 use towpath_server::{
@@ -18,6 +15,7 @@ use towpath_source::{SourceConfig, SourceUrl, Start};
 use towpath_wire::PasswordHash;
 
 use crate::report::{Failure, say};
+use crate::signals::Shutdown;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -176,17 +174,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::server("cannot start", error))?;
     let local = server.local_addr().map_err(|error| Failure::new("cannot start", error))?;
-    let shutdown = CancellationToken::new();
-    let mut signals = JoinSet::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut stream =
-            signal(kind).map_err(|error| Failure::new("cannot wait for signals", error))?;
-        let shutdown = shutdown.clone();
-        signals.spawn(async move {
-            stream.recv().await;
-            shutdown.cancel();
-        });
-    }
+    let shutdown = Shutdown::listen()?;
     say(&format!("listening on {local}"));
-    server.run(shutdown).await.map_err(|error| Failure::server("the server stopped", error))
+    let stop = shutdown.token().clone();
+    server.run(stop).await.map_err(|error| Failure::server("the server stopped", error))
 }

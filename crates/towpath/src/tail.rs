@@ -21,8 +21,9 @@ use render::{FormatArguments, Renderer};
   towpath tail canal://127.0.0.1:11111/example
   towpath tail --from earliest /var/lib/mysql")]
 pub(crate) struct Arguments {
-    /// mysql://user:password@host:port, canal://host:port/destination, or a binlog file or folder.
-    /// From canal:// it takes the destination's stream as client 1001 and acknowledges what it shows.
+    /// mysql://user:password@host:port, canal://host:port/destination,
+    /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
+    /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows.
     place: String,
     /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
     #[arg(long, default_value = "")]
@@ -38,7 +39,7 @@ pub(crate) struct Arguments {
 }
 
 /// What ended the output: the reader went away, which is no failure.
-fn written(result: io::Result<()>) -> Result<bool, Failure> {
+pub(crate) fn written(result: io::Result<()>) -> Result<bool, Failure> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -51,7 +52,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
-    if arguments.place.starts_with("canal://") {
+    if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
         return canal::run(&arguments, &mut renderer).await;
     }
     let is_server = arguments.place.contains("://");
@@ -72,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Shows entries; false when enough was shown or nobody reads any more.
-fn show<'a, W: io::Write>(
+pub(crate) fn show<'a, W: io::Write>(
     entries: impl Iterator<Item = &'a [u8]>,
     limit: Option<u64>,
     renderer: &mut Renderer<W>,

@@ -24,6 +24,8 @@ const CLAIM_AGAIN: Duration = Duration::from_millis(10);
 /// Asks whether a lease holds, without the network.
 #[derive(Debug, Clone)]
 pub struct Fence {
+    path: Arc<str>,
+    validity: Duration,
     epoch: i64,
     born: Instant,
     /// Milliseconds from `born` to which the lease is proven; 0 when it is over.
@@ -41,6 +43,17 @@ impl Fence {
     #[must_use]
     pub fn holds(&self) -> bool {
         Instant::now() < self.until()
+    }
+
+    /// The same as an error.
+    ///
+    /// # Errors
+    /// [`LeaseLost::Unproven`]
+    pub fn check(&self) -> Result<(), LeaseLost> {
+        if self.holds() {
+            return Ok(());
+        }
+        Err(LeaseLost::Unproven { path: self.path.to_string(), after: self.validity })
     }
 
     fn until(&self) -> Instant {
@@ -208,7 +221,13 @@ impl Drop for Unknown<'_> {
 impl Lease {
     fn new(contender: &Contender, stat: &Stat, sent: Instant, claim: Claim) -> Self {
         let session = contender.session.clone();
-        let fence = Fence { epoch: stat.czxid, born: sent, until_ms: Arc::new(AtomicU64::new(1)) };
+        let fence = Fence {
+            path: contender.path.as_str().into(),
+            validity: validity(&session),
+            epoch: stat.czxid,
+            born: sent,
+            until_ms: Arc::new(AtomicU64::new(1)),
+        };
         fence.extend(sent + validity(&session));
         let (path, payload) = (contender.path.clone(), contender.payload.clone());
         Self { session, path, payload, fence, _claim: claim }

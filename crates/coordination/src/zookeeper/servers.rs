@@ -9,6 +9,8 @@ pub struct Servers {
     pub running: Option<String>,
     /// All that can, in the tree's order; only `host:port` counts.
     pub cluster: Vec<String>,
+    /// Nodes below `cluster`, those without a usable address included.
+    pub cluster_nodes: usize,
     /// Why the `running` node could not be read.
     pub garbage: Option<String>,
     /// Whether the tree has the destination at all.
@@ -57,6 +59,7 @@ impl Servers {
         let (children, cluster) = session.children_and_watch(&path).await?;
         servers.is_known |= children.is_some();
         servers.cluster = children.unwrap_or_default();
+        servers.cluster_nodes = servers.cluster.len();
         servers.cluster.retain(|address| is_address(address));
         servers.cluster.sort_unstable();
         Ok((servers, ServersChanged { running, cluster }))

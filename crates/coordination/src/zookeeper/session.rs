@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -170,6 +171,13 @@ impl ZkSession {
     #[must_use]
     pub fn tree(&self) -> &Tree {
         &self.inner.tree
+    }
+
+    /// This machine's address on the way to the ensemble, as far as the system can tell; what a client
+    /// calls itself before it is connected to a server. Asks the system only.
+    #[must_use]
+    pub fn local_ip(&self) -> String {
+        local_ip(&self.inner.servers).unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()).to_string()
     }
 
     /// The servers of the ensemble.
@@ -449,6 +457,16 @@ impl ZkSession {
         // The request is sent before the future is polled.
         drop(self.inner.client.delete(path, None));
     }
+}
+
+/// Nothing is sent: the system only looks up the way. Only literal addresses are asked for, since
+/// looking a name up would block.
+fn local_ip(servers: &str) -> Option<IpAddr> {
+    let target: SocketAddr = servers.split(',').find_map(|server| server.parse().ok())?;
+    let any = SocketAddr::new(if target.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() }, 0);
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(target).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 async fn closed(mut states: StateWatcher) {

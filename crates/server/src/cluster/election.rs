@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{
-    Contender, Lease, LeaseLost, Presence, Running, SourceAddress, Taken, ZkCursors, ZkError,
-    ZkSession,
+    Backoff, Contender, Lease, LeaseLost, Presence, Running, SourceAddress, Taken, ZkCursors,
+    ZkError, ZkSession,
 };
 use towpath_entry::TableFilter;
 
-use super::backoff::Backoff;
+use super::pause;
 use super::term::{STEP_DEADLINE, Term};
 use crate::config::InstanceConfig;
 use crate::destination::Destination;
@@ -121,7 +121,12 @@ impl Member {
             }
         };
         self.is_first = false;
-        match self.serve(lease, leave).await {
+        let began = Instant::now();
+        let ending = self.serve(lease, leave).await;
+        if began.elapsed() > FAILURE_PAUSES.1 * 2 {
+            self.failures.reset();
+        }
+        match ending {
             Ending::Leaving => {}
             Ending::Lost(reason) => {
                 tracing::warn!(destination = self.slot.name(), %reason, "not active any more");
@@ -133,7 +138,7 @@ impl Member {
                     error = %cause,
                     "cannot be served here, others may try"
                 );
-                leave.run_until_cancelled(self.failures.pause()).await;
+                pause(&mut self.failures, leave).await;
             }
         }
     }

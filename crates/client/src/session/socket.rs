@@ -1,0 +1,96 @@
+//! The socket: whole frames out and in.
+
+use std::io::{Error, ErrorKind};
+use std::net::SocketAddr;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
+use towpath_wire::{HEADER_LEN, body_len};
+
+use super::Fault;
+use crate::ClientError;
+use crate::tls::Tls;
+
+/// Room made for a read at a time, in bytes: memory grows with what arrives, not with what a length
+/// promises.
+const READ_LEN: usize = 1 << 20;
+
+/// Room for the first read of an answer: most are small.
+const FIRST_READ_LEN: usize = 16 << 10;
+
+/// A connected socket. Dropping it closes it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    local: SocketAddr,
+    buffer: BytesMut,
+    frame_len_max: usize,
+}
+
+impl Socket {
+    pub(super) async fn open(
+        address: &str,
+        tls: Option<&Tls>,
+        frame_len_max: usize,
+    ) -> Result<Self, ClientError> {
+        let failed = |source: Error| ClientError::io(address, "connect", source);
+        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        let local = stream.local_addr().map_err(failed)?;
+        let stream = match tls {
+            None => Either::Left(stream),
+            Some(tls) => Either::Right(Box::new(tls.wrap(address, stream).await?)),
+        };
+        Ok(Self { stream, local, buffer: BytesMut::new(), frame_len_max })
+    }
+
+    /// The address on this side.
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What has arrived before it is asked for is no answer.
+    pub(super) fn check_nothing_came(&self) -> Result<(), Fault> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        Err(Fault::Unexpected { found: "more bytes", expected: "nothing" })
+    }
+
+    /// Sends one frame. Cancelling it leaves the connection out of step.
+    pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Fault> {
+        self.stream.write_all(frame).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    /// Reads one frame. Cancelling it loses nothing.
+    pub(super) async fn receive(&mut self) -> Result<Bytes, Fault> {
+        self.read_to(HEADER_LEN).await?;
+        let header = self.buffer.first_chunk().copied().unwrap_or_default();
+        let len = body_len(header, self.frame_len_max)?;
+        self.read_to(HEADER_LEN + len).await?;
+        self.buffer.advance(HEADER_LEN);
+        Ok(self.buffer.split_to(len).freeze())
+    }
+
+    async fn read_to(&mut self, len: usize) -> Result<(), Fault> {
+        while self.buffer.len() < len {
+            let missing = len - self.buffer.len();
+            self.buffer.reserve(missing.clamp(FIRST_READ_LEN, READ_LEN));
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                let text = "the server closed the connection";
+                return Err(Error::new(ErrorKind::UnexpectedEof, text).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes: the server reads what was sent before it sees the end.
+    pub(super) async fn shutdown(&mut self) {
+        // The socket is closed either way.
+        let _closed: bool = self.stream.shutdown().await.is_ok();
+    }
+}

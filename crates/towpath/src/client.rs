@@ -1,0 +1,176 @@
+//! `towpath client`: a client of a server or a cluster, with its life shown as it goes.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use towpath_client::{Batch, Client, ClientError, Connection, Status};
+
+use crate::report::{Failure, say};
+use crate::signals::Shutdown;
+use crate::tail::render::{FormatArguments, Renderer};
+use crate::tail::{show, written};
+
+/// Time to be told that the session with ZooKeeper is over.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
+#[command(after_help = "Examples:
+  towpath client zk://zk1,zk2,zk3/otter/canal?destination=shop
+  towpath client --count canal://user:password@db1:11111/shop
+  towpath client --json --filter 'shop\\..*' canal://server1,server2/shop
+
+Changes go to standard output, what becomes of the connection to standard error. What was shown is
+acknowledged. It ends at SIGINT or SIGTERM: the lock is released, what was not shown is given back.")]
+pub(crate) struct Arguments {
+    /// canal://[user:password@]host:port[,host:port]/destination, or
+    /// zk://host:port,host:port/otter/canal?destination=NAME.
+    place: String,
+    /// The id under which the servers keep the cursor.
+    #[arg(long, value_name = "ID", default_value_t = 1001)]
+    client_id: i16,
+    /// Tables to deliver; replaces the filter of the destination.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// User name, for zk://.
+    #[arg(long, requires = "password")]
+    user: Option<String>,
+    /// Password, for zk://.
+    #[arg(long)]
+    password: Option<String>,
+    /// Count instead of showing changes: a line each second.
+    #[arg(long)]
+    count: bool,
+    /// Seconds without a server after which it gives up. It waits for ever if absent.
+    #[arg(long, value_name = "SECONDS")]
+    give_up: Option<u64>,
+    /// Write metrics to standard output at the end, in Prometheus' format.
+    #[arg(long)]
+    metrics: bool,
+    /// End after this many changes.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    #[command(flatten)]
+    format: FormatArguments,
+}
+
+/// What was delivered since the last line.
+#[derive(Debug)]
+struct Counts {
+    since: Instant,
+    rows: u64,
+    entries: u64,
+    bytes: u64,
+}
+
+impl Counts {
+    fn new() -> Self {
+        Self { since: Instant::now(), rows: 0, entries: 0, bytes: 0 }
+    }
+
+    fn add(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let rows = batch.rows().map_err(|error| Failure::new("cannot read an entry", error))?;
+        let of = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.rows += of(rows.len());
+        self.entries += of(batch.raw().len());
+        self.bytes += batch.raw().iter().map(|entry| of(entry.len())).sum::<u64>();
+        Ok(())
+    }
+
+    fn line(&mut self, connection: &Connection) -> String {
+        let Self { since, rows, entries, bytes } = std::mem::replace(self, Self::new());
+        let ms = since.elapsed().as_millis().max(1);
+        let rate = |count: u64| u128::from(count) * 1000 / ms;
+        let health = connection.health();
+        let lag = health.lag().filter(|_| rows > 0);
+        let lag = lag.map(|lag| format!("  latest {} ms ago", lag.as_millis())).unwrap_or_default();
+        format!(
+            "{} rows/s  {} entries/s  {} KB/s  {} unacked{lag}",
+            rate(rows),
+            rate(entries),
+            rate(bytes) / 1000,
+            health.unacked_batches
+        )
+    }
+}
+
+fn build(arguments: &Arguments) -> Result<Client, ClientError> {
+    let mut builder = Client::builder()
+        .url(&arguments.place)?
+        .client_id(arguments.client_id)
+        .filter(&arguments.filter);
+    if let Some(password) = &arguments.password {
+        builder = builder.credentials(arguments.user.as_deref().unwrap_or_default(), password);
+    }
+    if let Some(seconds) = arguments.give_up {
+        builder = builder.give_up_after(Duration::from_secs(seconds));
+    }
+    builder.build()
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let failed = |error| Failure::new("cannot follow the server", error);
+    let client = build(&arguments).map_err(failed)?;
+    let shutdown = Shutdown::listen()?;
+    let mut connection = client.start();
+    let result = follow(&arguments, &mut connection, &shutdown).await;
+    let health = client.health();
+    connection.close().await;
+    client.close(CLOSE_DEADLINE).await;
+    if arguments.metrics {
+        written(io::stdout().write_all(health.metrics().as_bytes()))?;
+    }
+    result
+}
+
+async fn follow(
+    arguments: &Arguments,
+    connection: &mut Connection,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let out = io::stdout();
+    let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let format = arguments.format.format();
+    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
+    let mut changes = connection.changes();
+    let mut counts = Counts::new();
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first one is now.
+    seconds.tick().await;
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.token().cancelled() => return Ok(()),
+            Ok(()) = changes.changed() => {
+                let status: Status = changes.borrow_and_update().clone();
+                say(&format!("{}/{}: {status}", connection.health().destination, arguments.client_id));
+            }
+            _ = seconds.tick(), if arguments.count => {
+                let line = counts.line(connection);
+                if !written(writeln!(io::stdout(), "{line}"))? {
+                    return Ok(());
+                }
+            }
+            batch = connection.next() => {
+                let Some(batch) = batch else { return Ok(()) };
+                let batch =
+                    batch.map_err(|error| Failure::new("the connection ended", error))?;
+                let go_on = if arguments.count {
+                    counts.add(&batch)?;
+                    true
+                } else {
+                    let entries = batch.raw().iter().map(AsRef::as_ref);
+                    show(entries, arguments.limit, &mut renderer)?
+                };
+                // Too late is no loss here: it comes again, and the state tells why.
+                let _acknowledged: bool = batch.ack().await.is_ok();
+                if !go_on {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
