@@ -312,8 +312,7 @@ impl Session {
     fn open(&mut self, doing: &'static str) -> Result<Socket, ClientError> {
         match self.take() {
             State::Open(socket) => {
-                socket.check_nothing_came().map_err(|fault| fault.at(&self.address, doing))?;
-                Ok(socket)
+                check_quiet(socket).map_err(|fault| fault.at(&self.address, doing))
             }
             State::Asked(..) => {
                 let fault = Fault::Unexpected { found: "a request", expected: "MESSAGES" };
@@ -355,13 +354,12 @@ impl Session {
 
     async fn one_way(&mut self, doing: &'static str, frame: &[u8]) -> Result<(), ClientError> {
         let (mut socket, asked) = match self.take() {
-            State::Open(socket) => (socket, None),
+            State::Open(socket) => {
+                (check_quiet(socket).map_err(|fault| fault.at(&self.address, doing))?, None)
+            }
             State::Asked(socket, deadline) => (socket, Some(deadline)),
             State::Closed => return Err(self.closed()),
         };
-        if asked.is_none() {
-            socket.check_nothing_came().map_err(|fault| fault.at(&self.address, doing))?;
-        }
         self.write(doing, &mut socket, frame).await?;
         self.state = match asked {
             None => State::Open(socket),
@@ -369,6 +367,20 @@ impl Session {
         };
         Ok(())
     }
+}
+
+/// What came unasked ends the connection; an error tells why, as far as it is there.
+fn check_quiet(mut socket: Socket) -> Result<Socket, Fault> {
+    if socket.is_quiet() {
+        return Ok(socket);
+    }
+    let Some(body) = socket.arrived() else {
+        return Err(Fault::Unexpected { found: "more bytes", expected: "nothing" });
+    };
+    Err(match batch(&body) {
+        Ok(_) => Fault::Unexpected { found: "MESSAGES", expected: "nothing" },
+        Err(fault) => fault,
+    })
 }
 
 async fn login(

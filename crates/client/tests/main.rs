@@ -1,4 +1,10 @@
-//! The client against scripted servers, a real ZooKeeper, and real servers that follow a database.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
+//! The client against scripted servers, a real ZooKeeper, and a real server that is fed by hand.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
 
+#[path = "../../server/tests/fixture.rs"]
+#[expect(dead_code, reason = "the server's own tests use more of it")]
+mod fixture;
+
+mod alone;
+mod cluster;
 mod session;

@@ -116,6 +116,17 @@ impl ZooKeeper {
         self.process = None;
     }
 
+    /// Removes its data while it is halted.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn wipe(&mut self) {
+        let data = self.folder.path().join("version-2");
+        if let Err(error) = fs::remove_dir_all(&data) {
+            panic!("{}: {error}", data.display());
+        }
+    }
+
     fn wait_until_up(&mut self) {
         if !self.comes_up() {
             let said = self.process.take().map(|process| process.kill().stdout);

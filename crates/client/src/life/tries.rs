@@ -134,22 +134,25 @@ fn random() -> u32 {
 }
 
 impl Log {
-    /// The same failure again is counted, and said now and then.
     fn failed(&mut self, shared: &Shared, error: &ClientError) {
         let text = error.to_string();
-        let is_due = self.at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if let Some(repeated) = self.is_due(&text, Instant::now()) {
+            let Shared { destination, client_id, .. } = shared;
+            let error = text;
+            tracing::warn!(destination, client_id, error, repeated, "connection failed");
+        }
+    }
+
+    /// The same failure again is counted, and said now and then: how often it was not.
+    fn is_due(&mut self, text: &str, now: Instant) -> Option<u64> {
+        let is_due = self.at.is_none_or(|at| now.duration_since(at) >= LOG_INTERVAL);
         if text == self.text && !is_due {
             self.repeated += 1;
-            return;
+            return None;
         }
-        tracing::warn!(
-            destination = shared.destination,
-            client_id = shared.client_id,
-            error = text,
-            repeated = self.repeated,
-            "connection failed, trying again"
-        );
-        *self = Self { text, at: Some(Instant::now()), repeated: 0 };
+        let repeated = if text == self.text { self.repeated } else { 0 };
+        *self = Self { text: text.to_owned(), at: Some(now), repeated: 0 };
+        Some(repeated)
     }
 }
 
@@ -171,6 +174,20 @@ mod tests {
         tries.next_listed();
         tries.opened();
         assert_eq!(tries.next_listed(), "b:11111");
+    }
+
+    /// I-CAUSE: the same failure is logged once in a while, with how often it happened.
+    #[test]
+    fn the_same_failure_again_is_counted_and_another_is_said_at_once() {
+        let mut log = Log::default();
+        let now = Instant::now();
+        assert_eq!(log.is_due("a", now), Some(0));
+        for _ in 0..7 {
+            assert_eq!(log.is_due("a", now), None);
+        }
+        assert_eq!(log.is_due("a", now + LOG_INTERVAL), Some(7));
+        assert_eq!(log.is_due("b", now + LOG_INTERVAL), Some(0));
+        assert_eq!(log.is_due("a", now + LOG_INTERVAL), Some(0));
     }
 
     #[test]

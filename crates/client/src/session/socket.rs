@@ -52,12 +52,18 @@ impl Socket {
         self.local
     }
 
-    /// What has arrived before it is asked for is no answer.
-    pub(super) fn check_nothing_came(&self) -> Result<(), Fault> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        Err(Fault::Unexpected { found: "more bytes", expected: "nothing" })
+    /// Whether nothing has arrived: what came before it is asked for is no answer.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// The first frame of what has arrived, if it is whole.
+    pub(super) fn arrived(&mut self) -> Option<Bytes> {
+        let len = body_len(self.buffer.first_chunk().copied()?, self.frame_len_max).ok()?;
+        (self.buffer.len() >= HEADER_LEN + len).then(|| {
+            self.buffer.advance(HEADER_LEN);
+            self.buffer.split_to(len).freeze()
+        })
     }
 
     /// Sends one frame. Cancelling it leaves the connection out of step.
