@@ -251,6 +251,24 @@ impl Destination {
         }
     }
 
+    /// Waits until it is not served here any more: its lease is over, or it is stopped. Never ends for
+    /// one that has no lease.
+    pub(crate) async fn fenced(&self) {
+        let Some(fence) = &self.fence else { return std::future::pending().await };
+        let mut status = self.status.subscribe();
+        tokio::select! {
+            biased;
+            () = fence.expired() => {}
+            // An error would mean that the destination is gone.
+            _ = status.wait_for(|status| matches!(status.state, InstanceState::Stopped)) => {}
+        }
+    }
+
+    /// The epoch of its lease.
+    pub(crate) fn epoch(&self) -> Option<i64> {
+        self.fence.as_ref().map(Fence::epoch)
+    }
+
     /// Records a client and its filter. The number is that of the change on disk.
     pub(crate) fn subscribe(&self, client_id: i16, filter: &str) -> Result<u64, RequestError> {
         self.check_started()?;

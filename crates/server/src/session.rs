@@ -67,6 +67,8 @@ pub(crate) enum Ending {
     Packet(#[from] PacketError),
     #[error("a request without an answer failed")]
     OneWay,
+    #[error("the lease ended while a batch was being sent")]
+    Fenced,
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -81,7 +83,8 @@ impl Ending {
             | Self::LoginRefused
             | Self::Frame(_)
             | Self::Packet(_)
-            | Self::OneWay => true,
+            | Self::OneWay
+            | Self::Fenced => true,
         }
     }
 
@@ -90,6 +93,7 @@ impl Ending {
         match self {
             Self::LoginRefused | Self::OneWay => true,
             Self::Peer
+            | Self::Fenced
             | Self::Idle
             | Self::Stopping
             | Self::LoginDeadline(_)

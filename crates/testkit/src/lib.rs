@@ -14,6 +14,6 @@ mod zookeeper;
 pub use client::{CanalClient, Delivery, Mode};
 pub use program::{Ended, Program, wait_until};
 pub use proxy::{Fault, Proxy};
-pub use server::{Server, Version};
+pub use server::{Server, Version, free_port};
 pub use towpath::Towpath;
 pub use zookeeper::ZooKeeper;

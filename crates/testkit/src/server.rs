@@ -61,7 +61,12 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 /// Where the search for the next port begins.
 static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
 
-pub(crate) fn free_port() -> u16 {
+/// A port of 127.0.0.1 that nobody listens on.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     // Anywhere to begin with: other test programs may run beside this one.
     let random = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
     let random = u16::try_from(random).unwrap_or_default();

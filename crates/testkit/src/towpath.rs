@@ -24,7 +24,15 @@ impl Towpath {
     /// # Panics
     /// When it does not listen.
     pub fn serve(binary: &Path, arguments: &[&str]) -> Self {
-        let mut program = Self::try_serve(binary, arguments);
+        Self::serve_with_log(binary, arguments, "warn,towpath_server=info")
+    }
+
+    /// The same with its log as `RUST_LOG` would choose it.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn serve_with_log(binary: &Path, arguments: &[&str], log: &str) -> Self {
+        let mut program = Self::start(binary, arguments, log);
         let line = program.wait_for_line("listening on ", DEADLINE);
         let port = line.rsplit_once(':').and_then(|(_, port)| port.trim().parse().ok());
         let Some(port) = port else { panic!("no port in `{line}`") };
@@ -50,8 +58,12 @@ impl Towpath {
 
     /// The same without waiting: for starts that fail.
     pub fn try_serve(binary: &Path, arguments: &[&str]) -> Program {
+        Self::start(binary, arguments, "warn,towpath_server=info")
+    }
+
+    fn start(binary: &Path, arguments: &[&str], log: &str) -> Program {
         let mut command = Command::new(binary);
-        command.arg("serve").args(arguments);
+        command.arg("serve").args(arguments).env("RUST_LOG", log);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }

@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// Seconds without a server after which it gives up. It waits for ever if absent.
     #[arg(long, value_name = "SECONDS")]
     give_up: Option<u64>,
+    /// Seconds after which another client takes over from this one if it is silent; with zk://.
+    #[arg(long, value_name = "SECONDS", default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=600))]
+    session_timeout: u32,
     /// Write metrics to standard output at the end, in Prometheus' format.
     #[arg(long)]
     metrics: bool,
@@ -100,6 +103,7 @@ fn build(arguments: &Arguments) -> Result<Client, ClientError> {
     let mut builder = Client::builder()
         .url(&arguments.place)?
         .client_id(arguments.client_id)
+        .zookeeper_session_timeout(Duration::from_secs(arguments.session_timeout.into()))
         .filter(&arguments.filter);
     if let Some(password) = &arguments.password {
         builder = builder.credentials(arguments.user.as_deref().unwrap_or_default(), password);

@@ -15,13 +15,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const SESSION: &str = "4";
 
 /// Numbers in a table: the row's id is its number.
-struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     source: &'a Server,
-    last: u64,
+    pub(crate) last: u64,
 }
 
 impl<'a> Writer<'a> {
-    fn new(source: &'a Server) -> Self {
+    pub(crate) fn new(source: &'a Server) -> Self {
         source.run(
             "CREATE DATABASE shop; CREATE TABLE shop.numbers (id INT PRIMARY KEY); \
              CREATE TABLE shop.done (id INT PRIMARY KEY)",
@@ -30,7 +30,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the next numbers, each as a transaction. Returns the last of them.
-    fn write(&mut self, count: u64) -> u64 {
+    pub(crate) fn write(&mut self, count: u64) -> u64 {
         let sql: String = (1..=count)
             .map(|n| format!("INSERT INTO shop.numbers VALUES ({});\n", self.last + n))
             .collect();

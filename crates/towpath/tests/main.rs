@@ -1,6 +1,7 @@
 //! The command line against real servers and the published Canal clients.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+mod chaos;
 mod clients;
 mod cluster;
 mod live;

@@ -45,6 +45,14 @@ impl Fence {
         Instant::now() < self.until()
     }
 
+    /// Waits until it does not hold any more by this machine's clock. An end that comes before that
+    /// shows in [`Self::holds`].
+    pub async fn expired(&self) {
+        while self.holds() {
+            sleep_until(self.until()).await;
+        }
+    }
+
     /// The same as an error.
     ///
     /// # Errors

@@ -72,11 +72,19 @@ impl Session {
         }
         // Should the future be dropped here, the batch stays outstanding until the client's rollback.
         let sent = match reply::messages_head(batch.id, batch.len) {
-            Ok(head) => self.send_slices(&head, &batch.slices).await,
+            Ok(head) => tokio::select! {
+                biased;
+                // What is left of it must not go out: another server may be sending the same.
+                () = destination.fenced() => Err(Ending::Fenced),
+                sent = self.send_slices(&head, &batch.slices) => sent,
+            },
             Err(error) => Err(error.into()),
         };
         if sent.is_err() {
             destination.take_back(client_id, batch.id);
+        } else {
+            let (batch_id, epoch) = (batch.id, destination.epoch());
+            tracing::debug!(destination = name, client_id, batch_id, epoch, "batch sent");
         }
         sent
     }
