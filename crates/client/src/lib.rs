@@ -1,7 +1,7 @@
 //! A client of Canal and Towpath servers that cannot leak a connection.
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), towpath_client::ClientError> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use towpath_client::Client;
 //!
 //! let client = Client::builder()
@@ -12,7 +12,7 @@
 //! let mut connection = client.connect().await?;
 //! while let Some(batch) = connection.next().await {
 //!     let batch = batch?;
-//!     for row in batch.rows().unwrap_or_default() {
+//!     for row in batch.rows()? {
 //!         println!("{} {}.{}", row.kind.name(), row.schema, row.table);
 //!     }
 //!     batch.ack().await?; // or drop it: then it comes again
@@ -20,6 +20,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `examples/` has whole programs: `follow`, `cluster`, `blocking`.
 //!
 //! A [`Connection`] is one value that owns everything: socket, lock, watches and the task behind it.
 //! Dropping it, at any moment, releases all of it. Its life is one enum, [`State`]: it connects, waits

@@ -206,3 +206,71 @@ fn a_server_waits_for_zookeeper() {
     let ended = server.terminate();
     assert!(ended.status.success(), "{}", ended.stderr);
 }
+
+/// The client command: it shows what it waits for, delivers, and at SIGTERM with a batch in flight
+/// releases its lock at once and gives the batch back.
+#[test]
+fn the_client_command_shows_its_life_and_leaves_in_order() {
+    let zookeeper = ZooKeeper::start();
+    let source = Server::start(Version::Mariadb1011, &[]);
+    let mut writer = Writer::new(&source);
+    let url = format!("zk://{}/otter/canal?destination=example", zookeeper.address());
+    let start = || {
+        let mut command = std::process::Command::new(binary());
+        Program::start(command.args(["client", "--metrics", &url]), "build the towpath binary")
+    };
+    let mut client = start();
+    client.wait_for_line("waiting (no server in the cluster)", DEADLINE);
+    let mut server = serve(&source, &zookeeper.address());
+    server.program().wait_for_line(" active ", DEADLINE);
+    client.wait_for_line("active at 127.0.0.1:", DEADLINE);
+    let last = writer.write(50);
+    client.wait_for_line(&format!("id={last}"), DEADLINE);
+    let mut standby = start();
+    standby.wait_for_line("waiting (standby of 127.0.0.1:", DEADLINE);
+
+    // Changes come all the time: it is in the middle of something.
+    let last = writer.write(200);
+    let stopped = Instant::now();
+    client.terminate();
+    let ended = client.wait(DEADLINE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("towpath_client_connections{state=\"active\"} 1"),
+        "{}",
+        ended.stdout
+    );
+    standby.wait_for_line("active at 127.0.0.1:", DEADLINE);
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
+    let last_of_all = writer.write(1);
+    standby.wait_for_line(&format!("id={last_of_all}"), DEADLINE);
+    standby.terminate();
+    let other = standby.wait(DEADLINE);
+    let both = format!("{}{}", ended.stdout, other.stdout);
+    for number in 1..=last {
+        assert!(both.contains(&format!("id={number}\n")), "{number} is lost");
+    }
+    let ended = server.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_until("every session to end", DEADLINE, || {
+        (zookeeper.sessions() == 0 && zookeeper.figure("zk_watch_count") == 0).then_some(())
+    });
+    assert_eq!(zookeeper.figure("zk_ephemerals_count"), 0);
+}
+
+/// What cannot be used is said, with what is expected.
+#[test]
+fn the_client_command_refuses_what_it_cannot_use() {
+    for (arguments, expected) in [
+        (vec!["client", "mysql://db"], "expected canal://"),
+        (vec!["client", "canal://"], "no host:port"),
+        (vec!["client", "zk://zk1/otter/canal?what=1"], "`what=1` is not known"),
+        (vec!["client", "--give-up", "1", "canal://127.0.0.1:1/example"], "127.0.0.1:1: connect"),
+        (vec!["client", "--give-up", "1", "zk://127.0.0.1:1"], "ZooKeeper 127.0.0.1:1"),
+    ] {
+        let mut command = std::process::Command::new(binary());
+        let ended = Program::start(command.args(&arguments), "build it").wait(DEADLINE);
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{arguments:?}: {}", ended.stderr);
+    }
+}
