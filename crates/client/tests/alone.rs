@@ -160,7 +160,7 @@ async fn servers_are_tried_in_turn() {
 
 /// I-CAUSE, and a password that is wrong is not tried again.
 #[tokio::test]
-async fn failures_tell_their_cause() {
+async fn i_cause_failures_tell_what_happened() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = to(&nobody.to_string()).wait(Duration::from_millis(100)).build().unwrap();
     let refused = client.connect().await.unwrap_err();

@@ -359,6 +359,64 @@ async fn a_zookeeper_that_lost_its_data_is_used_again() {
     served.stop().await.unwrap();
 }
 
+/// I-IDEM and I-LOCK: closed or dropped, in whatever state, the end is the same.
+#[tokio::test]
+async fn i_idem_every_end_is_the_same_end() {
+    let zookeeper = ZooKeeper::start();
+    let (served, _directory) = Served::new().await;
+    let admin = admin(&zookeeper).await;
+    let client = of(&zookeeper.address()).build().unwrap();
+    let lock = admin.tree().client_running("example", 1001);
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = mute.local_addr().unwrap().to_string();
+    for round in 0..12 {
+        let state =
+            ["no server", "connecting", "standby", "active", "at once", "active"][round % 6];
+        set_running(&admin, &served.address.to_string()).await;
+        let owner = match state {
+            "standby" => Some(client.connect().await.unwrap()),
+            _ => None,
+        };
+        if state == "no server" {
+            admin.delete(&admin.tree().running("example"), None).await.unwrap();
+        } else if state == "connecting" {
+            set_running(&admin, &mute).await;
+        }
+        let connection = client.start();
+        let is_reached = |now: &State| match state {
+            "no server" => matches!(now, State::Waiting(Waiting::NoServer { .. })),
+            "connecting" => {
+                matches!(now, State::Connecting(towpath_client::Step::Server(_)))
+            }
+            "standby" => is_standby(now),
+            "active" => is_active(now),
+            _ => true,
+        };
+        until(&connection, state, is_reached).await;
+        let changes = connection.changes();
+        if round < 6 {
+            connection.close().await;
+        } else {
+            drop(connection);
+        }
+        drop(owner);
+        wait_for_gone(&admin, &lock).await;
+        let ended = changes.borrow().state.clone();
+        assert!(matches!(ended, State::Closed(_)), "{state}: {}", ended.name());
+        let gone = async {
+            while client.health().open_sockets > 0 {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect(state);
+        assert_eq!(client.health().connections.len(), 0, "{state}");
+    }
+    client.close(PATIENCE).await;
+    admin.close(PATIENCE).await;
+    nothing_left(&zookeeper).await;
+    served.stop().await.unwrap();
+}
+
 /// I-BOUND: ZooKeeper and the server both silent, closing takes a second at most.
 #[tokio::test]
 async fn i_bound_closing_needs_nobody() {
