@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     /// Where the connection comes from, as this machine sees it.
     pub(crate) local: Option<SocketAddr>,
     pub(crate) version: String,
+    /// The plugin that the login went by.
+    pub(crate) plugin: String,
     pub(crate) thread_id: u32,
     sequence: u8,
 }
@@ -104,6 +106,7 @@ impl Connection {
             stream: Transport::Plain(stream),
             address: address.clone(),
             version: String::new(),
+            plugin: String::new(),
             thread_id: 0,
             sequence: 0,
         };
@@ -141,7 +144,10 @@ impl Connection {
         loop {
             let packet = self.read_packet(DOING).await?;
             match exchange.answer(&packet).map_err(|refusal| self.refused(&refusal))? {
-                auth::Step::Done => return Ok(self),
+                auth::Step::Done => {
+                    exchange.plugin().clone_into(&mut self.plugin);
+                    return Ok(self);
+                }
                 auth::Step::Wait => {}
                 auth::Step::Send(bytes) => self.write_packet(&bytes).await?,
             }

@@ -6,6 +6,7 @@
 mod connection;
 mod error;
 mod files;
+mod inspect;
 mod mysql;
 mod start;
 mod url;
@@ -18,6 +19,7 @@ use towpath_schema::Table;
 
 pub use error::{Recovery, SourceError};
 pub use files::FileSource;
+pub use inspect::Inspector;
 pub use mysql::MysqlSource;
 pub use start::Start;
 pub use url::{SourceUrl, TlsMode};

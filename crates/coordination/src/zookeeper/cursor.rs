@@ -265,6 +265,16 @@ impl ZkCursors {
     }
 }
 
+impl Cursor {
+    /// Reads a cursor node, of Canal or Towpath; one without content, or with `null`, is no cursor.
+    ///
+    /// # Errors
+    /// [`ZkError::Payload`] when it is anything else.
+    pub fn parse_node(path: &str, data: &[u8]) -> Result<Option<Self>, ZkError> {
+        parse(path, data)
+    }
+}
+
 /// Reads a cursor node; one without content, or with `null`, is no cursor.
 fn parse(path: &str, data: &[u8]) -> Result<Option<Cursor>, ZkError> {
     if data.trim_ascii().is_empty() {
