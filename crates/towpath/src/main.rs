@@ -2,6 +2,7 @@
 
 mod client;
 mod decode;
+mod doctor;
 mod follow;
 mod report;
 mod serve;
@@ -30,6 +31,8 @@ enum Command {
     Client(Box<client::Arguments>),
     /// Show what is in binlog files, or write it as entries.
     Decode(decode::Arguments),
+    /// Check a cluster, a server or a source, and say what is wrong and how to fix it.
+    Doctor(doctor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,10 +48,12 @@ fn main() -> ExitCode {
             Command::Tail(arguments) => tail::run(arguments).await,
             Command::Client(arguments) => client::run(*arguments).await,
             Command::Decode(arguments) => decode::run(arguments).await,
+            Command::Doctor(arguments) => return Ok(doctor::run(arguments).await),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => report::fail(&failure),
     }
 }

@@ -4,6 +4,7 @@
 mod chaos;
 mod clients;
 mod cluster;
+mod doctor;
 mod live;
 mod refusals;
 mod workload;
