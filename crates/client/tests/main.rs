@@ -7,4 +7,5 @@ mod fixture;
 
 mod alone;
 mod cluster;
+mod encrypted;
 mod session;
