@@ -14,6 +14,7 @@
 //! ```
 
 use std::io;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
@@ -31,6 +32,9 @@ pub enum OpenError {
     Client(#[from] ClientError),
 }
 
+/// Time for what the thread has under way when it ends; looking up a host's name cannot be interrupted.
+const END_DEADLINE: Duration = Duration::from_secs(1);
+
 /// A [`crate::Connection`] with a thread of its own, which keeps the lock while batches are processed.
 /// Must not be used inside of an async runtime. Dropping it ends the thread.
 #[derive(Debug)]
@@ -38,7 +42,36 @@ pub enum OpenError {
 pub struct Connection {
     // Dropped before the runtime in which it lives.
     connection: crate::Connection,
-    runtime: Runtime,
+    thread: Thread,
+}
+
+/// The runtime with its one thread.
+#[derive(Debug)]
+struct Thread(Option<Runtime>);
+
+impl Thread {
+    fn start() -> Result<Self, OpenError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("towpath-client")
+            .enable_all()
+            .build()
+            .map_err(OpenError::Thread)?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn wait_for<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        // It is there until it is dropped.
+        self.0.as_ref().map(|runtime| runtime.block_on(future))
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(END_DEADLINE);
+        }
+    }
 }
 
 impl Connection {
@@ -47,20 +80,17 @@ impl Connection {
     /// # Errors
     /// [`OpenError`]
     pub fn open(client: &Client) -> Result<Self, OpenError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("towpath-client")
-            .enable_all()
-            .build()
-            .map_err(OpenError::Thread)?;
-        let connection = runtime.block_on(client.connect())?;
-        Ok(Self { connection, runtime })
+        let thread = Thread::start()?;
+        let gone = || ClientError::Closed { address: "the client's thread".to_owned() };
+        let client = client.for_another_runtime();
+        let connection = thread.wait_for(client.connect()).ok_or_else(gone)??;
+        Ok(Self { connection, thread })
     }
 
     /// As [`crate::Connection::next`].
     #[expect(clippy::should_implement_trait, reason = "an iterator could not lend itself for acks")]
     pub fn next(&mut self) -> Option<Result<Batch, ClientError>> {
-        self.runtime.block_on(self.connection.next())
+        self.thread.wait_for(self.connection.next())?
     }
 
     /// As [`Batch::ack`].
@@ -68,7 +98,8 @@ impl Connection {
     /// # Errors
     /// [`ClientError::Stale`]
     pub fn ack(&self, batch: Batch) -> Result<(), ClientError> {
-        self.runtime.block_on(batch.ack())
+        let batch_id = batch.id();
+        self.thread.wait_for(batch.ack()).unwrap_or(Err(ClientError::Stale { batch_id }))
     }
 
     /// Where it is in its life.
@@ -85,6 +116,8 @@ impl Connection {
 
     /// As [`crate::Connection::close`].
     pub fn close(self) {
-        self.runtime.block_on(self.connection.close());
+        let Self { connection, thread } = self;
+        // Nothing: it is closed either way.
+        let _closed: Option<()> = thread.wait_for(connection.close());
     }
 }

@@ -41,6 +41,14 @@ impl Client {
         Self { inner: Arc::new(Inner { config, ensemble, totals: Arc::default() }) }
     }
 
+    /// The same settings and figures, with a session with ZooKeeper of its own: a session lives in the
+    /// runtime that made it.
+    pub(crate) fn for_another_runtime(&self) -> Self {
+        let config = self.inner.config.clone();
+        let (ensemble, totals) = (config.ensemble(), Arc::clone(&self.inner.totals));
+        Self { inner: Arc::new(Inner { config, ensemble, totals }) }
+    }
+
     /// A connection that is active, within the time of [`Builder::wait`]. Dropping the future releases
     /// everything.
     ///

@@ -7,7 +7,7 @@ mod tries;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -63,7 +63,8 @@ impl Life {
             self.inner.totals.failed(&error);
             self.shared.failed(&error);
             tries.failed(&self.shared, &error);
-            if error.recovery() == Recovery::Stop || tries.is_enough(self.inner.config.give_up) {
+            let end = tries.end(self.inner.config.give_up);
+            if error.recovery() == Recovery::Stop || end.is_some_and(|end| end <= Instant::now()) {
                 break Ending::Failed(error);
             }
             let pause = tries.pause();

@@ -89,6 +89,19 @@ async fn an_empty_cluster_is_an_answer() {
     nothing_left(&zookeeper).await;
 }
 
+/// A connection that was told so gives up, and says why.
+#[tokio::test]
+async fn waiting_for_a_server_ends_when_it_was_told_to() {
+    let zookeeper = ZooKeeper::start();
+    let client =
+        of(&zookeeper.address()).give_up_after(Duration::from_millis(700)).build().unwrap();
+    let mut connection = client.start();
+    let ended = timeout(PATIENCE, connection.next()).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(ended, ClientError::NoServer { .. }), "{ended}");
+    assert!(connection.next().await.is_none());
+    assert_eq!(client.health().zookeeper.unwrap().watches, 0);
+}
+
 /// It waits on the watch, and is active as soon as there is a server.
 #[tokio::test]
 async fn a_server_that_comes_is_connected_at_once() {

@@ -1,11 +1,9 @@
 //! One attempt: from nothing to a subscribed session, with the lock in a cluster.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::sleep;
-use towpath_coordination::{
-    Contender, Lease, Running, Servers, ServersChanged, Taken, ZkError, ZkSession,
-};
+use tokio::time::{sleep, sleep_until};
+use towpath_coordination::{Contender, Lease, Running, Servers, ServersChanged, Taken, ZkSession};
 
 use super::Life;
 use super::tries::Tries;
@@ -89,7 +87,7 @@ impl Life {
             replaces_own_address: false,
         };
         loop {
-            let (servers, changed) = self.servers(zookeeper).await?;
+            let (servers, changed) = self.servers(zookeeper, tries).await?;
             self.shared.enter(State::Connecting(Step::Lock));
             match contender.contend().await? {
                 Ok(lease) => {
@@ -107,23 +105,34 @@ impl Life {
     }
 
     /// The destination's servers, as soon as there is one.
-    async fn servers(&self, zookeeper: &ZkSession) -> Result<(Servers, ServersChanged), ZkError> {
+    async fn servers(
+        &self,
+        zookeeper: &ZkSession,
+        tries: &Tries,
+    ) -> Result<(Servers, ServersChanged), ClientError> {
         self.shared.enter(State::Connecting(Step::Servers));
+        let since = SystemTime::now();
+        let end = tries.end(self.inner.config.give_up);
         let mut shown = None;
         loop {
             let (servers, changed) = Servers::look(zookeeper, &self.shared.destination).await?;
             if !servers.is_empty() {
                 return Ok((servers, changed));
             }
+            let Servers { cluster_nodes, garbage, .. } = servers.clone();
             if shown.as_ref() != Some(&servers) {
-                self.shared.enter(State::Waiting(Waiting::NoServer {
-                    cluster_nodes: servers.cluster_nodes,
-                    garbage: servers.garbage.clone(),
-                }));
+                let garbage = garbage.clone();
+                self.shared.enter(State::Waiting(Waiting::NoServer { cluster_nodes, garbage }));
                 shown = Some(servers);
             }
-            // Also fires when the session ends, which the next look tells.
-            changed.wait().await;
+            tokio::select! {
+                // Also fires when the session ends, which the next look tells.
+                () = changed.wait() => {}
+                () = expiry(end) => {
+                    let destination = self.shared.destination.clone();
+                    return Err(ClientError::NoServer { destination, since, cluster_nodes, garbage });
+                }
+            }
         }
     }
 
@@ -146,5 +155,12 @@ impl Life {
         session.subscribe(&config.filter).await?;
         session.rollback(None).await?;
         Ok(Link { session, _socket: socket })
+    }
+}
+
+async fn expiry(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
     }
 }

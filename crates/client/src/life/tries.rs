@@ -118,9 +118,9 @@ impl Tries {
         self.log.failed(shared, error);
     }
 
-    /// Whether there has been no server for longer than that.
-    pub(super) fn is_enough(&self, give_up: Option<Duration>) -> bool {
-        give_up.is_some_and(|limit| self.idle_since.elapsed() >= limit)
+    /// When it is enough of waiting for a server, if ever.
+    pub(super) fn end(&self, give_up: Option<Duration>) -> Option<Instant> {
+        give_up.and_then(|limit| self.idle_since.checked_add(limit))
     }
 
     pub(super) fn pause(&mut self) -> Duration {
