@@ -14,6 +14,7 @@ use towpath_binlog::Reader;
 use tracing::warn;
 
 use crate::error::SourceError;
+use crate::mysql::dialect::Flavour;
 use crate::url::{SourceUrl, TlsMode};
 use auth::Greeting;
 use transport::{TlsFault, Transport};
@@ -65,8 +66,8 @@ impl Connection {
         SourceError::Setup { address: self.address.clone(), reason: reason.into() }
     }
 
-    pub(crate) fn is_mariadb(&self) -> bool {
-        self.version.to_ascii_lowercase().contains("mariadb")
+    pub(crate) fn flavour(&self) -> Flavour {
+        Flavour::of(&self.version)
     }
 
     /// Connects and logs in; what was opened is closed again when a step fails.

@@ -1,5 +1,6 @@
 //! A server as the source: dump its binlog as a replica would, and come back after a fault.
 
+pub(crate) mod dialect;
 mod dump;
 mod find;
 mod prepare;

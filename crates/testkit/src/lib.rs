@@ -9,11 +9,13 @@ mod program;
 mod proxy;
 mod server;
 mod towpath;
+mod version;
 mod zookeeper;
 
 pub use client::{CanalClient, Delivery, Mode};
 pub use program::{Ended, Program, wait_until};
 pub use proxy::{Fault, Proxy};
-pub use server::{Server, Version, free_port};
+pub use server::{Server, free_port};
 pub use towpath::Towpath;
+pub use version::{Feature, Version};
 pub use zookeeper::ZooKeeper;

@@ -10,25 +10,16 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::version::{Layout, Version};
+
 /// Time for a server to come up, or for a statement file to run.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// MySQL 9.7, from Debian sid, run in its own root folder.
-    Mysql97,
-    /// MySQL 8.0.15.
-    Mysql80,
-    /// MySQL 5.7.22.
-    Mysql57,
-    /// MariaDB 10.11, from the system's packages.
-    Mariadb1011,
-}
 
 /// A running server. Dropping it ends the process and removes its data.
 #[derive(Debug)]
 pub struct Server {
+    version: Version,
+    command: Command,
     process: Child,
     port: u16,
     data: PathBuf,
@@ -85,72 +76,39 @@ pub fn free_port() -> u16 {
     panic!("no free port on loopback in {PORTS:?}");
 }
 
-/// How a version's programs are called.
-struct Layout {
-    /// Folder in which the data folder is made.
-    home: PathBuf,
-    /// Folder that the server sees as `/`.
-    root: Option<PathBuf>,
-    program: PathBuf,
-    base: Option<PathBuf>,
-}
-
-impl Version {
-    fn layout(self) -> Layout {
-        let unpacked = |name: &str| {
-            let base = cache().join(name);
-            Layout {
-                home: std::env::temp_dir(),
-                root: None,
-                program: base.join("bin/mysqld"),
-                base: Some(base),
-            }
-        };
-        match self {
-            Self::Mysql80 => unpacked("mysql-8.0"),
-            Self::Mysql57 => unpacked("mysql-5.7"),
-            Self::Mysql97 => {
-                let root = cache().join("mysql-9.7");
-                Layout {
-                    home: root.join("tmp"),
-                    root: Some(root),
-                    program: PathBuf::from("/usr/sbin/mysqld"),
-                    base: None,
-                }
-            }
-            Self::Mariadb1011 => Layout {
-                home: std::env::temp_dir(),
-                root: None,
-                program: PathBuf::from("mariadbd"),
-                base: None,
-            },
-        }
+fn spawn(command: &mut Command) -> Child {
+    match command.spawn() {
+        Ok(process) => process,
+        Err(error) => panic!("{command:?}: {error}: run scripts/servers/fetch"),
     }
 }
 
-impl Layout {
-    fn command(&self) -> Command {
-        let mut command = match &self.root {
-            Some(root) => {
-                let mut command = Command::new("chroot");
-                command.arg(root).arg(&self.program);
-                command
-            }
-            None => Command::new(&self.program),
-        };
-        command.arg("--no-defaults").arg("--user=root");
-        if let Some(base) = &self.base {
-            command.arg(format!("--basedir={}", base.display()));
-        }
-        command
+/// A new data folder: a copy of one that is made once and kept with the servers.
+fn make_data(version: Version, layout: &Layout, data: &Path) {
+    let template = version.template(layout);
+    if !template.exists() {
+        run(&mut version.install(layout, data));
+        // Each server makes a UUID of its own.
+        let _removed: bool = std::fs::remove_file(data.join("auto.cnf")).is_ok();
+        copy(data, &template);
+        return;
     }
+    copy(&template, data);
+}
 
-    /// A path as the server sees it.
-    fn inside(&self, path: &Path) -> PathBuf {
-        match &self.root {
-            Some(root) => Path::new("/").join(path.strip_prefix(root).unwrap_or(path)),
-            None => path.to_owned(),
-        }
+/// Copies a folder so that it is there whole or not at all: another test may do the same.
+fn copy(from: &Path, to: &Path) {
+    let Some(parent) = to.parent() else { panic!("{} has no parent", to.display()) };
+    let made =
+        std::fs::create_dir_all(parent).and_then(|()| TempDir::with_prefix_in("new-", parent));
+    let work = match made {
+        Ok(work) => work,
+        Err(error) => panic!("{}: {error}", parent.display()),
+    };
+    let copied = work.path().join("data");
+    run(Command::new("cp").args(["-r", "--sparse=always"]).arg(from).arg(&copied));
+    if let Err(error) = std::fs::rename(&copied, to) {
+        assert!(to.exists(), "{}: {error}", to.display());
     }
 }
 
@@ -170,52 +128,68 @@ impl Server {
             }
         };
         let data = folder.path().join("data");
-        let inside = layout.inside(&data);
-        let datadir = format!("--datadir={}", inside.display());
-        match version {
-            Version::Mariadb1011 => run(Command::new("mariadb-install-db")
-                .args(["--no-defaults", "--user=root", "--skip-test-db", &datadir])
-                .arg(format!("--tmpdir={}", folder.path().display()))
-                .arg("--auth-root-authentication-method=normal")),
-            Version::Mysql97 | Version::Mysql80 | Version::Mysql57 => {
-                run(layout.command().arg(&datadir).arg("--initialize-insecure"));
-            }
-        }
+        make_data(version, &layout, &data);
         let port = free_port();
         let socket = folder.path().join("s");
         let mut command = layout.command();
         command
-            .arg(&datadir)
+            .arg(format!("--datadir={}", layout.inside(&data).display()))
             .arg(format!("--port={port}"))
             .arg(format!("--socket={}", layout.inside(&socket).display()))
             .arg(format!("--tmpdir={}", layout.inside(folder.path()).display()))
             .args(["--bind-address=127.0.0.1", "--log-bin=mysql-bin", "--server-id=1"])
             .args(["--binlog-format=ROW", "--skip-name-resolve"])
             // Its data need not survive a power cut.
-            .args(["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"]);
-        match version {
-            Version::Mysql97 => {
-                command.args(["--mysqlx=OFF", "--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
-                // Its default is a folder that only the full package makes.
-                command.arg("--secure-file-priv=");
-            }
-            Version::Mysql80 => {
-                command.args(["--mysqlx=OFF"]);
-            }
-            Version::Mysql57 | Version::Mariadb1011 => {}
-        }
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = match command.spawn() {
-            Ok(process) => process,
-            Err(error) => panic!("{command:?}: {error}: run scripts/servers/fetch"),
-        };
-        let server = Self { process, port, data, socket, _folder: folder };
+            .args(["--sync-binlog=0", "--innodb-flush-log-at-trx-commit=0"])
+            .args(version.arguments())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = spawn(&mut command);
+        let server = Self { version, command, process, port, data, socket, _folder: folder };
         server.wait_until_up();
+        server.run_with_faults(version.cleaning_sql());
         server.run(
             "CREATE USER canal@'%' IDENTIFIED BY 'canal'; \
              GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO canal@'%';",
         );
         server
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Kills it (signal 9); its data stays.
+    pub fn halt(&mut self) {
+        let _ended: bool = self.process.kill().is_ok();
+        let _reaped: bool = self.process.wait().is_ok();
+    }
+
+    /// Starts it again after [`Self::halt`], with its data and on its port.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn go_on(&mut self) {
+        self.process = spawn(&mut self.command);
+        self.wait_until_up();
+    }
+
+    /// File and offset of the binlog's end.
+    ///
+    /// # Panics
+    /// When the server has no binlog.
+    #[must_use]
+    pub fn binlog_end(&self) -> (String, u64) {
+        let rows = self.query(self.version.status_sql());
+        let field = |index: usize| rows.first().and_then(|row| row.get(index));
+        match (field(0), field(1).and_then(|offset| offset.parse().ok())) {
+            (Some(file), Some(offset)) => (file.clone(), offset),
+            _ => panic!("the server on port {} has no binlog", self.port),
+        }
     }
 
     fn wait_until_up(&self) {
@@ -268,7 +242,9 @@ impl Server {
 
     /// Runs statements; goes on after those that fail.
     pub fn run_with_faults(&self, sql: &str) {
-        self.feed(sql, &["--force"]);
+        if !sql.is_empty() {
+            self.feed(sql, &["--force"]);
+        }
     }
 
     /// The rows of a query, each value as text.

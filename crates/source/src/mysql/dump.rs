@@ -9,6 +9,7 @@ use towpath_binlog::{
     Checksum, EventHeader, EventStream, MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t,
 };
 
+use super::dialect::Flavour;
 use super::{From, prepare};
 use crate::SourceConfig;
 use crate::connection::Connection;
@@ -83,7 +84,7 @@ impl Dump {
                 });
                 (file.as_str(), u64::from(begin), position_command(file, begin, request))
             }
-            From::Gtid(set) if connection.is_mariadb() => {
+            From::Gtid(set) if connection.flavour() == Flavour::Mariadb => {
                 connect_state(&mut connection, set).await?;
                 ("", 4, position_command("", 0, request))
             }

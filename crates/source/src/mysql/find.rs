@@ -5,18 +5,13 @@ use std::time::Duration;
 use towpath_binlog::event_type as t;
 
 use super::From;
+use super::dialect::{self, LogFile};
 use super::dump::{AtEnd, Dump, Request};
 use crate::SourceConfig;
-use crate::connection::{Connection, Row};
+use crate::connection::Connection;
 use crate::error::SourceError;
 use crate::start::Start;
 use crate::url::SourceUrl;
-
-/// A binlog file with its size.
-struct LogFile {
-    name: String,
-    size: u64,
-}
 
 pub(super) async fn find(
     url: &SourceUrl,
@@ -26,19 +21,27 @@ pub(super) async fn find(
 ) -> Result<From, SourceError> {
     match start {
         Start::Gtid(set) => Ok(From::Gtid(set.clone())),
-        Start::Now => now(connection).await,
+        Start::Now => {
+            let (file, offset) = dialect::end(connection).await?;
+            Ok(From::Position { file, offset })
+        }
         Start::Earliest => {
-            let files = files(connection).await?;
-            let first = files.into_iter().next().ok_or_else(|| no_files(connection))?;
-            Ok(From::Position { file: first.name, offset: 4 })
+            let files = dialect::files(connection).await?;
+            let file = files.into_iter().next().map(|file| file.name).unwrap_or_default();
+            Ok(From::Position { file, offset: 4 })
         }
         Start::At { file, offset } => {
-            let files = files(connection).await?;
-            if files.iter().any(|log| log.name == *file && *offset <= log.size) {
+            let files = dialect::files(connection).await?;
+            let holds =
+                |log: &LogFile| log.name == *file && log.size.is_none_or(|size| *offset <= size);
+            if files.iter().any(holds) {
                 return Ok(From::Position { file: file.clone(), offset: *offset });
             }
             let kept = match (files.first(), files.last()) {
-                (Some(a), Some(b)) => format!("{}:4 to {}:{}", a.name, b.name, b.size),
+                (Some(a), Some(b)) => {
+                    let size = b.size.map_or_else(String::new, |size| format!(":{size}"));
+                    format!("{}:4 to {}{size}", a.name, b.name)
+                }
                 _ => "nothing".to_owned(),
             };
             let wanted = format!("{file}:{offset}");
@@ -46,45 +49,6 @@ pub(super) async fn find(
         }
         Start::Time { unix_s } => at_time(url, connection, *unix_s, server_id).await,
     }
-}
-
-fn no_files(connection: &Connection) -> SourceError {
-    SourceError::Setup {
-        address: connection.address.clone(),
-        reason: "the server has no binlog files: is log_bin on?".to_owned(),
-    }
-}
-
-async fn now(connection: &mut Connection) -> Result<From, SourceError> {
-    let mariadb = connection.is_mariadb();
-    let (first, second) = ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS");
-    let (first, second) = if mariadb { (second, first) } else { (first, second) };
-    let rows = match connection.query(first).await {
-        // 1064: the other vocabulary.
-        Err(SourceError::Server { errno: 1064, .. }) => connection.query(second).await?,
-        other => other?,
-    };
-    let row = rows.into_iter().next().ok_or_else(|| no_files(connection))?;
-    let (file, offset) = file_and_number(row);
-    Ok(From::Position { file, offset })
-}
-
-fn file_and_number(row: Row) -> (String, u64) {
-    let mut fields = row.into_iter().map(Option::unwrap_or_default);
-    let file = fields.next().unwrap_or_default();
-    let number = fields.next().and_then(|text| text.parse().ok()).unwrap_or(4);
-    (file, number)
-}
-
-async fn files(connection: &mut Connection) -> Result<Vec<LogFile>, SourceError> {
-    let rows = connection.query("SHOW BINARY LOGS").await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let (name, size) = file_and_number(row);
-            LogFile { name, size }
-        })
-        .collect())
 }
 
 /// The newest file that was begun before the moment, then the first transaction in it that is not
@@ -95,7 +59,7 @@ async fn at_time(
     unix_s: u64,
     server_id: u32,
 ) -> Result<From, SourceError> {
-    let files = files(connection).await?;
+    let files = dialect::files(connection).await?;
     let (mut low, mut high) = (0, files.len());
     while low < high {
         let middle = usize::midpoint(low, high);
@@ -106,7 +70,9 @@ async fn at_time(
             high = middle;
         }
     }
-    let Some(file) = files.get(low.saturating_sub(1)) else { return Err(no_files(connection)) };
+    let Some(file) = files.get(low.saturating_sub(1)) else {
+        return Ok(From::Position { file: String::new(), offset: 4 });
+    };
     if low == 0 {
         let wanted = format!("time:{unix_s}");
         let kept = format!("{}:4 and later, all of it younger", file.name);

@@ -1,0 +1,106 @@
+//! What differs between the servers: the words they know, by flavour, and what to do where one is
+//! missing. Versions are not compared: the newer word is tried first and the older one where the
+//! server does not know it (T-VER-2).
+
+use crate::connection::{Connection, Row};
+use crate::error::SourceError;
+
+/// The two families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Mysql,
+    Mariadb,
+}
+
+/// `ER_PARSE_ERROR`: the statement is of another version.
+const UNKNOWN_STATEMENT: u16 = 1064;
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+const DENIED: u16 = 1227;
+
+/// A binlog file. Its size is unknown where the server does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogFile {
+    pub(super) name: String,
+    pub(super) size: Option<u64>,
+}
+
+impl Flavour {
+    /// From the version text of the greeting: `5.5.5-10.11.19-MariaDB`, `11.4.5-MariaDB-log`.
+    pub(crate) fn of(version: &str) -> Self {
+        if version.to_ascii_lowercase().contains("mariadb") { Self::Mariadb } else { Self::Mysql }
+    }
+
+    /// Where the binlog ends: MySQL 8.2 renamed the statement, MariaDB (which has the new name from
+    /// 11.6 on) keeps the old one.
+    const fn status(self) -> [&'static str; 2] {
+        match self {
+            Self::Mysql => ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"],
+            Self::Mariadb => ["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"],
+        }
+    }
+}
+
+/// File and offset of the binlog's end.
+pub(super) async fn end(connection: &mut Connection) -> Result<(String, u64), SourceError> {
+    let [first, second] = connection.flavour().status();
+    let rows = match connection.query(first).await {
+        Err(SourceError::Server { errno: UNKNOWN_STATEMENT, .. }) => {
+            connection.query(second).await?
+        }
+        other => other?,
+    };
+    let row = rows.into_iter().next().ok_or_else(|| no_files(connection))?;
+    let (name, offset) = name_and_number(row);
+    Ok((name, offset.unwrap_or(4)))
+}
+
+/// The binlog files that are left, oldest first; at least one.
+pub(super) async fn files(connection: &mut Connection) -> Result<Vec<LogFile>, SourceError> {
+    let rows = match connection.query("SHOW BINARY LOGS").await {
+        // MySQL before 5.6 wants SUPER for it, and not for what says the same.
+        Err(SourceError::Server { errno: DENIED, .. }) => return counted_files(connection).await,
+        other => other?,
+    };
+    let files: Vec<LogFile> = rows
+        .into_iter()
+        .map(|row| {
+            let (name, size) = name_and_number(row);
+            LogFile { name, size }
+        })
+        .collect();
+    if files.is_empty() { Err(no_files(connection)) } else { Ok(files) }
+}
+
+/// From the first file of `SHOW BINLOG EVENTS` to the current one: they are numbered without gaps.
+async fn counted_files(connection: &mut Connection) -> Result<Vec<LogFile>, SourceError> {
+    const FILES_MAX: u64 = 1_000_000;
+    let (last, size) = end(connection).await?;
+    let rows = connection.query("SHOW BINLOG EVENTS LIMIT 1").await?;
+    let first = rows.into_iter().next().map_or_else(|| last.clone(), |row| name_and_number(row).0);
+    let mut files = Vec::new();
+    if let (Some((base, from)), Some((_, to))) = (numbered(&first), numbered(&last)) {
+        let from = from.max(to.saturating_sub(FILES_MAX));
+        files.extend((from..to).map(|n| LogFile { name: format!("{base}.{n:06}"), size: None }));
+    }
+    files.push(LogFile { name: last, size: Some(size) });
+    Ok(files)
+}
+
+/// `mysql-bin.000007`: its base and number.
+pub(super) fn numbered(file: &str) -> Option<(&str, u64)> {
+    let (base, number) = file.rsplit_once('.')?;
+    Some((base, number.parse().ok()?))
+}
+
+fn name_and_number(row: Row) -> (String, Option<u64>) {
+    let mut fields = row.into_iter().map(Option::unwrap_or_default);
+    let name = fields.next().unwrap_or_default();
+    (name, fields.next().and_then(|text| text.parse().ok()))
+}
+
+fn no_files(connection: &Connection) -> SourceError {
+    SourceError::Setup {
+        address: connection.address.clone(),
+        reason: "the server has no binlog files: is log_bin on?".to_owned(),
+    }
+}
