@@ -68,6 +68,16 @@ impl FormatDescription {
         let binlog_version = r.u16("binlog version")?;
         let mut version = Reader::new(r.bytes(50, "server version")?);
         let server_version = String::from_utf8_lossy(version.nul_terminated()).into_owned();
+        // Trees of 5.1 and 5.2 that were never released (mysql-server calls them by this name too).
+        if server_version.contains("-a_drop") {
+            let (major, minor, _) = version_number(&server_version);
+            let value = u64::from(major * 10 + minor);
+            return Err(r.invalid(
+                "server version",
+                value,
+                "one that numbers its events as all do",
+            ));
+        }
         let created_s = r.u32("create timestamp")?;
         let header_len = r.u8("header length")?;
         if header_len != 19 {
@@ -109,6 +119,14 @@ impl FormatDescription {
     #[must_use]
     pub fn is_mariadb(&self) -> bool {
         self.server_version.to_ascii_lowercase().contains("mariadb")
+    }
+
+    /// True for servers whose events inside a transaction say where they end in the transaction's
+    /// cache, not in the file: MySQL before 5.1.22.
+    #[must_use]
+    pub fn ends_are_relative(&self) -> bool {
+        matches!(self.version_number(), (1..=4, ..) | (5, 0, _) | (5, 1, ..22))
+            && !self.is_mariadb()
     }
 
     /// Major, minor and patch number of the server, MariaDB's `5.5.5-` prefix removed.

@@ -138,6 +138,9 @@ impl EventStream {
         if header.event_type == event_type::FORMAT_DESCRIPTION {
             return Ok(self.offset);
         }
+        if self.format.ends_are_relative() {
+            return Ok(end);
+        }
         // Events that the source leaves out (annotations that were not asked for, encryption)
         // make the offset jump ahead; it never goes back.
         let ahead = (end & !0xffff_ffff) | u64::from(header.log_pos);

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
+use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, StreamError};
 
 use crate::Filled;
 use crate::error::SourceError;
@@ -31,9 +31,15 @@ struct OpenFile {
     stream: EventStream,
     buffer: Vec<u8>,
     unread: Range<usize>,
+    /// Offset in this file of the next event. In a relay log the stream counts the master's offsets.
+    at: u64,
     last: (usize, u64),
     /// Events before this offset are read (the format description is needed) and not handed out.
     from: u64,
+}
+
+fn widen(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 /// The number behind the last dot.
@@ -141,6 +147,7 @@ impl FileSource {
             stream,
             buffer: Vec::new(),
             unread: 0..0,
+            at: 4,
             last: (0, 0),
             from: 4,
         });
@@ -176,6 +183,7 @@ impl FileSource {
     pub(crate) fn unread(&mut self) {
         if let Some(open) = &mut self.open {
             let (start, offset) = open.last;
+            open.at -= widen(open.unread.start - start);
             open.unread.start = start;
             open.stream.unread(offset);
         }
@@ -203,7 +211,7 @@ impl OpenFile {
         });
         SourceError::BadFile {
             path: self.path.clone(),
-            offset: self.stream.offset(),
+            offset: self.at,
             reason: format!(
                 "an event of {claimed} bytes is expected, {} are left: the file is cut off or still \
                  being written",
@@ -227,15 +235,25 @@ impl OpenFile {
                 return Ok(None);
             }
             let start = self.unread.start;
-            self.unread.start += len;
-            self.last = (start, self.stream.offset());
-            if self.stream.offset() >= self.from {
-                let raw = self.buffer.get(start..start + len).unwrap_or_default();
-                return Ok(Some(self.stream.accept(raw)?));
-            }
+            let is_wanted = self.at >= self.from;
             let raw = self.buffer.get(start..start + len).unwrap_or_default();
-            self.stream.accept(raw)?;
-            if self.stream.offset() > self.from {
+            let bad = |e: StreamError| SourceError::BadFile {
+                path: self.path.clone(),
+                offset: self.at,
+                reason: format!("event type {}: {}", e.event_type, e.source),
+            };
+            let before = self.stream.offset();
+            if is_wanted {
+                let event = self.stream.accept(raw).map_err(bad)?;
+                self.unread.start += len;
+                self.at += widen(len);
+                self.last = (start, before);
+                return Ok(Some(event));
+            }
+            self.stream.accept(raw).map_err(bad)?;
+            self.unread.start += len;
+            self.at += widen(len);
+            if self.at > self.from {
                 let reason = format!("offset {} lies inside the event before it", self.from);
                 return Err(self.bad(reason));
             }
@@ -243,6 +261,6 @@ impl OpenFile {
     }
 
     fn bad(&self, reason: String) -> SourceError {
-        SourceError::BadFile { path: self.path.clone(), offset: self.stream.offset(), reason }
+        SourceError::BadFile { path: self.path.clone(), offset: self.at, reason }
     }
 }
