@@ -2,6 +2,7 @@
 
 use crate::connection::{Connection, Row};
 use crate::error::SourceError;
+use crate::mysql::dialect::Flavour;
 use crate::url::SourceUrl;
 
 /// A connection that is logged in. Dropping it closes it.
@@ -29,7 +30,7 @@ impl Inspector {
     /// Whether it is MariaDB.
     #[must_use]
     pub fn is_mariadb(&self) -> bool {
-        self.connection.is_mariadb()
+        self.connection.flavour() == Flavour::Mariadb
     }
 
     /// Whether the connection is under TLS.

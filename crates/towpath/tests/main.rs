@@ -1,9 +1,16 @@
 //! The command line against real servers and the published Canal clients.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "test code"
+)]
 
 mod chaos;
 mod clients;
 mod cluster;
+mod differential;
 mod doctor;
 mod live;
 mod refusals;

@@ -1,0 +1,224 @@
+//! Random structures, DDL and DML on real servers; the entries that a client gets, replayed into
+//! rows, equal what `SELECT *` says, at pauses and at the end.
+//!
+//! `TOWPATH_SEED` repeats a run (a failure prints its seed), `TOWPATH_DIFFERENTIAL_S` is the time
+//! for each server in seconds.
+
+mod generate;
+mod kind;
+mod replay;
+
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use towpath_client::{Session, SessionOptions};
+use towpath_testkit::{Feature, Server, Towpath, Version};
+
+use crate::binary;
+use generate::Generator;
+use kind::Class;
+use replay::Replica;
+
+/// Without `TOWPATH_DIFFERENTIAL_S`.
+const DEFAULT_S: u64 = 3;
+/// Time for what was written to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var_os(name)?.to_str()?.parse().ok()
+}
+
+/// What decides everything that is random.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// From 0 on, below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// With a chance of one in `n`.
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+        let len = u64::try_from(of.len()).unwrap();
+        of[usize::try_from(self.below(len)).unwrap()].clone()
+    }
+}
+
+/// Settings that hold for the statements until the next pause.
+fn switches(version: Version, random: &mut Random) -> (String, String) {
+    let mut global = String::new();
+    let mut session = String::new();
+    let on = |random: &mut Random| random.pick(&["ON", "OFF"]);
+    if version.has(Feature::RowImage) {
+        let image = random.pick(&["FULL", "MINIMAL", "NOBLOB"]);
+        session.push_str(&format!("SET SESSION binlog_row_image={image};\n"));
+    }
+    if version.has(Feature::RowMetadata) {
+        let metadata = random.pick(&["FULL", "MINIMAL"]);
+        global.push_str(&format!("SET GLOBAL binlog_row_metadata={metadata};\n"));
+    }
+    if version.has(Feature::PartialJson) {
+        let options = random.pick(&["", "PARTIAL_JSON"]);
+        session.push_str(&format!("SET SESSION binlog_row_value_options='{options}';\n"));
+    }
+    if version.has(Feature::TransactionCompression) {
+        let on = on(random);
+        session.push_str(&format!("SET SESSION binlog_transaction_compression={on};\n"));
+    }
+    if version.has(Feature::EventCompression) {
+        let on = on(random);
+        global.push_str(&format!(
+            "SET GLOBAL log_bin_compress={on}; SET GLOBAL log_bin_compress_min_len=10;\n"
+        ));
+    }
+    if version.has(Feature::Checksum) && random.one_in(3) {
+        let checksum = random.pick(&["CRC32", "NONE"]);
+        global.push_str(&format!("SET GLOBAL binlog_checksum={checksum};\n"));
+    }
+    if random.one_in(3) {
+        global.push_str(&format!("{};\n", version.rotate_sql()));
+    }
+    (global, session)
+}
+
+/// The rows of every table as the server has them now, in the form that [`Replica`] gives, too.
+fn compare(server: &Server, generator: &Generator, replica: &Replica, context: &str) {
+    let tables: Vec<&str> = generator.tables().iter().map(|t| t.name.as_str()).collect();
+    let mut ours: Vec<&str> = replica.table_names().collect();
+    ours.retain(|name| *name != "marker");
+    let mut expected = tables.clone();
+    expected.sort_unstable();
+    assert_eq!(ours, expected, "{context}: tables");
+    for table in generator.tables() {
+        let columns: Vec<String> =
+            table.columns.iter().map(|c| c.class().select(&c.name)).collect();
+        let sql = format!("SELECT {} FROM d.{} ORDER BY id", columns.join(","), table.name);
+        let theirs = server.query(&sql);
+        let ours = replica.rows(&table.name);
+        assert_eq!(theirs.len(), ours.len(), "{context}: count of rows of {}", table.name);
+        for (theirs, row) in theirs.iter().zip(ours) {
+            for (column, theirs) in table.columns.iter().zip(theirs) {
+                let class = column.class();
+                let at =
+                    format!("{context}: d.{}.{} of {}", table.name, column.name, theirs[0..].len());
+                let value = row.get(&column.name);
+                let value = value.unwrap_or_else(|| panic!("{at}: no such column in {row:?}"));
+                let ours = match (class, value) {
+                    (_, None) => "NULL".to_owned(),
+                    (Class::Json, Some(text)) if replay::is_call(text) => {
+                        let call = format!("SELECT HEX(CONVERT({text} USING utf8mb4))");
+                        class.of_server(&server.query(&call)[0][0])
+                    }
+                    (_, Some(text)) => class.of_entry(text),
+                };
+                assert_eq!(class.of_server(theirs), ours, "{at}: id {:?}", row.get("id"));
+            }
+        }
+    }
+}
+
+fn check(version: Version) {
+    let seed = number("TOWPATH_SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
+    });
+    let seconds = number("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
+    let mut random = Random(seed);
+    let server = Server::start(version, &[]);
+    let state = TempDir::new().unwrap();
+    let (url, state) = (server.url(), state.path().to_str().unwrap());
+    let arguments =
+        ["--source", &url, "--from", "earliest", "--state", state, "--filter", "d\\..*"];
+    let towpath = Towpath::serve(binary(), &arguments);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut client = runtime.block_on(async {
+        let mut client =
+            Session::connect(&towpath.address(), SessionOptions::default()).await.unwrap();
+        client.subscribe("").await.unwrap();
+        client
+    });
+    let mut generator = Generator::new(version);
+    let mut replica = Replica::default();
+    server.run("CREATE DATABASE d DEFAULT CHARACTER SET utf8mb4; CREATE TABLE d.marker (id INT PRIMARY KEY);");
+    generator.expect_marker_table();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let mut round = 0;
+    while round < 3 || Instant::now() < end {
+        round += 1;
+        let (global, session) = switches(version, &mut random);
+        let statements = generator.statements(&mut random);
+        let marker = format!("INSERT INTO d.marker VALUES ({round});\n");
+        let context = format!("{version:?}, TOWPATH_SEED={seed}, round {round}");
+        server.run(&global);
+        server.run(&format!("{session}USE d;\n{statements}{marker}"));
+        let deadline = Instant::now() + ARRIVAL;
+        while !replica.has("marker", round) {
+            assert!(Instant::now() < deadline, "{context}: the marker does not come");
+            let batch = runtime.block_on(client.get(1000, Duration::from_secs(1))).unwrap();
+            if batch.is_nothing() {
+                continue;
+            }
+            for entry in &batch.entries {
+                replica.apply(entry, &mut generator.changes, &context);
+            }
+            runtime.block_on(client.ack(batch.id)).unwrap();
+        }
+        assert!(generator.changes.is_empty(), "{context}: not delivered: {:?}", generator.changes);
+        compare(&server, &generator, &replica, &context);
+    }
+    assert!(replica.changed > 0, "{version:?}, TOWPATH_SEED={seed}: no row was changed");
+    runtime.block_on(client.close(Duration::from_secs(1)));
+}
+
+#[test]
+fn mysql_97_rows_are_those_of_the_server() {
+    check(Version::Mysql97);
+}
+
+#[test]
+fn mysql_80_rows_are_those_of_the_server() {
+    check(Version::Mysql80);
+}
+
+#[test]
+fn mysql_57_rows_are_those_of_the_server() {
+    check(Version::Mysql57);
+}
+
+#[test]
+fn mysql_55_rows_are_those_of_the_server() {
+    check(Version::Mysql55);
+}
+
+#[test]
+fn mariadb_118_rows_are_those_of_the_server() {
+    check(Version::Mariadb118);
+}
+
+#[test]
+fn mariadb_114_rows_are_those_of_the_server() {
+    check(Version::Mariadb114);
+}
+
+#[test]
+fn mariadb_1011_rows_are_those_of_the_server() {
+    check(Version::Mariadb1011);
+}
+
+#[test]
+fn mariadb_102_rows_are_those_of_the_server() {
+    check(Version::Mariadb102);
+}
