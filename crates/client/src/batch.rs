@@ -63,7 +63,7 @@ impl Batch {
     /// older batch was given back. Its entries come again, maybe to another client.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.shared.ledger(|ledger| ledger.term() == self.term)
+        self.shared.ledger(|ledger| ledger.is_current(self.term, self.id))
     }
 
     /// Its entries are processed. Waits until the server is told, which is when all older batches are

@@ -79,6 +79,12 @@ impl Ledger {
         }
     }
 
+    /// Whether it can still be acknowledged: neither it nor an older one was given back.
+    pub(crate) fn is_current(&self, term: u64, id: i64) -> bool {
+        let mut kept = self.batches.iter().take_while(|it| !matches!(it.fate, Fate::Returned));
+        term == self.term && kept.any(|batch| batch.id == id)
+    }
+
     fn find(&mut self, term: u64, id: i64) -> Option<&mut Outstanding> {
         if term != self.term {
             return None;
@@ -137,6 +143,8 @@ mod tests {
             ledger.add(id, 10);
         }
         ledger.give_back(0, 2);
+        // The server is not told yet: the younger one is void all the same.
+        assert_eq!([1, 2, 3].map(|id| ledger.is_current(0, id)), [true, false, false]);
         let mut young = ledger.ack(0, 3).unwrap();
         assert_eq!(ledger.next(), Action::Nothing);
         let _first = ledger.ack(0, 1).unwrap();
