@@ -1,9 +1,9 @@
 //! The published Canal clients, unchanged, under the small programs of `tests/clients`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::java::{HINT, java, present, sources};
 use crate::program::Program;
 use crate::server::cache;
 
@@ -47,7 +47,7 @@ impl CanalClient {
         };
         let mut command = self.command();
         command.args(["127.0.0.1", &port.to_string(), destination, mode]);
-        Program::start(&mut command, "run scripts/servers/clients")
+        Program::start(&mut command, HINT)
     }
 
     /// Follows a destination of a cluster with Canal's Java client 1.1.8, whatever becomes of the
@@ -56,16 +56,16 @@ impl CanalClient {
     /// # Panics
     /// When the client is not there.
     pub fn follow_cluster(zookeeper: &str, destination: &str) -> Program {
-        let mut command = java_client("java-1.1.8", "CanalCluster");
+        let mut command = java("java-1.1.8", "CanalCluster");
         command.args([zookeeper, destination]);
-        Program::start(&mut command, "run scripts/servers/clients")
+        Program::start(&mut command, HINT)
     }
 
     fn command(self) -> Command {
         let clients = cache().join("clients");
         match self {
-            Self::Java118 => java_client("java-1.1.8", "CanalRows"),
-            Self::Java117 => java_client("java-1.1.7", "CanalRows"),
+            Self::Java118 => java("java-1.1.8", "CanalRows"),
+            Self::Java117 => java("java-1.1.7", "CanalRows"),
             Self::Go => Command::new(clients.join("go-client")),
             Self::Python => {
                 let mut command = Command::new(present(clients.join("python/bin/python")));
@@ -77,31 +77,6 @@ impl CanalClient {
             }
         }
     }
-}
-
-fn present(path: PathBuf) -> PathBuf {
-    assert!(path.exists(), "{} is missing: run scripts/servers/clients", path.display());
-    path
-}
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/clients")
-}
-
-fn java_client(version: &str, program: &str) -> Command {
-    let client = cache().join("clients").join(version);
-    let classes = present(client.join("classes"));
-    let mut command = Command::new("java");
-    command
-        .arg("-XX:TieredStopAtLevel=1")
-        .arg(format!(
-            "-Dlogback.configurationFile={}",
-            sources().join("java/logback.xml").display()
-        ))
-        .arg("-cp")
-        .arg(format!("{}:{}/*", classes.display(), client.display()))
-        .arg(program);
-    command
 }
 
 /// What a client's output tells of the rows it got.

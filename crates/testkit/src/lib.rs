@@ -1,10 +1,12 @@
 //! Real servers for tests, as values: private folder, free port on loopback, gone when dropped.
 //!
-//! `scripts/servers/fetch` brings the servers, `scripts/servers/clients` the published Canal clients;
+//! `scripts/servers/fetch` brings the databases, `scripts/servers/clients` what is published of Canal;
 //! a missing one fails the test and says so.
 #![expect(clippy::panic, reason = "a test kit says what is missing by failing the test")]
 
+mod canal;
 mod client;
+mod java;
 mod program;
 mod proxy;
 mod server;
@@ -12,6 +14,7 @@ mod towpath;
 mod version;
 mod zookeeper;
 
+pub use canal::CanalServer;
 pub use client::{CanalClient, Delivery, Mode};
 pub use program::{Ended, Program, wait_until};
 pub use proxy::{Fault, Proxy};
