@@ -412,6 +412,31 @@ async fn a_former_owner_writes_no_cursor() {
     assert!(writer.run().await.is_err());
 }
 
+/// A Canal server goes on writing without asking when its session is over.
+#[tokio::test]
+async fn what_a_former_owner_writes_all_the_same_is_written_over() {
+    let server = ZooKeeper::start();
+    let session = connect(&server.address()).await;
+    let lease = take(&session, "10.0.0.1:11111").await;
+    let path = session.tree().cursor("example", 1001);
+    let mut old = Vec::new();
+    for offset in [100, 200, 300] {
+        let (store, writer) =
+            ZkCursors::open(&session, "example", source(), lease.fence()).await.unwrap();
+        store.subscribe(1001, None);
+        if !old.is_empty() {
+            session.put(&path, &old).await.unwrap();
+        }
+        store.set_cursor(1001, cursor(offset));
+        drop(store);
+        writer.run().await.unwrap();
+        let (data, _) = session.get(&path).await.unwrap().unwrap();
+        let text = String::from_utf8(data.clone()).unwrap();
+        assert!(text.contains(&format!(r#""position":{offset},"#)), "{text}");
+        old = data;
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_write_whose_answer_was_lost_is_no_other_owner() {
     let server = ZooKeeper::start();

@@ -2,7 +2,8 @@
 //!
 //! Two guards: the [`Fence`] is asked before every write, and a cursor is written by compare-and-set on
 //! its version, which the owner raises once at take-over. A write that an earlier owner had under way
-//! then fails, whenever it arrives.
+//! then fails, whenever it arrives. A Canal server knows no guards: what it writes after its session is
+//! over, the owner writes over.
 
 use std::collections::HashMap;
 
@@ -219,6 +220,15 @@ impl ZkCursors {
                 Some((found, stat)) if self.known(id).unanswered.contains(&found) => {
                     Some(stat.version)
                 }
+                // Read after the cursor: the next owner raises its version once it has the node.
+                Some((_, stat)) if self.is_owner().await? => {
+                    tracing::warn!(
+                        path,
+                        "a server that is not active wrote the cursor, written over: a Canal server \
+                         that lost its session goes on as if it had not"
+                    );
+                    Some(stat.version)
+                }
                 Some(_) => return Err(ZkError::Fenced { path }),
             };
         };
@@ -227,6 +237,15 @@ impl ZkCursors {
         known.cursor = Some(cursor.clone());
         known.unanswered.clear();
         Ok(())
+    }
+
+    /// Whether the tree says, too, that the lease is ours.
+    async fn is_owner(&self) -> Result<bool, ZkError> {
+        let path = self.session.tree().running(&self.destination);
+        let node = self.session.get(&path).await?;
+        Ok(node.is_some_and(|(_, stat)| {
+            stat.ephemeral_owner == self.session.id() && stat.czxid == self.fence.epoch()
+        }))
     }
 
     /// Removes what a subscription left; a lock that a client holds stays.
