@@ -13,7 +13,7 @@ use towpath_testkit::{
 };
 
 use crate::binary;
-use crate::cluster::Writer;
+use crate::numbers::Writer;
 
 /// Time for everything to go on after a fault.
 const RECOVERY: Duration = Duration::from_secs(90);
@@ -294,8 +294,8 @@ fn everything_fails_and_nothing_is_lost() {
     }
     scene.clients.iter_mut().for_each(Follower::end);
     scene.nodes.iter_mut().for_each(Node::terminate);
-    println!("{} faults, {} numbers", scene.faults.len(), writer.last);
-    check(&scene, writer.last, seed);
+    println!("{} faults, {} numbers", scene.faults.len(), writer.last());
+    check(&scene, writer.last(), seed);
 }
 
 #[expect(clippy::print_stdout, reason = "what a passing run did")]

@@ -3,84 +3,14 @@
 use std::time::{Duration, Instant};
 
 use towpath_testkit::{
-    CanalClient, Delivery, Fault, Program, Proxy, Server, Towpath, Version, ZooKeeper, wait_until,
+    CanalClient, Fault, Program, Proxy, Server, Towpath, Version, ZooKeeper, wait_until,
 };
 
 use crate::binary;
+use crate::numbers::{Writer, rewinds_of, serve, wait_for_number};
 
 /// Time for anything to happen on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Of the servers' sessions, in seconds.
-const SESSION: &str = "6";
-
-/// Numbers in a table: the row's id is its number.
-pub(crate) struct Writer<'a> {
-    source: &'a Server,
-    pub(crate) last: u64,
-}
-
-impl<'a> Writer<'a> {
-    pub(crate) fn new(source: &'a Server) -> Self {
-        source.run(
-            "CREATE DATABASE shop; CREATE TABLE shop.numbers (id INT PRIMARY KEY); \
-             CREATE TABLE shop.done (id INT PRIMARY KEY)",
-        );
-        Self { source, last: 0 }
-    }
-
-    /// Writes the next numbers, each as a transaction. Returns the last of them.
-    pub(crate) fn write(&mut self, count: u64) -> u64 {
-        let sql: String = (1..=count)
-            .map(|n| format!("INSERT INTO shop.numbers VALUES ({});\n", self.last + n))
-            .collect();
-        self.source.run(&sql);
-        self.last += count;
-        self.last
-    }
-
-    fn done(&self) {
-        self.source.run("INSERT INTO shop.done VALUES (1)");
-    }
-}
-
-fn serve(source: &Server, zookeeper: &str) -> Towpath {
-    let url = source.url();
-    Towpath::serve_in_cluster(
-        binary(),
-        zookeeper,
-        &["--source", &url, "--from", "earliest", "--session-timeout", SESSION],
-    )
-}
-
-fn line_of(number: u64) -> String {
-    format!("shop.numbers () (id={number})")
-}
-
-fn wait_for_number(client: &mut Program, number: u64) {
-    client.wait_for_line(&line_of(number), DEADLINE);
-}
-
-/// All numbers up to `last` arrived, in order; repeats go on without a gap. Returns how often rows
-/// began to repeat.
-fn check_numbers(output: &str, last: u64) -> usize {
-    let delivery = Delivery::read(output);
-    assert!(delivery.done, "{output}");
-    let (mut highest, mut previous, mut rewinds) = (0, 0, 0);
-    for row in delivery.acknowledged.iter().filter(|row| row.contains("shop.numbers")) {
-        let number =
-            row.rsplit_once("id=").and_then(|(_, id)| id.trim_end_matches(')').parse().ok());
-        let number: u64 = number.unwrap();
-        if number != previous + 1 {
-            assert!(number <= highest, "{number} after {previous}: rows are lost");
-            rewinds += 1;
-        }
-        previous = number;
-        highest = highest.max(number);
-    }
-    assert_eq!(highest, last, "rows are lost");
-    rewinds
-}
 
 /// Which server is active, as it says itself.
 fn active(servers: &mut [&mut Towpath]) -> usize {
@@ -123,7 +53,7 @@ fn a_java_client_goes_from_server_to_server_and_loses_nothing() {
 
     writer.done();
     let ended = client.wait(DEADLINE);
-    let rewinds = check_numbers(&ended.stdout, writer.last);
+    let rewinds = rewinds_of(&ended.stdout, writer.last()).len();
     assert!(rewinds <= 2, "{rewinds} rewinds\n{}", ended.stderr);
     let ended = three.terminate();
     assert!(ended.status.success(), "{}", ended.stderr);
@@ -156,7 +86,7 @@ fn a_server_that_slept_through_its_lease_stands_by() {
 
     writer.done();
     let ended = client.wait(DEADLINE);
-    let rewinds = check_numbers(&ended.stdout, writer.last);
+    let rewinds = rewinds_of(&ended.stdout, writer.last()).len();
     assert!(rewinds <= 1, "{rewinds} rewinds\n{}", ended.stderr);
 }
 
@@ -188,7 +118,7 @@ fn a_server_cut_off_from_zookeeper_stops_serving_and_comes_back() {
     wait_for_number(&mut client, writer.write(100));
     writer.done();
     let ended = client.wait(DEADLINE);
-    check_numbers(&ended.stdout, writer.last);
+    rewinds_of(&ended.stdout, writer.last());
 }
 
 /// A cluster that is away at the start is waited for.

@@ -7,12 +7,16 @@
     reason = "test code"
 )]
 
+mod canal_cluster;
+mod canal_server;
 mod chaos;
 mod clients;
 mod cluster;
 mod differential;
 mod doctor;
+mod follower;
 mod live;
+mod numbers;
 mod refusals;
 mod workload;
 
