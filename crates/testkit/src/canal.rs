@@ -15,6 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// Time until ZooKeeper gives up a silent server, in milliseconds.
 const SESSION_MS: u32 = 4000;
 
+/// Of the password `canal`, as MySQL's `PASSWORD` makes it, without the star.
+const CANAL_HASH: &str = "E3619321C1A937C46A0D8BD1DAC39F93B27D4458";
+
 /// A running Canal server 1.1.7 with one destination, which begins with the source's first binlog
 /// file. It knows MySQL up to 8.0 and MariaDB. Dropping it kills it.
 #[derive(Debug)]
@@ -32,7 +35,18 @@ impl CanalServer {
     /// # Panics
     /// When it is not there or does not come up.
     pub fn start(source: &Server, destination: &str) -> Self {
-        let mut server = Self::launch(source, destination, None);
+        let mut server = Self::launch(source, destination, &[]);
+        server.wait_until_serving();
+        server
+    }
+
+    /// The same, for clients that log in as `canal` with password `canal` only.
+    ///
+    /// # Panics
+    /// When it is not there or does not come up.
+    pub fn start_with_login(source: &Server, destination: &str) -> Self {
+        let login = ["login=canal".to_owned(), format!("hash={CANAL_HASH}")];
+        let mut server = Self::launch(source, destination, &login);
         server.wait_until_serving();
         server
     }
@@ -43,10 +57,20 @@ impl CanalServer {
     /// # Panics
     /// When it is not there or does not come up.
     pub fn start_in_cluster(zookeeper: &str, source: &Server, destination: &str) -> Self {
-        Self::launch(source, destination, Some(zookeeper))
+        Self::launch(source, destination, &in_cluster(zookeeper))
     }
 
-    fn launch(source: &Server, destination: &str, zookeeper: Option<&str>) -> Self {
+    /// The same, in GTID mode: it goes on by the GTID set of the cursor, if that has one.
+    ///
+    /// # Panics
+    /// When it is not there or does not come up.
+    pub fn start_in_cluster_by_gtid(zookeeper: &str, source: &Server, destination: &str) -> Self {
+        let mut more = in_cluster(zookeeper);
+        more.push("gtid=true".to_owned());
+        Self::launch(source, destination, &more)
+    }
+
+    fn launch(source: &Server, destination: &str, more: &[String]) -> Self {
         let data = match TempDir::with_prefix("towpath-canal-") {
             Ok(data) => data,
             Err(error) => panic!("no folder for a Canal server: {error}"),
@@ -63,10 +87,8 @@ impl CanalServer {
             .arg(format!("source=127.0.0.1:{}", source.port()))
             .args(["user=canal", "password=canal"])
             .arg(format!("file={file}"))
-            .arg(format!("data={}", data.path().display()));
-        if let Some(zookeeper) = zookeeper {
-            command.arg(format!("zookeeper={zookeeper}")).arg(format!("session={SESSION_MS}"));
-        }
+            .arg(format!("data={}", data.path().display()))
+            .args(more);
         let mut program = Program::start(&mut command, HINT);
         program.wait_for_line("listening on ", DEADLINE);
         Self { program, port, _data: data }
@@ -114,4 +136,8 @@ impl CanalServer {
         self.program.terminate();
         self.program.wait(DEADLINE)
     }
+}
+
+fn in_cluster(zookeeper: &str) -> Vec<String> {
+    vec![format!("zookeeper={zookeeper}"), format!("session={SESSION_MS}")]
 }

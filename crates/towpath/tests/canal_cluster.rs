@@ -6,10 +6,12 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use towpath_client::Client;
 use towpath_coordination::ZkSession;
-use towpath_testkit::{CanalClient, CanalServer, Program, Server, Version, ZooKeeper, wait_until};
+use towpath_testkit::{
+    CanalClient, CanalServer, Program, Server, Towpath, Version, ZooKeeper, wait_until,
+};
 
 use crate::follower::Follower;
-use crate::numbers::{Writer, number_of, rewinds, rewinds_of, serve, wait_for_number};
+use crate::numbers::{Writer, number_of, rewinds, rewinds_of, serve, serve_from, wait_for_number};
 
 /// Time for anything to happen on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -78,23 +80,41 @@ fn canal(zookeeper: &ZooKeeper, source: &Server) -> CanalServer {
     CanalServer::start_in_cluster(&zookeeper.address(), source, "example")
 }
 
+/// How positions are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Positions {
+    Files,
+    Gtids,
+}
+
 /// Each takes up the cursor that the other wrote: a client that has acknowledged everything sees
 /// nothing again, not even after a kill.
-#[test]
-fn towpath_and_canal_take_over_from_each_other_where_the_java_client_was() {
+fn take_over(source: &Server, positions: Positions) {
     let zookeeper = ZooKeeper::start();
+    let place = zookeeper.address();
     let tree = Tree::of(&zookeeper);
-    let source = Server::start(Version::Mariadb1011, &[]);
-    let mut writer = Writer::new(&source);
-    let mut one = serve(&source, &zookeeper.address());
+    let mut writer = Writer::new(source);
+    let (serve, canal) = match positions {
+        Positions::Files => (
+            Box::new(|| serve(source, &place)) as Box<dyn Fn() -> Towpath>,
+            Box::new(|| canal(&zookeeper, source)) as Box<dyn Fn() -> CanalServer>,
+        ),
+        Positions::Gtids => (
+            Box::new(|| serve_from(source, &place, "gtid:")) as Box<dyn Fn() -> Towpath>,
+            Box::new(|| CanalServer::start_in_cluster_by_gtid(&place, source, "example")) as _,
+        ),
+    };
+    let mut one = serve();
     one.program().wait_for_line(" active ", DEADLINE);
-    let mut two = canal(&zookeeper, &source);
+    let mut two = canal();
     assert!(!two.has_served());
-    let mut client = CanalClient::follow_cluster(&zookeeper.address(), "example");
+    let mut client = CanalClient::follow_cluster(&place, "example");
     let mut advance = |client: &mut Program, by: By| {
-        let (end, last) = write(&mut writer, &source, 200);
+        let (end, last) = write(&mut writer, source, 200);
         wait_for_number(client, last);
         tree.wait_for_cursor(by, &end);
+        let gtid = tree.node(CURSOR).unwrap()["postion"]["gtid"].as_str().unwrap_or("").to_owned();
+        assert_eq!(gtid.is_empty(), positions == Positions::Files, "{gtid}");
         last
     };
 
@@ -104,13 +124,13 @@ fn towpath_and_canal_take_over_from_each_other_where_the_java_client_was() {
     two.wait_until_serving();
     advance(&mut client, By::Canal);
 
-    let mut three = serve(&source, &zookeeper.address());
+    let mut three = serve();
     three.program().wait_for_line("standing by", DEADLINE);
     two.kill();
     three.program().wait_for_line(" active ", DEADLINE);
     advance(&mut client, By::Towpath);
 
-    let mut four = canal(&zookeeper, &source);
+    let mut four = canal();
     assert!(!four.has_served());
     three.kill();
     four.wait_until_serving();
@@ -121,6 +141,18 @@ fn towpath_and_canal_take_over_from_each_other_where_the_java_client_was() {
     assert_eq!(rewinds_of(&ended.stdout, last), Vec::<u64>::new(), "{}", ended.stderr);
     let ended = four.terminate();
     assert!(ended.stdout.contains("stopped"), "{}\n{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn towpath_and_canal_take_over_from_each_other_where_the_java_client_was() {
+    take_over(&Server::start(Version::Mariadb1011, &[]), Positions::Files);
+}
+
+#[test]
+fn towpath_and_canal_take_over_from_each_other_by_gtid() {
+    let source =
+        Server::start(Version::Mysql57, &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
+    take_over(&source, Positions::Gtids);
 }
 
 /// The same with our client, and rows on their way at every fault: what is not lost may come again,

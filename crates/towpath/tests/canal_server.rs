@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use towpath_client::{Batch, Client};
+use towpath_client::{Batch, Client, ClientError};
 use towpath_testkit::{CanalServer, Program, Server, Version};
 
 use crate::binary;
@@ -97,6 +97,30 @@ fn a_canal_server_says_what_it_does_not_have_and_filters() {
     follower.wait_for_row("INSERT shop.done () (id=7)");
     let rows = follower.close();
     assert_eq!(rows, ["INSERT shop.done () (id=7)"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_canal_server_with_a_password_takes_ours_and_no_other() {
+    let source =
+        Server::start(Version::Mysql80, &["--default-authentication-plugin=mysql_native_password"]);
+    source.run(SCHEMA);
+    source.run(&done(1));
+    let server = CanalServer::start_with_login(&source, "example");
+    let builder = || client_of(&server).wait(Duration::ZERO);
+
+    let client = builder().credentials("canal", "canal").build().unwrap();
+    let mut connection = client.connect().await.unwrap();
+    let batch = next(&mut connection).await;
+    assert_eq!(rows_of(&batch), ["INSERT shop.done () (id=1)"]);
+    batch.ack().await.unwrap();
+    connection.close().await;
+
+    for client in [builder().credentials("canal", "wrong"), builder()] {
+        let error = client.build().unwrap().connect().await.unwrap_err();
+        assert!(matches!(error, ClientError::Login { .. }), "{error}");
+        let error = error.to_string();
+        assert!(error.contains(&server.address()) && !error.contains("wrong"), "{error}");
+    }
 }
 
 /// The command line as a client of a Canal server.

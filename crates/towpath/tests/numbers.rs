@@ -50,11 +50,15 @@ impl<'a> Writer<'a> {
 
 /// A server of a cluster that begins with the first number.
 pub(crate) fn serve(source: &Server, zookeeper: &str) -> Towpath {
+    serve_from(source, zookeeper, "earliest")
+}
+
+pub(crate) fn serve_from(source: &Server, zookeeper: &str, from: &str) -> Towpath {
     let url = source.url();
     Towpath::serve_in_cluster(
         binary(),
         zookeeper,
-        &["--source", &url, "--from", "earliest", "--session-timeout", SESSION],
+        &["--source", &url, "--from", from, "--session-timeout", SESSION],
     )
 }
 

@@ -46,7 +46,9 @@ import org.apache.zookeeper.Watcher.Event.KeeperState;
  * </pre>
  *
  * Arguments, each as NAME=VALUE: port, destination, source (HOST:PORT), user, password, file (the
- * binlog file to begin with when there is no cursor), data (a folder), zookeeper, session (ms).
+ * binlog file to begin with when there is no cursor), gtid (true: it goes on by GTID set where the
+ * cursor has one), data (a folder), zookeeper, session (ms), login and hash (what clients need: a
+ * user and the hash of the password, as canal.passwd has it).
  */
 public final class CanalServerMain {
     private static final String IP = "127.0.0.1";
@@ -90,6 +92,8 @@ public final class CanalServerMain {
     private void start() {
         embedded.setCanalInstanceGenerator(this::instance);
         embedded.setMetricsPort(0);
+        embedded.setUser(settings.get("login"));
+        embedded.setPasswd(settings.get("hash"));
         netty.setIp(IP);
         netty.setPort(port);
         if (zookeeper != null) {
@@ -246,6 +250,7 @@ public final class CanalServerMain {
                             settings.get("user"),
                             settings.get("password")));
             parser.setMasterPosition(new EntryPosition(settings.get("file"), 4L));
+            parser.setIsGTIDMode(Boolean.parseBoolean(settings.get("gtid")));
             parser.setHaController(new HeartBeatHAController());
             parser.setDetectingEnable(false);
             parser.setEventFilter(new AviaterRegexFilter(".*\\..*"));
