@@ -148,12 +148,21 @@ fn bit(bitmap: &[u8], index: usize) -> bool {
     bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
+/// How many of the first `len` bits are set. The bits behind them may be set as well: servers fill
+/// a bitmap up to its last byte.
+#[inline]
+fn ones(bitmap: &[u8], len: usize) -> usize {
+    let (whole, rest) = (len / 8, len % 8);
+    let full = bitmap.iter().take(whole).map(|byte| byte.count_ones()).sum::<u32>();
+    let last = bitmap.get(whole).map_or(0, |byte| (byte & ((1 << rest) - 1)).count_ones());
+    usize::try_from(full + last).unwrap_or(usize::MAX)
+}
+
 impl<'e> Walk<'_, 'e> {
     fn image(&mut self, r: &mut Reader<'e>, image: Image) -> Result<(), ParseError> {
         let present =
             if image == Image::After { self.event.present_after } else { self.event.present };
-        let count = present.iter().map(|b| b.count_ones()).sum::<u32>();
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let count = ones(present, self.plan.columns.len());
         let mut diffs: &[u8] = &[];
         if image == Image::After
             && self.event.kind == RowsKind::PartialUpdate
@@ -368,5 +377,20 @@ impl<'e> Walk<'_, 'e> {
         }
         out.extend_from_slice(&column.suffix);
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `INSERT ... ON DUPLICATE KEY UPDATE` of MySQL 5.7 with `binlog_row_image=NOBLOB`: the before
+    /// image of nine columns has eight of them, so one byte of null bits.
+    #[test]
+    fn bits_behind_the_last_column_do_not_count() {
+        assert_eq!(ones(&[0x7f, 0xff], 9), 8);
+        assert_eq!(ones(&[0xff, 0xff], 16), 16);
+        assert_eq!(ones(&[0xff], 0), 0);
+        assert_eq!(ones(&[], 3), 0);
     }
 }

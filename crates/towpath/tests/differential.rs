@@ -142,7 +142,7 @@ fn check(version: Version) {
     let (url, state) = (server.url(), state.path().to_str().unwrap());
     let arguments =
         ["--source", &url, "--from", "earliest", "--state", state, "--filter", "d\\..*"];
-    let towpath = Towpath::serve(binary(), &arguments);
+    let mut towpath = Towpath::serve(binary(), &arguments);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut client = runtime.block_on(async {
         let mut client =
@@ -167,7 +167,10 @@ fn check(version: Version) {
         let deadline = Instant::now() + ARRIVAL;
         while !replica.has("marker", round) {
             assert!(Instant::now() < deadline, "{context}: the marker does not come");
-            let batch = runtime.block_on(client.get(1000, Duration::from_secs(1))).unwrap();
+            let batch = runtime.block_on(client.get(1000, Duration::from_secs(1)));
+            let batch = batch.unwrap_or_else(|error| {
+                panic!("{context}: {error}\n{}", towpath.program().stderr());
+            });
             if batch.is_nothing() {
                 continue;
             }
