@@ -102,21 +102,22 @@ async fn follow(
 ) -> Result<Option<()>, InstanceError> {
     let cursor = destination.oldest_cursor();
     let start = cursor.as_ref().map_or_else(|| feed.start.clone(), start_behind);
-    let gtid = match &start {
-        Start::Gtid(set) => Some(gtid_set(set)?),
-        Start::Now | Start::Earliest | Start::At { .. } | Start::Time { .. } => feed.decoder.gtid,
-    };
-    let executed = gtid.as_ref().map(gtid_text);
     let filters = destination.filter_changes();
     let filter = destination.stored_filter()?;
-    let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
     let mut opening = Opening { place: feed.place, config: feed.config, start };
     opening.config.destination = destination.name().to_owned();
+    let acknowledged_s = cursor.as_ref().map(|cursor| cursor.timestamp_ms / 1000);
+    opening.config.last_event_s =
+        acknowledged_s.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
     let opened = match cursor {
         Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
         None => stop.run_until_cancelled(opening.open()).await,
     };
     let Some(source) = opened.transpose()? else { return Ok(None) };
+    // Whatever the start was: by GTID the source knows the set that it stands for.
+    let gtid = source.gtid_set().map(gtid_set).transpose()?.or(feed.decoder.gtid);
+    let executed = gtid.as_ref().map(gtid_text);
+    let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
     let mut pump = Pump {
         destination,
         source,

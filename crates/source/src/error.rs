@@ -165,6 +165,26 @@ pub enum SourceError {
         /// Identity now.
         now: String,
     },
+    /// The detecting statement failed too often.
+    #[error("{address}: the detecting statement failed too often: the server is taken as gone")]
+    Lost {
+        /// Host and port of the source.
+        address: String,
+    },
+    /// The source has less than was read from it, or from the server before it.
+    #[error(
+        "{address}: the source has less than was read before: it lacks {missing}; it has {has}. \
+         Transactions that were delivered are not there: compare the data, then start anew with \
+         --from"
+    )]
+    Behind {
+        /// Host and port of the source.
+        address: String,
+        /// What was read and is not there.
+        missing: String,
+        /// What is there.
+        has: String,
+    },
     /// An event is malformed.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -266,6 +286,7 @@ impl SourceError {
             | Self::Silence { .. }
             | Self::Ended { .. }
             | Self::Duplicate { .. }
+            | Self::Lost { .. }
             | Self::Protocol { .. } => Recovery::Retry,
             Self::Server { errno, message, .. } => match cause(*errno, message) {
                 Cause::Passing | Cause::Duplicate => Recovery::Retry,
@@ -285,6 +306,7 @@ impl SourceError {
             | Self::Purged { .. }
             | Self::InsideEvent { .. }
             | Self::OtherServer { .. }
+            | Self::Behind { .. }
             | Self::Stream(_)
             | Self::File { .. }
             | Self::BadFile { .. } => Recovery::Stop,
@@ -327,11 +349,13 @@ impl SourceError {
             | Self::Url { .. }
             | Self::Start { .. }
             | Self::Duplicate { .. }
+            | Self::Lost { .. }
             | Self::Ended { .. }
             | Self::Setup { .. }
             | Self::Purged { .. }
             | Self::InsideEvent { .. }
             | Self::OtherServer { .. }
+            | Self::Behind { .. }
             | Self::Stream(_)
             | Self::File { .. }
             | Self::BadFile { .. } => None,

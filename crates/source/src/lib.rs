@@ -39,6 +39,38 @@ pub struct SourceConfig {
     pub read_timeout: Duration,
     /// Longest event in bytes.
     pub event_len_max: usize,
+    /// What a place in the binlog is remembered by.
+    pub by: FollowBy,
+    /// A server that takes over when the first one does not answer.
+    pub standby: Option<SourceUrl>,
+    /// How it is found out that a server is gone, beside the dump itself.
+    pub detect: Option<Detect>,
+    /// How far before the last event reading begins on another server, where time is all that the
+    /// two have in common.
+    pub fallback: Duration,
+    /// Time in seconds since 1970 of what was read last, when reading begins behind it.
+    pub last_event_s: Option<u64>,
+}
+
+/// What a place in the binlog is remembered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FollowBy {
+    /// File and offset, which mean something on one server only.
+    #[default]
+    Position,
+    /// The set of executed GTIDs, which means the same on all replicas.
+    Gtid,
+}
+
+/// A statement that shows whether a server lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detect {
+    /// The statement.
+    pub sql: String,
+    /// Pause between two of them.
+    pub interval: Duration,
+    /// Failures in a row that are borne; the next one counts.
+    pub retries: u32,
 }
 
 impl Default for SourceConfig {
@@ -50,6 +82,11 @@ impl Default for SourceConfig {
             heartbeat: Duration::from_secs(15),
             read_timeout: Duration::from_secs(25),
             event_len_max: 1 << 30,
+            by: FollowBy::Position,
+            standby: None,
+            detect: None,
+            fallback: Duration::from_secs(60),
+            last_event_s: None,
         }
     }
 }
@@ -139,6 +176,15 @@ impl Source {
         match self {
             Self::Mysql(source) => source.table(schema, table).await,
             Self::Files(_) => Ok(None),
+        }
+    }
+
+    /// The GTID set behind which reading began, when it did so by GTID.
+    #[must_use]
+    pub fn gtid_set(&self) -> Option<&str> {
+        match self {
+            Self::Mysql(source) => source.gtid_set(),
+            Self::Files(_) => None,
         }
     }
 

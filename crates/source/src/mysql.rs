@@ -3,12 +3,15 @@
 pub(crate) mod dialect;
 mod dump;
 mod find;
+mod gtid;
 mod prepare;
+mod servers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use towpath_binlog::RawEvent;
+use towpath_binlog::{RawEvent, event_type as t};
 use towpath_schema::{Column, Table, table_from_create};
 use tracing::{info, warn};
 
@@ -16,8 +19,9 @@ use crate::connection::Connection;
 use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
-use crate::{Filled, SourceConfig};
+use crate::{Filled, FollowBy, SourceConfig};
 use dump::{AtEnd, Dump, Request};
+use servers::{Detector, Servers};
 
 /// Where a dump begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,26 +35,51 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// Time to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// For the next bytes of a file that is searched.
+const FILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long another server than before may have less than was read: it may still be applying it.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// Follows one server. At most one dump exists at any time: it is a field of this value.
+/// Follows one server, or its standby. At most one dump exists at any time: it is a field of this
+/// value.
 #[derive(Debug)]
 pub struct MysqlSource {
-    url: SourceUrl,
+    servers: Servers,
     config: SourceConfig,
     server_id: u32,
-    /// The identity of the server that was connected first.
+    /// The identity of the server that is followed.
     identity: String,
     resume: From,
+    progress: Progress,
     dump: Option<Dump>,
+    detector: Option<Detector>,
     metadata: Option<Connection>,
     backoff: Duration,
     attempt: u32,
     /// Since when the dump runs.
     since: Instant,
+    /// Since when another server than before has less than was read.
+    behind_since: Option<Instant>,
+}
+
+/// How far reading has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The boundary that was told last.
+    boundary: Option<(String, u64)>,
+    /// A time, in seconds since 1970, that no transaction behind `boundary` is older than.
+    boundary_s: u64,
+    /// The newest event when `boundary` was told.
+    told_s: u64,
+    /// The newest event.
+    seen_s: u64,
+    /// A file, and when it was begun.
+    file: Option<(Arc<str>, u32)>,
 }
 
 impl MysqlSource {
-    /// Connects, checks that the server can be followed from `start`, and begins the dump.
+    /// Connects, checks that the server can be followed from `start`, and begins the dump. A
+    /// standby is tried when the first address does not answer.
     ///
     /// # Errors
     /// [`SourceError`]: whatever stands in the way is said at once, nothing is retried here.
@@ -59,65 +88,132 @@ impl MysqlSource {
         config: SourceConfig,
         start: &Start,
     ) -> Result<Self, SourceError> {
-        let mut connection = Connection::open(&url).await?;
+        let mut servers = Servers::new(url, config.standby.clone());
+        let (mut connection, is_standby) = match Connection::open(servers.current()).await {
+            Err(error) if error.recovery() == Recovery::Retry && servers.switch() => {
+                warn!(error = %error, "the first address does not answer");
+                (Connection::open(servers.current()).await?, true)
+            }
+            result => (result?, false),
+        };
         prepare::check(&mut connection).await?;
         let identity = prepare::identity(&mut connection).await?;
         let server_id = config.server_id.unwrap_or_else(|| prepare::generated_id(&config));
-        let resume = find::find(&url, &mut connection, start, server_id).await?;
+        let url = servers.current();
+        let progress = Progress {
+            boundary_s: config.last_event_s.unwrap_or(0),
+            seen_s: config.last_event_s.unwrap_or(0),
+            ..Progress::default()
+        };
+        let resume = match start {
+            // A position of the master: on its standby the time is what it has in common.
+            Start::At { .. } if is_standby && config.last_event_s.is_some() => {
+                by_time(url, &mut connection, &progress, (&config, server_id)).await?
+            }
+            Start::Now
+            | Start::Earliest
+            | Start::At { .. }
+            | Start::Gtid(_)
+            | Start::Time { .. } => {
+                find::find(url, &mut connection, start, (server_id, config.by)).await?
+            }
+        };
+        if let From::Gtid(set) = &resume {
+            gtid::check_mode(&mut connection).await?;
+            gtid::check(&mut connection, set).await?;
+        }
         info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
         let request = Request { config: &config, server_id, from: &resume, at_end: AtEnd::Wait };
         let dump = Dump::begin(connection, &request).await?;
+        let detector = config.detect.as_ref().map(|detect| Detector::start(url, detect));
         Ok(Self {
-            url,
+            servers,
             config,
             server_id,
             identity,
             resume,
+            progress,
             dump: Some(dump),
+            detector,
             metadata: None,
             backoff: BACKOFF_MIN,
             attempt: 0,
             since: Instant::now(),
+            behind_since: None,
         })
+    }
+
+    /// The GTID set behind which reading began, when it did so by GTID.
+    #[must_use]
+    pub fn gtid_set(&self) -> Option<&str> {
+        match &self.resume {
+            From::Gtid(set) => Some(set),
+            From::Position { .. } => None,
+        }
     }
 
     /// See [`crate::Source::fill`].
     pub(crate) async fn fill(&mut self) -> Result<Filled, SourceError> {
         loop {
             let fault = match &mut self.dump {
-                Some(dump) => match dump.fill(self.config.read_timeout).await {
-                    Ok(()) => return Ok(Filled::Events),
-                    Err(fault) => {
-                        // A dump that ends as soon as it began, as with a second reader of the same
-                        // server id, is no success.
-                        if self.since.elapsed() > BACKOFF_MAX {
-                            self.backoff = BACKOFF_MIN;
-                            self.attempt = 0;
+                Some(dump) => {
+                    let silence = self.config.read_timeout;
+                    let filled = match &mut self.detector {
+                        None => dump.fill(silence).await,
+                        Some(detector) => tokio::select! {
+                            biased;
+                            () = detector.lost() => Err(self.servers.lost()),
+                            filled = dump.fill(silence) => filled,
+                        },
+                    };
+                    match filled {
+                        Ok(()) => return Ok(Filled::Events),
+                        Err(fault) => {
+                            // A dump that ends as soon as it began, as with a second reader of the
+                            // same server id, is no success.
+                            if self.since.elapsed() > BACKOFF_MAX {
+                                self.backoff = BACKOFF_MIN;
+                                self.attempt = 0;
+                            }
+                            fault
                         }
-                        fault
                     }
-                },
+                }
                 None => {
                     tokio::time::sleep(self.jittered()).await;
                     match self.reconnect().await {
                         Ok(()) => return Ok(Filled::Reconnected),
-                        Err(fault) => fault,
+                        Err(fault) => {
+                            if fault.recovery() == Recovery::Retry && self.servers.failed() {
+                                self.backoff = BACKOFF_MIN;
+                            }
+                            fault
+                        }
                     }
                 }
             };
             self.dump = None;
-            if fault.recovery() == Recovery::Stop {
+            self.detector = None;
+            if fault.recovery() == Recovery::Stop && !self.catches_up(&fault) {
                 return Err(fault);
             }
             self.attempt += 1;
             warn!(
-                source = %self.url,
+                source = %self.servers.current(),
                 attempt = self.attempt,
                 retry_in_ms = self.backoff.as_millis(),
                 error = %fault,
                 "connection lost, trying again"
             );
         }
+    }
+
+    /// Whether a server that has less than was read may still get it.
+    fn catches_up(&mut self, fault: &SourceError) -> bool {
+        let SourceError::Behind { .. } = fault else { return false };
+        // The server that had it has lost it for good.
+        let Some(since) = self.behind_since else { return false };
+        since.elapsed() < CATCH_UP
     }
 
     /// Between half of the back-off and all of it; then doubles it up to its bound.
@@ -132,17 +228,22 @@ impl MysqlSource {
 
     async fn reconnect(&mut self) -> Result<(), SourceError> {
         self.metadata = None;
-        let mut connection = Connection::open(&self.url).await?;
+        let url = self.servers.current().clone();
+        let mut connection = Connection::open(&url).await?;
         let now = prepare::identity(&mut connection).await?;
-        if now != self.identity && matches!(self.resume, From::Position { .. }) {
-            return Err(SourceError::OtherServer {
-                address: self.url.address(),
-                before: self.identity.clone(),
-                now,
-            });
+        if now != self.identity {
+            prepare::check(&mut connection).await?;
+            self.behind_since.get_or_insert_with(Instant::now);
         }
-        info!(source = %self.url, resume = ?self.resume,
+        let from = self.place_on(&url, &mut connection, &now).await?;
+        info!(source = %url, resume = ?from,
             "connected again; what was read of an unfinished transaction comes a second time");
+        if now != self.identity {
+            warn!(source = %url, before = self.identity, now, resume = ?from,
+                "another server is followed from here on");
+            self.progress.file = None;
+        }
+        (self.identity, self.resume, self.behind_since) = (now, from, None);
         let request = Request {
             config: &self.config,
             server_id: self.server_id,
@@ -150,15 +251,53 @@ impl MysqlSource {
             at_end: AtEnd::Wait,
         };
         self.dump = Some(Dump::begin(connection, &request).await?);
+        self.detector = self.config.detect.as_ref().map(|detect| Detector::start(&url, detect));
+        self.servers.reached();
         self.since = Instant::now();
         Ok(())
     }
 
-    pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
-        match &mut self.dump {
-            Some(dump) => dump.next_event(),
-            None => Ok(None),
+    /// Where to go on there: by GTID wherever there is a set, else at the same file and offset of the
+    /// same server, else by time.
+    async fn place_on(
+        &self,
+        url: &SourceUrl,
+        connection: &mut Connection,
+        now: &str,
+    ) -> Result<From, SourceError> {
+        match &self.resume {
+            From::Gtid(set) => {
+                gtid::check_mode(connection).await?;
+                gtid::check(connection, set).await?;
+            }
+            From::Position { file, offset } if *now == self.identity => {
+                find::check_end(connection, file, *offset).await?;
+            }
+            From::Position { .. } if self.servers.has_other() => {
+                let settings = (&self.config, self.server_id);
+                return by_time(url, connection, &self.progress, settings).await;
+            }
+            From::Position { .. } => {
+                return Err(SourceError::OtherServer {
+                    address: url.address(),
+                    before: self.identity.clone(),
+                    now: now.to_owned(),
+                });
+            }
         }
+        Ok(self.resume.clone())
+    }
+
+    pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
+        let Some(dump) = &mut self.dump else { return Ok(None) };
+        let Some(event) = dump.next_event()? else { return Ok(None) };
+        let header = &event.header;
+        if header.event_type == t::FORMAT_DESCRIPTION && header.timestamp_s != 0 {
+            self.progress.file_begins(&event, &self.servers)?;
+        } else if !header.is_artificial() && header.event_type != t::ROTATE {
+            self.progress.seen_s = self.progress.seen_s.max(u64::from(header.timestamp_s));
+        }
+        Ok(Some(event))
     }
 
     pub(crate) fn unread(&mut self) {
@@ -168,6 +307,14 @@ impl MysqlSource {
     }
 
     pub(crate) fn resume_from(&mut self, file: &str, offset: u64, gtid: Option<&str>) {
+        let last = &mut self.progress.boundary;
+        if last.as_ref().is_some_and(|(last, at)| last == file && *at == offset) {
+            // Nothing new: it may be a place of the server that was followed before.
+            return;
+        }
+        *last = Some((file.to_owned(), offset));
+        // It was passed after what had been read when the one before it was told.
+        self.progress.told();
         match (&mut self.resume, gtid) {
             (From::Gtid(set), Some(gtid)) => gtid.clone_into(set),
             (From::Position { file: to, offset: at }, _) => {
@@ -189,7 +336,7 @@ impl MysqlSource {
         // A connection that idled may be gone: one fresh attempt.
         match self.table_now(schema, table).await {
             Err(error @ (SourceError::Io { .. } | SourceError::Silence { .. })) => {
-                warn!(source = %self.url, error = %error, "metadata connection lost, opening another");
+                warn!(source = %self.servers.current(), error = %error, "metadata connection lost, opening another");
                 self.metadata = None;
                 self.table_now(schema, table).await
             }
@@ -201,7 +348,7 @@ impl MysqlSource {
         let connection = match &mut self.metadata {
             Some(connection) => connection,
             empty => {
-                let mut connection = Connection::open(&self.url).await?;
+                let mut connection = Connection::open(self.servers.current()).await?;
                 connection.query("SET NAMES utf8mb4").await?;
                 let show_hidden_key =
                     "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
@@ -228,18 +375,64 @@ impl MysqlSource {
         let thread_id = dump.thread_id();
         drop(dump);
         let kill = async {
-            let mut connection = Connection::open(&self.url).await?;
+            let mut connection = Connection::open(self.servers.current()).await?;
             connection.query(&format!("KILL CONNECTION {thread_id}")).await
         };
         // The server notices the closed socket by itself, only later.
         match tokio::time::timeout(CLOSE_TIMEOUT, kill).await {
             Ok(Ok(_) | Err(SourceError::Server { .. })) => {}
             Ok(Err(error)) => {
-                warn!(source = %self.url, error = %error, "could not end the dump thread");
+                warn!(source = %self.servers.current(), error = %error, "could not end the dump thread");
             }
-            Err(_) => warn!(source = %self.url, "could not end the dump thread in time"),
+            Err(_) => {
+                warn!(source = %self.servers.current(), "could not end the dump thread in time");
+            }
         }
     }
+}
+
+impl Progress {
+    /// A new boundary was told.
+    const fn told(&mut self) {
+        self.boundary_s = self.told_s;
+        self.told_s = self.seen_s;
+    }
+
+    /// A file of the same name that was begun at another time is not the one that was read.
+    fn file_begins(&mut self, event: &RawEvent<'_>, servers: &Servers) -> Result<(), SourceError> {
+        let begun_s = event.header.timestamp_s;
+        match &self.file {
+            Some((file, before_s)) if file == event.file && *before_s != begun_s => {
+                Err(SourceError::Behind {
+                    address: servers.current().address(),
+                    missing: format!("{file} as it was read, begun at {before_s}"),
+                    has: format!("a file of that name that was begun at {begun_s}: RESET?"),
+                })
+            }
+            _ => {
+                self.file = Some((Arc::clone(event.file), begun_s));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The place on another server, by the time of what was read last, less an interval.
+async fn by_time(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    progress: &Progress,
+    (config, server_id): (&SourceConfig, u32),
+) -> Result<From, SourceError> {
+    let unix_s = progress.boundary_s.saturating_sub(config.fallback.as_secs());
+    if progress.boundary_s == 0 {
+        return Err(connection.setup(
+            "another server answers, and nothing was read yet whose time could be searched for: \
+             start anew with --from",
+        ));
+    }
+    warn!(source = %url, unix_s, "going on by time; what is younger comes a second time");
+    find::find(url, connection, &Start::Time { unix_s }, (server_id, FollowBy::Position)).await
 }
 
 /// For statements that not every server knows.

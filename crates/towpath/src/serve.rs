@@ -11,7 +11,7 @@ use towpath_server::{
     ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
     StoreOptions,
 };
-use towpath_source::{SourceConfig, SourceUrl, Start};
+use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start};
 use towpath_wire::PasswordHash;
 
 use crate::report::{Failure, say};
@@ -65,6 +65,16 @@ pub(crate) struct Arguments {
     /// less or more.
     #[arg(long, value_name = "SECONDS", requires = "zk", default_value_t = 12, value_parser = clap::value_parser!(u32).range(2..=600))]
     session_timeout: u32,
+    /// Follow by GTID: places in the binlog are sets of transactions, which mean the same on all
+    /// replicas. Entries carry the set, as with canal.instance.gtidon.
+    #[arg(long)]
+    gtid: bool,
+    /// A second server that is followed when the first does not answer. By GTID nothing is lost or
+    /// repeated; without, the last transactions come again.
+    #[arg(long, value_name = "URL")]
+    standby: Option<String>,
+    #[command(flatten)]
+    failover: FailoverArguments,
     /// Id under which the source knows this reader; unique among its replicas. Generated if absent.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
@@ -77,6 +87,41 @@ pub(crate) struct Arguments {
     /// Memory for entries that no client has acknowledged yet, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
     store_size: u32,
+}
+
+#[derive(Debug, Args)]
+struct FailoverArguments {
+    /// Seconds without anything from the source after which its connection is taken as dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u32).range(2..=3600))]
+    source_timeout: u32,
+    /// A statement that is run again and again to see if the source lives, as `SELECT 1`.
+    #[arg(long, value_name = "SQL")]
+    detect_sql: Option<String>,
+    /// Seconds between two of them.
+    #[arg(long, value_name = "SECONDS", requires = "detect_sql", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    detect_interval: u32,
+    /// Failures of it in a row that are borne.
+    #[arg(long, value_name = "N", requires = "detect_sql", default_value_t = 3)]
+    detect_retries: u32,
+    /// Seconds before the last event at which reading begins on another server without GTIDs.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fallback_interval: u32,
+}
+
+impl FailoverArguments {
+    /// Settings of a source that come from here.
+    fn apply(self, config: &mut SourceConfig) {
+        let seconds = |count: u32| Duration::from_secs(count.into());
+        config.read_timeout = seconds(self.source_timeout);
+        // Canal's pair is 15 and 25 seconds.
+        config.heartbeat = config.read_timeout * 3 / 5;
+        config.fallback = seconds(self.fallback_interval);
+        config.detect = self.detect_sql.map(|sql| Detect {
+            sql,
+            interval: seconds(self.detect_interval),
+            retries: self.detect_retries,
+        });
+    }
 }
 
 /// Host and port as configured, for Canal's cursor file.
@@ -134,9 +179,17 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         user: arguments.user.clone(),
         password: PasswordHash::of(password),
     });
+    let mut config = SourceConfig {
+        server_id: arguments.server_id,
+        by: if arguments.gtid { FollowBy::Gtid } else { FollowBy::Position },
+        ..SourceConfig::default()
+    };
+    let standby = arguments.standby.as_deref().map(SourceUrl::parse);
+    config.standby = standby.transpose().map_err(Failure::source)?;
+    arguments.failover.apply(&mut config);
     let feed = SourceFeed {
         place: arguments.source.clone(),
-        config: SourceConfig { server_id: arguments.server_id, ..SourceConfig::default() },
+        config,
         start: arguments.from,
         decoder: DecoderOptions { zone: Zone::of_process(), ..DecoderOptions::default() },
     };

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
-use towpath_binlog::{
-    Checksum, EventHeader, EventStream, MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t,
-};
+use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type as t};
 
 use super::dialect::Flavour;
-use super::{From, prepare};
+use super::{From, gtid, prepare};
 use crate::SourceConfig;
 use crate::connection::Connection;
 use crate::error::{Cause, SourceError, cause};
@@ -367,10 +365,7 @@ async fn register(connection: &mut Connection, server_id: u32) -> Result<(), Sou
 }
 
 async fn connect_state(connection: &mut Connection, set: &str) -> Result<(), SourceError> {
-    let parsed = MariadbGtidSet::parse(set).map_err(|e| SourceError::Start {
-        start: format!("gtid:{set}"),
-        reason: format!("{e}; the source is MariaDB, whose sets look like 0-1-100,1-2-7"),
-    })?;
+    let parsed = gtid::parse_mariadb(set)?;
     for sql in [
         &format!("SET @slave_connect_state = '{parsed}'"),
         "SET @slave_gtid_strict_mode = 0",
@@ -391,9 +386,7 @@ fn position_command(file: &str, offset: u32, request: &Request<'_>) -> Vec<u8> {
 }
 
 fn gtid_command(set: &str, request: &Request<'_>) -> Result<Vec<u8>, SourceError> {
-    let parsed = MysqlGtidSet::parse(set)
-        .map_err(|e| SourceError::Start { start: format!("gtid:{set}"), reason: e.to_string() })?;
-    let data = parsed.encode();
+    let data = gtid::parse_mysql(set)?.encode();
     let mut command = vec![0x1e];
     command.extend(request.flags().to_le_bytes());
     command.extend(request.server_id.to_le_bytes());

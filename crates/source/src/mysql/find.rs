@@ -1,25 +1,49 @@
 //! From a start as the operator names it to a position of this server (mysql-source 3).
 
-use std::time::Duration;
-
 use towpath_binlog::event_type as t;
 
-use super::From;
 use super::dialect::{self, LogFile};
 use super::dump::{AtEnd, Dump, Request};
-use crate::SourceConfig;
+use super::gtid::{self, End};
+use super::{FILL_TIMEOUT, From};
 use crate::connection::Connection;
 use crate::error::SourceError;
 use crate::start::Start;
 use crate::url::SourceUrl;
+use crate::{FollowBy, SourceConfig};
 
 pub(super) async fn find(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    start: &Start,
+    (server_id, by): (u32, FollowBy),
+) -> Result<From, SourceError> {
+    match (start, by) {
+        (Start::Now, FollowBy::Gtid) => return gtid::at_end(connection, End::Newest).await,
+        (Start::Earliest, FollowBy::Gtid) => return gtid::at_end(connection, End::Oldest).await,
+        _ => {}
+    }
+    match (position(url, connection, start, server_id).await?, by) {
+        (From::Position { file, offset }, FollowBy::Gtid) => {
+            gtid::of_position(url, connection, (&file, offset), server_id).await
+        }
+        (from, _) => Ok(from),
+    }
+}
+
+async fn position(
     url: &SourceUrl,
     connection: &mut Connection,
     start: &Start,
     server_id: u32,
 ) -> Result<From, SourceError> {
     match start {
+        Start::Gtid(set) if set.is_empty() => Err(SourceError::Start {
+            start: "gtid:".to_owned(),
+            reason: "an empty set may mean everything or nothing: --gtid --from earliest begins \
+                     with the oldest transaction, --gtid --from now behind the newest one"
+                .to_owned(),
+        }),
         Start::Gtid(set) => Ok(From::Gtid(set.clone())),
         Start::Now => {
             let (file, offset) = dialect::end(connection).await?;
@@ -49,6 +73,30 @@ pub(super) async fn find(
         }
         Start::Time { unix_s } => at_time(url, connection, *unix_s, server_id).await,
     }
+}
+
+/// Refuses a server that has less of its binlog than was read.
+pub(super) async fn check_end(
+    connection: &mut Connection,
+    file: &str,
+    offset: u64,
+) -> Result<(), SourceError> {
+    let number = |name: &str| dialect::numbered(name).map(|(_, number)| number);
+    let files = dialect::files(connection).await?;
+    let Some(last) = files.last() else { return Ok(()) };
+    let ends_before = if last.name == file {
+        last.size.is_some_and(|size| size < offset)
+    } else {
+        number(&last.name) < number(file)
+    };
+    if !ends_before {
+        return Ok(());
+    }
+    Err(SourceError::Behind {
+        address: connection.address.clone(),
+        missing: format!("{file}:{offset}"),
+        has: format!("{} up to {}", last.name, last.size.unwrap_or(0)),
+    })
 }
 
 /// The newest file that was begun before the moment, then the first transaction in it that is not
@@ -99,7 +147,7 @@ async fn at_time(
                 boundary = event.end;
             }
         }
-        match dump.fill(Duration::from_secs(10)).await {
+        match dump.fill(FILL_TIMEOUT).await {
             Ok(()) => {}
             // The end of the last file.
             Err(SourceError::Ended { .. } | SourceError::Silence { .. }) => {
@@ -110,7 +158,7 @@ async fn at_time(
     }
 }
 
-async fn open(url: &SourceUrl, file: &str, server_id: u32) -> Result<Dump, SourceError> {
+pub(super) async fn open(url: &SourceUrl, file: &str, server_id: u32) -> Result<Dump, SourceError> {
     let connection = Connection::open(url).await?;
     let from = From::Position { file: file.to_owned(), offset: 4 };
     let config = SourceConfig::default();
@@ -127,6 +175,6 @@ async fn begun_at(url: &SourceUrl, file: &str, server_id: u32) -> Result<u64, So
                 return Ok(u64::from(event.header.timestamp_s));
             }
         }
-        dump.fill(Duration::from_secs(10)).await?;
+        dump.fill(FILL_TIMEOUT).await?;
     }
 }

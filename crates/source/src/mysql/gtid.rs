@@ -1,0 +1,247 @@
+//! Positions as GTID sets: what a source has executed and still keeps, and which set a file position
+//! stands for (mysql-source 1.6, 3.3).
+
+use towpath_binlog::event::GtidEvent;
+use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t};
+
+use super::dialect::{self, Flavour};
+use super::{FILL_TIMEOUT, From, find};
+use crate::connection::Connection;
+use crate::error::SourceError;
+use crate::url::SourceUrl;
+
+/// Longest part of a set that a message shows.
+const SHOWN_LEN: usize = 300;
+
+pub(super) fn shown(set: &str) -> String {
+    if set.is_empty() {
+        return "an empty set".to_owned();
+    }
+    if set.chars().count() <= SHOWN_LEN {
+        return set.to_owned();
+    }
+    let head: String = set.chars().take(SHOWN_LEN).collect();
+    format!("{head}... ({} characters)", set.len())
+}
+
+fn bad_set(flavour: Flavour, set: &str, reason: &dyn std::fmt::Display) -> SourceError {
+    let looks = match flavour {
+        Flavour::Mysql => {
+            "the source is MySQL, whose sets look like \
+            3e11fa47-71ca-11e1-9e33-c80aa9429562:1-77"
+        }
+        Flavour::Mariadb => "the source is MariaDB, whose sets look like 0-1-100,1-2-7",
+    };
+    SourceError::Start { start: format!("gtid:{set}"), reason: format!("{reason}; {looks}") }
+}
+
+pub(super) fn parse_mysql(set: &str) -> Result<MysqlGtidSet, SourceError> {
+    MysqlGtidSet::parse(set).map_err(|e| bad_set(Flavour::Mysql, set, &e))
+}
+
+pub(super) fn parse_mariadb(set: &str) -> Result<MariadbGtidSet, SourceError> {
+    MariadbGtidSet::parse(set).map_err(|e| bad_set(Flavour::Mariadb, set, &e))
+}
+
+/// What the server has executed. By a select: `SHOW VARIABLES` cuts long sets off (T-POS-7).
+async fn executed(connection: &mut Connection) -> Result<String, SourceError> {
+    let sql = match connection.flavour() {
+        Flavour::Mysql => "SELECT @@global.gtid_executed",
+        Flavour::Mariadb => "SELECT @@global.gtid_binlog_pos",
+    };
+    Ok(connection.scalar(sql).await?.unwrap_or_default())
+}
+
+/// What was executed before the first event that is left.
+async fn purged(connection: &mut Connection) -> Result<String, SourceError> {
+    match connection.flavour() {
+        Flavour::Mysql => {
+            Ok(connection.scalar("SELECT @@global.gtid_purged").await?.unwrap_or_default())
+        }
+        Flavour::Mariadb => {
+            let files = dialect::files(connection).await?;
+            let first = files.into_iter().next().map(|file| file.name).unwrap_or_default();
+            mariadb_state(connection, &first, 4).await
+        }
+    }
+}
+
+async fn mariadb_state(
+    connection: &mut Connection,
+    file: &str,
+    offset: u64,
+) -> Result<String, SourceError> {
+    let name = file.replace('\\', "\\\\").replace('\'', "''");
+    let sql = format!("SELECT BINLOG_GTID_POS('{name}', {offset})");
+    connection.scalar(&sql).await?.ok_or_else(|| SourceError::InsideEvent {
+        address: connection.address.clone(),
+        file: file.to_owned(),
+        offset,
+        reason: "BINLOG_GTID_POS knows no GTID state there".to_owned(),
+    })
+}
+
+/// Refuses a source on which a GTID set is no position.
+pub(super) async fn check_mode(connection: &mut Connection) -> Result<(), SourceError> {
+    if connection.flavour() == Flavour::Mariadb {
+        return Ok(());
+    }
+    let mode = match connection.scalar("SELECT @@global.gtid_mode").await {
+        Ok(mode) => mode.unwrap_or_default(),
+        // MySQL 5.5 does not know it.
+        Err(SourceError::Server { .. }) => "OFF".to_owned(),
+        Err(error) => return Err(error),
+    };
+    if mode == "ON" {
+        return Ok(());
+    }
+    // With the permissive modes some transactions have no GTID: a set would leave them out.
+    Err(connection.setup(format!(
+        "gtid_mode is {mode} on the source, so a GTID set is no position there: follow it by file \
+         and offset, or set gtid_mode = ON"
+    )))
+}
+
+/// Compares a set with what the source has and keeps, before it is asked for.
+pub(super) async fn check(connection: &mut Connection, set: &str) -> Result<(), SourceError> {
+    let (executed, purged) = (executed(connection).await?, purged(connection).await?);
+    let (ahead, missing) = match connection.flavour() {
+        Flavour::Mysql => {
+            let wanted = parse_mysql(set)?;
+            let ahead = wanted.subtract(&parse_mysql(&executed)?);
+            let missing = parse_mysql(&purged)?.subtract(&wanted);
+            (ahead.to_string(), missing.to_string())
+        }
+        Flavour::Mariadb => {
+            let wanted = parse_mariadb(set)?;
+            let ahead = beyond(&wanted, &parse_mariadb(&executed)?);
+            (ahead, beyond(&parse_mariadb(&purged)?, &wanted))
+        }
+    };
+    let address = connection.address.clone();
+    if !ahead.is_empty() {
+        let has = shown(&executed);
+        return Err(SourceError::Behind { address, missing: shown(&ahead), has });
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let first = dialect::files(connection).await?.into_iter().next();
+    let kept = format!(
+        "{}:4 and later; it has purged {}, which are not in the set",
+        first.map(|file| file.name).unwrap_or_default(),
+        shown(&missing)
+    );
+    Err(SourceError::Purged { address, wanted: format!("gtid:{}", shown(set)), kept })
+}
+
+/// The domains in which `a` is further than `b`.
+fn beyond(a: &MariadbGtidSet, b: &MariadbGtidSet) -> String {
+    let mut ahead = MariadbGtidSet::default();
+    for (domain, server, sequence) in a.iter() {
+        let reached = b.iter().find(|(other, ..)| *other == domain).map_or(0, |(.., n)| n);
+        if sequence > reached {
+            ahead.update(domain, server, sequence);
+        }
+    }
+    ahead.to_string()
+}
+
+/// The set that stands for a file position.
+pub(super) async fn of_position(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    (file, offset): (&str, u64),
+    server_id: u32,
+) -> Result<From, SourceError> {
+    check_mode(connection).await?;
+    if connection.flavour() == Flavour::Mariadb {
+        return mariadb_state(connection, file, offset).await.map(From::Gtid);
+    }
+    let mut dump = find::open(url, file, server_id).await?;
+    let mut scan = Scan { file, offset, set: MysqlGtidSet::default(), open: None, inside: false };
+    loop {
+        while let Some(event) = dump.next_event()? {
+            if !scan.event(&event)? {
+                return Ok(From::Gtid(scan.set.to_string()));
+            }
+        }
+        match dump.fill(FILL_TIMEOUT).await {
+            Ok(()) => {}
+            // The end of the last file.
+            Err(SourceError::Ended { .. }) => return Ok(From::Gtid(scan.set.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads a file up to an offset, adding up the transactions that end before it.
+struct Scan<'a> {
+    file: &'a str,
+    offset: u64,
+    set: MysqlGtidSet,
+    open: Option<GtidEvent>,
+    /// Between BEGIN and the end of the transaction.
+    inside: bool,
+}
+
+impl Scan<'_> {
+    /// False when the offset is reached.
+    fn event(&mut self, event: &RawEvent<'_>) -> Result<bool, SourceError> {
+        if event.header.is_artificial() {
+            return Ok(true);
+        }
+        if **event.file != *self.file || event.end > self.offset {
+            return Ok(false);
+        }
+        let bad = |e: towpath_binlog::ParseError| SourceError::Setup {
+            address: String::new(),
+            reason: format!("{}:{}: {e}", event.file, event.start),
+        };
+        match event.header.event_type {
+            t::PREVIOUS_GTIDS => self.set = MysqlGtidSet::decode(event.body).map_err(bad)?,
+            t::GTID => self.begin(GtidEvent::parse(event.body).map_err(bad)?),
+            t::GTID_TAGGED => self.begin(GtidEvent::parse_tagged(event.body).map_err(bad)?),
+            t::XID | t::TRANSACTION_PAYLOAD | t::XA_PREPARE => self.end(),
+            t::QUERY => {
+                let ends_with = |text: &[u8]| event.body.ends_with(text);
+                if ends_with(b"BEGIN") || event.body.windows(8).any(|w| w == b"XA START") {
+                    self.inside = true;
+                } else if !self.inside || ends_with(b"COMMIT") || ends_with(b"ROLLBACK") {
+                    self.end();
+                }
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn begin(&mut self, gtid: GtidEvent) {
+        self.open = Some(gtid);
+        self.inside = false;
+    }
+
+    fn end(&mut self) {
+        self.inside = false;
+        if let Some(gtid) = self.open.take() {
+            self.set.add(gtid.uuid, &gtid.tag, gtid.number);
+        }
+    }
+}
+
+/// A start by GTID at one end of what the source has, by name (T-POS-3).
+pub(super) async fn at_end(connection: &mut Connection, end: End) -> Result<From, SourceError> {
+    check_mode(connection).await?;
+    let set = match end {
+        End::Oldest => purged(connection).await?,
+        End::Newest => executed(connection).await?,
+    };
+    Ok(From::Gtid(set.replace('\n', "")))
+}
+
+/// One end of the binlog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Oldest,
+    Newest,
+}
