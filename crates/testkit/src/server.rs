@@ -157,6 +157,50 @@ impl Server {
         server
     }
 
+    /// Starts a server of the same version that replicates `source`, and waits until it has all of it.
+    ///
+    /// # Panics
+    /// When it does not come up, or does not catch up.
+    #[must_use]
+    pub fn start_replica_of(source: &Self, arguments: &[&str]) -> Self {
+        let arguments =
+            [&["--server-id=2", "--log-bin=other-bin", "--log-slave-updates"], arguments];
+        let replica = Self::start(source.version, &arguments.concat());
+        // Its user comes from the source.
+        replica.run("SET sql_log_bin = 0; DROP USER canal@'%';");
+        replica.run(&format!("{};", source.version.reset_sql()));
+        replica.run(&source.version.follow_sql(source.port));
+        replica.wait_until_it_has_all_of(source);
+        replica
+    }
+
+    /// Waits until a row that is written to `source` now is here.
+    ///
+    /// # Panics
+    /// When it does not come.
+    pub fn wait_until_it_has_all_of(&self, source: &Self) {
+        source.run(
+            "CREATE DATABASE IF NOT EXISTS sync; CREATE TABLE IF NOT EXISTS sync.t (n INT); \
+             INSERT INTO sync.t VALUES (1);",
+        );
+        let count = |server: &Self| {
+            let output = server.client().args(["-N", "-e", "SELECT COUNT(*) FROM sync.t"]).output();
+            output.map(|output| output.stdout).unwrap_or_default()
+        };
+        let all = count(source);
+        crate::wait_until("the replica to catch up", DEADLINE, || {
+            (count(self) == all).then_some(())
+        });
+    }
+
+    /// Makes a replica a server of its own.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn promote(&self) {
+        self.run(self.version.promote_sql());
+    }
+
     /// Which one it is.
     #[must_use]
     pub const fn version(&self) -> Version {

@@ -158,7 +158,11 @@ impl Version {
                  GET_SOURCE_PUBLIC_KEY=1; START REPLICA;",
                 words("SOURCE")
             ),
-            Self::Mysql80 | Self::Mysql57 => format!(
+            Self::Mysql80 => format!(
+                "CHANGE MASTER TO {}, MASTER_AUTO_POSITION=1, GET_MASTER_PUBLIC_KEY=1; START SLAVE;",
+                words("MASTER")
+            ),
+            Self::Mysql57 => format!(
                 "CHANGE MASTER TO {}, MASTER_AUTO_POSITION=1; START SLAVE;",
                 words("MASTER")
             ),
@@ -170,6 +174,14 @@ impl Version {
                 "CHANGE MASTER TO {}, MASTER_USE_GTID=slave_pos; START SLAVE;",
                 words("MASTER")
             ),
+        }
+    }
+
+    pub(crate) fn promote_sql(self) -> &'static str {
+        if self == Self::Mysql97 {
+            "STOP REPLICA; RESET REPLICA ALL;"
+        } else {
+            "STOP SLAVE; RESET SLAVE ALL;"
         }
     }
 

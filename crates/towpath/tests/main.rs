@@ -14,10 +14,12 @@ mod clients;
 mod cluster;
 mod differential;
 mod doctor;
+mod failover;
 mod follower;
 mod live;
 mod numbers;
 mod refusals;
+mod sequence;
 mod workload;
 
 use std::path::Path;

@@ -1,0 +1,194 @@
+//! A source that goes away, falls silent, changes places or loses its past.
+
+use std::time::Duration;
+
+use towpath_testkit::{Fault, Proxy, Server, Version, wait_until};
+
+use crate::sequence::{Serving, TABLE, exactly, write};
+
+const GTID: &[&str] = &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
+
+/// The master dies, its replica, whose files are called otherwise, is promoted.
+fn promoted(version: Version, server_arguments: &[&str], arguments: &[&str]) -> Vec<i64> {
+    let mut master = Server::start(version, server_arguments);
+    master.run(TABLE);
+    let standby = Server::start_replica_of(&master, server_arguments);
+    // The standby's binlog has to be older than the interval that reading goes back by time.
+    let clock = || master.query("SELECT UNIX_TIMESTAMP()")[0][0].parse::<u64>().unwrap();
+    let begun = clock();
+    wait_until("two seconds to pass", Duration::from_secs(10), || {
+        (clock() > begun + 2).then_some(())
+    });
+    let (source, other) = (master.url(), standby.url());
+    let mut all = vec!["--source", &source, "--standby", &other, "--from", "now"];
+    all.extend(arguments);
+    let mut serving = Serving::start(&all);
+    serving.wait_until_running();
+    write(&master, 1..=40);
+    let mut numbers = serving.numbers_until(40);
+    write(&master, 41..=60);
+    standby.wait_until_it_has_all_of(&master);
+    master.halt();
+    standby.promote();
+    write(&standby, 61..=80);
+    numbers.extend(serving.numbers_until(80));
+    // What was acknowledged on the new server holds after a restart, too.
+    write(&standby, 81..=90);
+    let mut serving = serving.restart(&all);
+    numbers.extend(serving.numbers_until(90));
+    numbers
+}
+
+/// T-POS-5: nothing lost, nothing doubled.
+#[test]
+fn a_promoted_mysql_replica_is_followed_by_gtid() {
+    assert_eq!(promoted(Version::Mysql97, &[], &["--gtid"]), exactly(1..=90));
+}
+
+#[test]
+fn a_promoted_mysql_57_replica_is_followed_by_gtid() {
+    assert_eq!(promoted(Version::Mysql57, GTID, &["--gtid"]), exactly(1..=90));
+}
+
+#[test]
+fn a_promoted_mariadb_replica_is_followed_by_gtid() {
+    assert_eq!(promoted(Version::Mariadb114, &[], &["--gtid"]), exactly(1..=90));
+}
+
+/// Without GTIDs by time: nothing lost, the last interval comes again.
+#[test]
+fn a_promoted_replica_without_gtids_is_followed_by_time() {
+    let numbers = promoted(Version::Mysql57, GTID, &["--fallback-interval", "1"]);
+    let mut highest = 0;
+    for number in numbers {
+        assert!(number <= highest + 1, "{number} after {highest}: numbers are lost");
+        highest = highest.max(number);
+    }
+    assert_eq!(highest, 90);
+}
+
+/// The detecting statement finds out what the dump alone would wait for.
+#[test]
+fn a_silent_master_is_left_for_its_standby() {
+    let master = Server::start(Version::Mariadb1011, &[]);
+    master.run(TABLE);
+    let standby = Server::start_replica_of(&master, &[]);
+    let proxy = Proxy::start(master.port());
+    let source = format!("mysql://canal:canal@{}", proxy.address());
+    let other = standby.url();
+    let detecting = ["--detect-sql", "SELECT 1", "--detect-interval", "1", "--detect-retries", "1"];
+    let mut all = vec!["--source", &source, "--standby", &other, "--gtid", "--from", "now"];
+    all.extend(detecting);
+    let mut serving = Serving::start(&all);
+    serving.wait_until_running();
+    write(&master, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    proxy.set(Fault::Silence);
+    serving.says("going over to the other server");
+    standby.wait_until_it_has_all_of(&master);
+    standby.promote();
+    write(&standby, 11..=20);
+    assert_eq!(serving.numbers_until(20), exactly(11..=20));
+}
+
+/// The standby lacks what the master had delivered.
+#[test]
+fn a_standby_with_less_than_was_read_stops_the_instance() {
+    let mut master = Server::start(Version::Mysql97, &[]);
+    master.run(TABLE);
+    let standby = Server::start_replica_of(&master, &[]);
+    let (source, other) = (master.url(), standby.url());
+    let mut serving =
+        Serving::start(&["--source", &source, "--standby", &other, "--gtid", "--from", "now"]);
+    serving.wait_until_running();
+    standby.promote();
+    write(&master, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    master.halt();
+    write(&standby, 1..=3);
+    let line = serving.says("the source has less than was read before");
+    assert!(line.contains("it lacks"), "{line}");
+    // It is given time to catch up, and then the instance stops.
+    serving.says("error: the server stopped");
+}
+
+fn reset(version: Version, arguments: &[&str]) {
+    let master = Server::start(version, &[]);
+    master.run(TABLE);
+    let source = master.url();
+    let mut all = vec!["--source", &source, "--from", "now", "--source-timeout", "4"];
+    all.extend(arguments);
+    let mut serving = Serving::start(&all);
+    serving.wait_until_running();
+    write(&master, 1..=200);
+    assert_eq!(serving.numbers_until(200), exactly(1..=200));
+    master.run(version.reset_sql());
+    write(&master, 201..=203);
+    // Not every version ends the dump at a reset.
+    for row in master.query("SHOW PROCESSLIST") {
+        if row[4].contains("Binlog Dump") {
+            master.run_with_faults(&format!("KILL {};", row[0]));
+        }
+    }
+    let line = serving.says("less than was read");
+    assert!(line.contains("it lacks"), "{line}");
+}
+
+#[test]
+fn a_reset_is_noticed_by_position() {
+    reset(Version::Mysql80, &[]);
+    reset(Version::Mariadb1011, &[]);
+}
+
+#[test]
+fn a_reset_is_noticed_by_gtid() {
+    reset(Version::Mysql97, &["--gtid"]);
+    reset(Version::Mariadb118, &["--gtid"]);
+}
+
+/// T-WEDGE-2, T-WEDGE-3: packets are dropped while the source goes on.
+#[test]
+fn reading_goes_on_after_a_black_hole() {
+    for version in [Version::Mysql80, Version::Mariadb114] {
+        let server = Server::start(version, &[]);
+        server.run(TABLE);
+        let proxy = Proxy::start(server.port());
+        let source = format!("mysql://canal:canal@{}", proxy.address());
+        let mut serving =
+            Serving::start(&["--source", &source, "--from", "now", "--source-timeout", "2"]);
+        serving.wait_until_running();
+        write(&server, 1..=50);
+        assert_eq!(serving.numbers_until(50), exactly(1..=50));
+        proxy.set(Fault::Silence);
+        write(&server, 51..=100);
+        let line = serving.says("connection lost, trying again");
+        assert!(line.contains("read the binlog: nothing came for 2 s"), "{line}");
+        proxy.set(Fault::None);
+        assert_eq!(serving.numbers_until(100), exactly(51..=100));
+        // Idle, but for heartbeats: the connection stays.
+        let connections = proxy.accepted();
+        write(&server, 101..=101);
+        assert_eq!(serving.numbers_until(101), exactly(101..=101));
+        assert_eq!(proxy.accepted(), connections, "{version:?}");
+    }
+}
+
+/// A connection that is cut again and again.
+#[test]
+fn cut_connections_lose_and_double_nothing() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let proxy = Proxy::start(server.port());
+    let source = format!("mysql://canal:canal@{}", proxy.address());
+    let mut serving = Serving::start(&["--source", &source, "--from", "now"]);
+    serving.wait_until_running();
+    for round in 0..5 {
+        write(&server, round * 20 + 1..=round * 20 + 20);
+        let before = proxy.accepted();
+        proxy.cut();
+        wait_until("another connection", Duration::from_secs(30), || {
+            (proxy.accepted() > before).then_some(())
+        });
+    }
+    assert_eq!(serving.numbers_until(100), exactly(1..=100));
+}
