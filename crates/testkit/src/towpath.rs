@@ -87,11 +87,24 @@ impl Towpath {
     /// When it does not run.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// The memory it has resident.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn status_bytes(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.program.id());
         let status = std::fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kib = line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        let Some(kib) = kib else { panic!("no VmHWM in {path}: {}", self.program.stderr()) };
+        let Some(kib) = kib else { panic!("no {field} in {path}: {}", self.program.stderr()) };
         kib * 1024
     }
 

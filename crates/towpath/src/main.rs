@@ -1,9 +1,11 @@
 //! The `towpath` command line: carries the changes of MySQL and MariaDB to everything that follows.
 
+mod bench;
 mod client;
 mod decode;
 mod doctor;
 mod follow;
+mod place;
 mod report;
 mod serve;
 mod signals;
@@ -33,6 +35,8 @@ enum Command {
     Decode(decode::Arguments),
     /// Check a cluster, a server or a source, and say what is wrong and how to fix it.
     Doctor(doctor::Arguments),
+    /// Measure how fast a server, a source or binlog files can be read.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
             Command::Client(arguments) => client::run(*arguments).await,
             Command::Decode(arguments) => decode::run(arguments).await,
             Command::Doctor(arguments) => return Ok(doctor::run(arguments).await),
+            Command::Bench(arguments) => bench::run(arguments).await,
         }
         .map(|()| ExitCode::SUCCESS)
     });

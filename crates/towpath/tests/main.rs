@@ -17,6 +17,7 @@ mod doctor;
 mod failover;
 mod follower;
 mod live;
+mod memory;
 mod numbers;
 mod refusals;
 mod sequence;

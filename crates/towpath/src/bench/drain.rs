@@ -1,0 +1,219 @@
+//! The fastest possible Canal client: subscribes, gets, acknowledges and throws away, counting as it
+//! goes, so that what it measures is the server.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use thiserror::Error;
+use towpath_wire::{
+    BatchRef, ClientAuth, FrameError, Get, HEADER_LEN, LIMIT_CLIENT, Packet, PacketError,
+    PacketType, Reply, Subscription, body_len, request, token,
+};
+
+use super::{Arguments, Tally};
+use crate::place::Place;
+use crate::report::Failure;
+
+const CLIENT_ID: &str = "1001";
+/// How long the server may hold a get that has nothing.
+const GET_TIMEOUT_MS: i64 = 100;
+/// Idle timeout that the server is asked for.
+const IDLE_MS: i32 = 3_600_000;
+/// What stands around a moment in a value.
+const MARK: &[u8] = b"@@";
+
+#[derive(Debug, Error)]
+enum DrainError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Packet(#[from] PacketError),
+    #[error("the server refused: {0}")]
+    Refused(String),
+    #[error("an entry of the batch is malformed")]
+    Entry,
+}
+
+struct Connection {
+    stream: TcpStream,
+    frame: Vec<u8>,
+}
+
+impl Connection {
+    fn send(&mut self, frame: Result<Vec<u8>, FrameError>) -> Result<(), DrainError> {
+        Ok(self.stream.write_all(&frame?)?)
+    }
+
+    /// The next packet, in a buffer that is used again.
+    fn receive(&mut self) -> Result<Packet<'_>, DrainError> {
+        let mut header = [0; HEADER_LEN];
+        self.stream.read_exact(&mut header)?;
+        self.frame.resize(body_len(header, LIMIT_CLIENT)?, 0);
+        self.stream.read_exact(&mut self.frame)?;
+        Ok(Packet::parse(&self.frame)?)
+    }
+
+    fn acknowledged(&mut self) -> Result<(), DrainError> {
+        accepted(&self.receive()?)
+    }
+}
+
+/// An error answer becomes an error.
+fn accepted(packet: &Packet<'_>) -> Result<(), DrainError> {
+    match Reply::parse(packet)? {
+        Reply::Ack(ack) if ack.error_code.unwrap_or(0) != 0 => {
+            Err(DrainError::Refused(ack.error_message.unwrap_or_default().to_owned()))
+        }
+        Reply::Ack(_) | Reply::Handshake(_) | Reply::Messages(_) => Ok(()),
+    }
+}
+
+/// Number of a field, its value if it is an integer, its bytes if not.
+type Field<'a> = (u64, u64, &'a [u8]);
+
+fn field<'a>(rest: &mut &'a [u8]) -> Result<Option<Field<'a>>, DrainError> {
+    fn varint(rest: &mut &[u8]) -> Result<u64, DrainError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, tail) = rest.split_first().ok_or(DrainError::Entry)?;
+            *rest = tail;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(DrainError::Entry)
+    }
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let key = varint(rest)?;
+    let len = match key & 7 {
+        0 => return Ok(Some((key >> 3, varint(rest)?, &[]))),
+        1 => 8,
+        2 => usize::try_from(varint(rest)?).map_err(|_| DrainError::Entry)?,
+        5 => 4,
+        _ => return Err(DrainError::Entry),
+    };
+    let (bytes, tail) = rest.split_at_checked(len).ok_or(DrainError::Entry)?;
+    *rest = tail;
+    Ok(Some((key >> 3, 0, bytes)))
+}
+
+/// Row changes in an entry: the `rowDatas` (12) of the `storeValue` (3) of a `ROWDATA` (`entryType`
+/// (2) of 2).
+fn row_count(entry: &[u8]) -> Result<u64, DrainError> {
+    let (mut rest, mut kind, mut store) = (entry, 0, &[][..]);
+    while let Some((number, value, bytes)) = field(&mut rest)? {
+        match number {
+            2 => kind = value,
+            3 => store = bytes,
+            _ => {}
+        }
+    }
+    let mut rows = 0;
+    while let Some((number, _, _)) = field(&mut store)? {
+        rows += u64::from(number == 12);
+    }
+    Ok(if kind == 2 { rows } else { 0 })
+}
+
+/// Microseconds from the moment that the entry names to now.
+fn age_us(entry: &[u8]) -> Option<u64> {
+    let at = entry.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let text = entry.get(at..)?.split(|byte| *byte == b'@').next()?;
+    let moment = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros();
+    Some(u64::try_from(now).ok()?.saturating_sub(moment))
+}
+
+pub(super) fn run(place: &Place, arguments: &Arguments) -> Result<Tally, Failure> {
+    drain(place, arguments)
+        .map_err(|error| Failure::new(&format!("cannot read from {}", place.address), error))
+}
+
+fn drain(place: &Place, arguments: &Arguments) -> Result<Tally, DrainError> {
+    let mut connection = connect(place)?;
+    let destination = Some(place.destination.as_str());
+    let client_id = Some(CLIENT_ID);
+    let filter = Some(arguments.filter.as_str()).filter(|filter| !filter.is_empty());
+    connection.send(request::subscribe(&Subscription { destination, client_id, filter }))?;
+    connection.acknowledged()?;
+    let batch = BatchRef { destination, client_id, batch_id: None };
+    connection.send(request::rollback(&batch))?;
+    let get = Get {
+        destination,
+        client_id,
+        fetch_size: Some(arguments.batch),
+        timeout: Some(GET_TIMEOUT_MS),
+        unit: Some(2),
+        auto_ack: Some(false),
+    };
+    let get = request::get(&get)?;
+    let mut tally = Tally::default();
+    let idle = Duration::from_secs(arguments.idle.into());
+    let (mut first, mut last) = (None, Instant::now());
+    while arguments.rows.is_none_or(|rows| tally.rows < rows) && last.elapsed() < idle {
+        connection.stream.write_all(&get)?;
+        let packet = connection.receive()?;
+        if packet.packet_type() != PacketType::Messages {
+            accepted(&packet)?;
+            continue;
+        }
+        let Some(batch_id) = count(&mut tally, packet.body(), arguments)? else { continue };
+        first.get_or_insert_with(Instant::now);
+        connection.send(request::ack(&BatchRef { batch_id: Some(batch_id), ..batch }))?;
+        last = Instant::now();
+    }
+    tally.elapsed = first.map(|first| last - first).unwrap_or_default();
+    Ok(tally)
+}
+
+/// Counts what is in a batch; its id, or `None` when there is nothing.
+fn count(
+    tally: &mut Tally,
+    mut body: &[u8],
+    arguments: &Arguments,
+) -> Result<Option<i64>, DrainError> {
+    let mut batch_id = None;
+    while let Some((number, value, entry)) = field(&mut body)? {
+        match number {
+            1 => batch_id = Some(value.cast_signed()).filter(|id| *id != -1),
+            2 => {
+                tally.entries += 1;
+                tally.bytes += u64::try_from(entry.len()).unwrap_or_default();
+                tally.rows += row_count(entry)?;
+                if !arguments.latency.is_empty() {
+                    tally.ages_us.extend(age_us(entry));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(batch_id)
+}
+
+fn connect(place: &Place) -> Result<Connection, DrainError> {
+    let stream = TcpStream::connect(&place.address)?;
+    stream.set_nodelay(true)?;
+    let mut connection = Connection { stream, frame: Vec::new() };
+    let packet = connection.receive()?;
+    let Reply::Handshake(handshake) = Reply::parse(&packet)? else {
+        return Err(DrainError::Refused("it does not greet as a Canal server does".to_owned()));
+    };
+    let seeds = handshake.seeds.unwrap_or_default().to_vec();
+    let login = place.credentials.as_ref();
+    let password = login.map(|login| token(&login.password, &seeds));
+    connection.send(request::login(&ClientAuth {
+        username: login.map(|login| login.user.as_str()),
+        password: password.as_deref().map(str::as_bytes),
+        net_read_timeout: Some(IDLE_MS),
+        net_write_timeout: Some(IDLE_MS),
+        ..ClientAuth::default()
+    }))?;
+    connection.acknowledged()?;
+    Ok(connection)
+}
