@@ -20,7 +20,7 @@ use towpath_schema::Table;
 pub use error::{Recovery, SourceError};
 pub use files::FileSource;
 pub use inspect::Inspector;
-pub use mysql::MysqlSource;
+pub use mysql::{MysqlSource, throw_away};
 pub use start::Start;
 pub use url::{SourceUrl, TlsMode};
 

@@ -5,6 +5,7 @@ mod dump;
 mod find;
 mod gtid;
 mod prepare;
+mod raw;
 mod servers;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::start::Start;
 use crate::url::SourceUrl;
 use crate::{Filled, FollowBy, SourceConfig};
 use dump::{AtEnd, Dump, Request};
+pub use raw::throw_away;
 use servers::{Detector, Servers};
 
 /// Where a dump begins.

@@ -1,6 +1,7 @@
 //! `towpath bench`: how fast something can be read, by a reader that does nothing else.
 
 mod drain;
+mod dump;
 mod files;
 
 use std::io::Write;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use towpath_entry::TableFilter;
+use towpath_source::Start;
 
 use crate::place::Place;
 use crate::report::Failure;
@@ -15,13 +17,17 @@ use crate::report::Failure;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   towpath bench canal://127.0.0.1:11111/example       a server, Canal or Towpath, by the fastest client
+  towpath bench mysql://canal:canal@127.0.0.1:3306    a source: its binlog up to the end, thrown away
   towpath bench mysql-bin.000001                      binlog files, decoded into entries
 
 Each prints one line: what came, how long it took from the first to the last, and rates.")]
 pub(crate) struct Arguments {
-    /// canal://host:port/destination (reads as client 1001 and acknowledges what it gets), or a
-    /// binlog file or folder.
+    /// canal://host:port/destination (reads as client 1001 and acknowledges what it gets),
+    /// mysql://user:password@host:port, or a binlog file or folder.
     place: String,
+    /// Where to begin with the binlog of a source: earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
+    #[arg(long, default_value = "earliest")]
+    from: Start,
     /// Only tables whose schema.table matches one of these regular expressions (comma-separated).
     #[arg(long, default_value = "")]
     filter: String,
@@ -89,6 +95,9 @@ impl Tally {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
+        None if arguments.place.contains("://") => {
+            dump::run(&arguments.place, &arguments.from).await?
+        }
         None => {
             let filter = TableFilter::new(&arguments.filter, "")
                 .map_err(|error| Failure::new("cannot use --filter", error))?;

@@ -110,6 +110,11 @@ impl Dump {
         })
     }
 
+    /// The connection, on which the packets of the dump come.
+    pub(super) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     pub(super) const fn thread_id(&self) -> u32 {
         self.connection.thread_id
     }
