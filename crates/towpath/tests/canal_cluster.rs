@@ -1,6 +1,6 @@
 //! Canal and Towpath as members of one cluster, and their clients as each other's standby.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -10,6 +10,7 @@ use towpath_testkit::{
     CanalClient, CanalServer, Program, Server, Towpath, Version, ZooKeeper, wait_until,
 };
 
+use crate::doctor::Diagnosis;
 use crate::follower::Follower;
 use crate::numbers::{Writer, number_of, rewinds, rewinds_of, serve, serve_from, wait_for_number};
 
@@ -44,6 +45,13 @@ impl Tree {
 
     fn has(&self, path: &str) -> bool {
         self.runtime.block_on(self.session.get(path)).unwrap().is_some()
+    }
+
+    /// The client ids that the tree knows.
+    fn clients(&self) -> Vec<String> {
+        let children = self.session.children("/otter/canal/destinations/example");
+        let children = self.runtime.block_on(children).unwrap().unwrap();
+        children.into_iter().filter(|child| child.parse::<i16>().is_ok()).collect()
     }
 
     fn node(&self, path: &str) -> Option<Value> {
@@ -185,7 +193,10 @@ fn our_client_goes_from_towpath_to_canal_and_back_and_loses_nothing() {
     three.program().wait_for_line("standing by", DEADLINE);
     writer.write(100);
     let ended = two.terminate();
+    let stopped = Instant::now();
     assert!(ended.stdout.contains("stopped"), "{}\n{}", ended.stdout, ended.stderr);
+    three.program().wait_for_line(" active ", DEADLINE);
+    assert!(stopped.elapsed() < Duration::from_secs(4), "{:?}", stopped.elapsed());
     follower.wait_for_number(writer.write(100) - 50);
 
     let mut four = canal(&zookeeper, &source);
@@ -273,6 +284,20 @@ fn java_clients_and_ours_stand_by_for_each_other() {
     let local = ours.wait_until_active();
     assert_eq!(owner(), Some(local));
     ours.wait_for_number(writer.write(100));
+
+    let cluster = format!("zk://{}/otter/canal", zookeeper.address());
+    Diagnosis::of(&[&cluster, "--source", &source.url()])
+        .has_no("failure")
+        .has("ok", "running", &[&server.address(), "serves it"])
+        .has("ok", "lock", &["127.0.0.1:"])
+        .has("ok", "clients", &["client id 1001"]);
+    let server_itself = format!("canal://{}/example", server.address());
+    Diagnosis::of(&[&server_itself]).has_no("failure").has(
+        "ok",
+        "destination",
+        &["is served here"],
+    );
+    assert_eq!(tree.clients(), ["1001"], "the doctor leaves nothing");
 
     let mut java = CanalClient::follow_cluster(&zookeeper.address(), "example");
     wait_until("the Java client to stand by", DEADLINE, || {

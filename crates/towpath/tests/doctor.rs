@@ -16,14 +16,14 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const SHORT: &str = "2";
 
 /// What a run of `towpath doctor --json` found.
-struct Diagnosis {
+pub(crate) struct Diagnosis {
     code: i32,
     findings: Vec<Value>,
     said: String,
 }
 
 impl Diagnosis {
-    fn of(arguments: &[&str]) -> Self {
+    pub(crate) fn of(arguments: &[&str]) -> Self {
         let mut command = Command::new(binary());
         command.args(["doctor", "--json"]).args(arguments);
         let ended = Program::start(&mut command, "build the towpath binary").wait(DEADLINE);
@@ -36,7 +36,7 @@ impl Diagnosis {
     }
 
     /// There is such a finding, and it has all of `needles` in its text and fix.
-    fn has(&self, result: &str, step: &str, needles: &[&str]) -> &Self {
+    pub(crate) fn has(&self, result: &str, step: &str, needles: &[&str]) -> &Self {
         let found = self.findings.iter().any(|finding| {
             let text = format!("{} {}", finding["text"], finding["fix"]);
             finding["result"] == result
@@ -52,7 +52,7 @@ impl Diagnosis {
         self
     }
 
-    fn has_no(&self, result: &str) -> &Self {
+    pub(crate) fn has_no(&self, result: &str) -> &Self {
         assert!(self.findings.iter().all(|f| f["result"] != result), "{}", self.said);
         self
     }
