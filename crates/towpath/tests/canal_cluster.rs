@@ -136,19 +136,13 @@ fn take_over(source: &Server, positions: Positions) {
     three.program().wait_for_line("standing by", DEADLINE);
     two.kill();
     three.program().wait_for_line(" active ", DEADLINE);
-    advance(&mut client, By::Towpath);
-
-    let mut four = canal();
-    assert!(!four.has_served());
-    three.kill();
-    four.wait_until_serving();
-    let last = advance(&mut client, By::Canal);
+    let last = advance(&mut client, By::Towpath);
 
     source.run("INSERT INTO shop.done VALUES (1)");
     let ended = client.wait(DEADLINE);
     assert_eq!(rewinds_of(&ended.stdout, last), Vec::<u64>::new(), "{}", ended.stderr);
-    let ended = four.terminate();
-    assert!(ended.stdout.contains("stopped"), "{}\n{}", ended.stdout, ended.stderr);
+    let ended = three.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
 }
 
 #[test]

@@ -39,7 +39,8 @@ import org.apache.zookeeper.Watcher.Event.KeeperState;
 /**
  * Canal's published server with one destination, put together as its deployer does it: with its
  * cursors in a file, or, when ZooKeeper is named, as one of a cluster with its cursors there. Only
- * the buffers are smaller than in its default configuration. Prints what happens, one line each:
+ * the buffers are smaller and its pause before it takes over is shorter than by default. Prints what
+ * happens, one line each:
  *
  * <pre>
  * listening on 127.0.0.1:PORT | serving DESTINATION | left DESTINATION | stopped
@@ -129,6 +130,7 @@ public final class CanalServerMain {
         String node = ZookeeperPathUtils.getDestinationClusterNode(destination, address());
         ServerRunningMonitor monitor = new ServerRunningMonitor(self);
         monitor.setDestination(destination);
+        monitor.setDelayTime(1);
         monitor.setListener(
                 new ServerRunningListener() {
                     @Override
