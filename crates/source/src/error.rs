@@ -254,7 +254,7 @@ pub(crate) fn cause(errno: u16, message: &str) -> Cause {
 }
 
 fn dump_cause(text: &str) -> Cause {
-    const FRAGMENTS: [(&str, Cause); 17] = [
+    const FRAGMENTS: [(&str, Cause); 18] = [
         ("same server_uuid/server_id", Cause::Duplicate),
         ("same server_id", Cause::Duplicate),
         ("could not find first log file name", Cause::Purged),
@@ -267,6 +267,7 @@ fn dump_cause(text: &str) -> Cause {
         ("which is not in the master's binlog", Cause::Diverged),
         ("more gtids than the", Cause::Diverged),
         ("cannot start in auto_position mode", Cause::Configuration),
+        ("anonymous transaction", Cause::Configuration),
         ("binary log is not open", Cause::Configuration),
         ("replication events with the checksum", Cause::Configuration),
         ("max_allowed_packet", Cause::Boundary),

@@ -19,6 +19,7 @@ mod follower;
 mod live;
 mod memory;
 mod numbers;
+mod positions;
 mod refusals;
 mod sequence;
 mod workload;

@@ -19,8 +19,12 @@ pub(super) async fn find(
     (server_id, by): (u32, FollowBy),
 ) -> Result<From, SourceError> {
     match (start, by) {
-        (Start::Now, FollowBy::Gtid) => return gtid::at_end(connection, End::Newest).await,
-        (Start::Earliest, FollowBy::Gtid) => return gtid::at_end(connection, End::Oldest).await,
+        (Start::Now, FollowBy::Gtid) => {
+            return gtid::at_end(url, connection, End::Newest, server_id).await;
+        }
+        (Start::Earliest, FollowBy::Gtid) => {
+            return gtid::at_end(url, connection, End::Oldest, server_id).await;
+        }
         _ => {}
     }
     match (position(url, connection, start, server_id).await?, by) {

@@ -230,13 +230,62 @@ impl Scan<'_> {
 }
 
 /// A start by GTID at one end of what the source has, by name (T-POS-3).
-pub(super) async fn at_end(connection: &mut Connection, end: End) -> Result<From, SourceError> {
+pub(super) async fn at_end(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    end: End,
+    server_id: u32,
+) -> Result<From, SourceError> {
     check_mode(connection).await?;
     let set = match end {
-        End::Oldest => purged(connection).await?,
+        End::Oldest => {
+            if connection.flavour() == Flavour::Mysql {
+                check_oldest(url, connection, server_id).await?;
+            }
+            purged(connection).await?
+        }
         End::Newest => executed(connection).await?,
     };
     Ok(From::Gtid(set.replace('\n', "")))
+}
+
+/// Refuses a binlog that begins with transactions without GTIDs: the server would leave them out
+/// without a word.
+async fn check_oldest(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    server_id: u32,
+) -> Result<(), SourceError> {
+    let files = dialect::files(connection).await?;
+    let first = files.into_iter().next().map(|file| file.name).unwrap_or_default();
+    let anonymous = || {
+        connection.setup(format!(
+            "the oldest transactions have no GTID ({first}), so a set would leave them out: begin \
+             behind them, or set gtid_mode = ON_PERMISSIVE and read them without --gtid"
+        ))
+    };
+    let mut dump = find::open(url, &first, server_id).await?;
+    loop {
+        while let Some(event) = dump.next_event()? {
+            match event.header.event_type {
+                t::GTID | t::GTID_TAGGED => return Ok(()),
+                t::ANONYMOUS_GTID => return Err(anonymous()),
+                _ => {}
+            }
+        }
+        match dump.fill(FILL_TIMEOUT).await {
+            Ok(()) => {}
+            // Nothing was written yet.
+            Err(SourceError::Ended { .. }) => return Ok(()),
+            // With gtid_mode = ON the server itself stops there.
+            Err(SourceError::Server { message, .. })
+                if message.contains("anonymous transaction") =>
+            {
+                return Err(anonymous());
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// One end of the binlog.

@@ -1,0 +1,207 @@
+//! Where reading can begin, and what is said where it cannot.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+use towpath_testkit::{Server, Towpath, Version, wait_until};
+
+use crate::binary;
+use crate::numbers::{Serving, TABLE, exactly, write};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The numbers up to `last` that come from a start.
+fn from(server: &Server, arguments: &[&str], last: i64) -> Vec<i64> {
+    let url = server.url();
+    let mut all = vec!["--source", &url];
+    all.extend(arguments);
+    Serving::start(&all).numbers_until(last)
+}
+
+/// Runs `towpath serve` until it ends by itself; what it says.
+fn refusal(server: &Server, arguments: &[&str]) -> String {
+    let (url, state) = (server.url(), TempDir::new().unwrap());
+    let mut all = vec!["--source", &url, "--state", state.path().to_str().unwrap()];
+    all.extend(arguments);
+    let ended = Towpath::try_serve(binary(), &all).wait(DEADLINE);
+    assert!(!ended.status.success(), "{arguments:?}");
+    ended.stderr
+}
+
+fn says(said: &str, needles: &[&str]) {
+    for needle in needles {
+        assert!(said.contains(needle), "no `{needle}` in {said}");
+    }
+}
+
+fn executed(server: &Server) -> String {
+    let variable = if server.version().is_mariadb() { "gtid_binlog_pos" } else { "gtid_executed" };
+    server.query(&format!("SELECT @@global.{variable}"))[0][0].replace("\\n", "")
+}
+
+/// T-POS-2, T-POS-3, T-POS-4: a file of numbers 1 to 10 is purged, 11 to 20 and 21 to 30 are left.
+fn by_gtid(version: Version) {
+    let server = Server::start(version, &[]);
+    server.run(TABLE);
+    let rotate = format!("{};", version.rotate_sql());
+    write(&server, 1..=5);
+    let early = executed(&server);
+    write(&server, 6..=10);
+    server.run(&rotate);
+    let second = server.binlog_end().0;
+    write(&server, 11..=15);
+    let (middle, place) = (executed(&server), server.binlog_end());
+    write(&server, 16..=20);
+    server.run(&rotate);
+    write(&server, 21..=30);
+    server.run(&format!("PURGE BINARY LOGS TO '{second}'"));
+    wait_until("the first file to go", DEADLINE, || {
+        (server.query("SHOW BINARY LOGS")[0][0] == second).then_some(())
+    });
+
+    assert_eq!(from(&server, &["--gtid", "--from", "earliest"], 30), exactly(11..=30));
+    let middle = format!("gtid:{middle}");
+    assert_eq!(from(&server, &["--from", &middle], 30), exactly(16..=30));
+    let place = format!("{}:{}", place.0, place.1);
+    assert_eq!(from(&server, &["--gtid", "--from", &place], 30), exactly(16..=30));
+    assert_eq!(from(&server, &["--from", &place], 30), exactly(16..=30));
+    assert_eq!(from(&server, &["--from", "earliest"], 30), exactly(11..=30));
+
+    let url = server.url();
+    let mut serving = Serving::start(&["--source", &url, "--gtid", "--from", "now"]);
+    serving.wait_until_running();
+    write(&server, 31..=33);
+    assert_eq!(serving.numbers_until(33), exactly(31..=33));
+    // The cursor holds a set.
+    write(&server, 34..=36);
+    let mut serving = serving.restart(&["--source", &url]);
+    assert_eq!(serving.numbers_until(36), exactly(34..=36));
+
+    let said = refusal(&server, &["--from", &format!("gtid:{early}")]);
+    let kept = format!("the source keeps {second}:4 and later; it has purged ");
+    says(&said, &["position gtid:", &kept, "--from earliest", "--from now"]);
+    let said = refusal(&server, &["--from", "gtid:"]);
+    says(&said, &["an empty set", "--gtid --from earliest", "--gtid --from now"]);
+    let beyond =
+        if version.is_mariadb() { "0-1-9999" } else { "3e11fa47-71ca-11e1-9e33-c80aa9429562:7" };
+    let said = refusal(&server, &["--from", &format!("gtid:{beyond}")]);
+    says(&said, &["the source has less than was read before: it lacks", beyond]);
+}
+
+#[test]
+fn mysql_is_read_from_any_gtid_set_that_it_keeps() {
+    by_gtid(Version::Mysql97);
+}
+
+#[test]
+fn mariadb_is_read_from_any_gtid_set_that_it_keeps() {
+    by_gtid(Version::Mariadb114);
+}
+
+/// T-PARSE-5: sets with tags are read, stored, sent and compared.
+#[test]
+fn tags_are_part_of_a_set() {
+    let server = Server::start(Version::Mysql97, &[]);
+    server.run(TABLE);
+    let tagged = |n: i64| {
+        server.run(&format!(
+            "SET gtid_next='AUTOMATIC:blue'; INSERT INTO d.n VALUES ({n}); \
+             SET gtid_next='AUTOMATIC'; INSERT INTO d.n VALUES ({});",
+            n + 1
+        ));
+    };
+    tagged(1);
+    let url = server.url();
+    let arguments = ["--source", &url, "--gtid", "--from", "now"];
+    let mut serving = Serving::start(&arguments);
+    serving.wait_until_running();
+    tagged(3);
+    assert_eq!(serving.numbers_until(4), exactly(3..=4));
+    tagged(5);
+    let mut serving = serving.restart(&arguments);
+    assert_eq!(serving.numbers_until(6), exactly(5..=6));
+    assert!(executed(&server).contains(":blue:1-3"), "{}", executed(&server));
+    let set = executed(&server).replace(":blue:1-3", ":blue:1-2");
+    assert_eq!(from(&server, &["--from", &format!("gtid:{set}")], 5), exactly(5..=5));
+}
+
+/// Each domain of MariaDB goes on by itself.
+#[test]
+fn domains_are_parts_of_a_set() {
+    let server = Server::start(Version::Mariadb118, &[]);
+    server.run(TABLE);
+    let both = |n: i64| {
+        server.run(&format!(
+            "SET gtid_domain_id=7; INSERT INTO d.n VALUES ({n}); \
+             SET gtid_domain_id=3; INSERT INTO d.n VALUES ({});",
+            n + 1
+        ));
+    };
+    both(1);
+    let url = server.url();
+    let arguments = ["--source", &url, "--gtid", "--from", "now"];
+    let mut serving = Serving::start(&arguments);
+    serving.wait_until_running();
+    both(3);
+    assert_eq!(serving.numbers_until(4), exactly(3..=4));
+    server.run("FLUSH BINARY LOGS");
+    both(5);
+    let mut serving = serving.restart(&arguments);
+    assert_eq!(serving.numbers_until(6), exactly(5..=6));
+    // One domain is behind the other.
+    let set = executed(&server).replace("7-1-3", "7-1-2");
+    assert_eq!(from(&server, &["--from", &format!("gtid:{set}")], 5), exactly(5..=5));
+}
+
+/// F29: without gtid_mode=ON a set is no position, while files and offsets are.
+#[test]
+fn anonymous_transactions_are_followed_by_position_only() {
+    let server = Server::start(Version::Mysql80, &["--enforce-gtid-consistency=ON"]);
+    server.run(TABLE);
+    let said = refusal(&server, &["--gtid"]);
+    says(&said, &["gtid_mode is OFF on the source", "set gtid_mode = ON"]);
+    let url = server.url();
+    let mut serving = Serving::start(&["--source", &url, "--from", "now"]);
+    serving.wait_until_running();
+    write(&server, 1..=2);
+    server.run("SET GLOBAL gtid_mode=OFF_PERMISSIVE");
+    write(&server, 3..=4);
+    server.run("SET GLOBAL gtid_mode=ON_PERMISSIVE");
+    write(&server, 5..=6);
+    says(&refusal(&server, &["--gtid"]), &["gtid_mode is ON_PERMISSIVE on the source"]);
+    assert_eq!(serving.numbers_until(6), exactly(1..=6));
+    server.run("SET GLOBAL gtid_mode=ON");
+    write(&server, 7..=8);
+    let mut serving = serving.restart(&["--source", &url]);
+    assert_eq!(serving.numbers_until(8), exactly(7..=8));
+    let said = refusal(&server, &["--gtid", "--from", "earliest"]);
+    says(&said, &["the oldest transactions have no GTID (mysql-bin.000001)", "without --gtid"]);
+}
+
+/// Several files are searched by when they were begun, then one of them event by event.
+#[test]
+fn a_time_is_found_in_the_right_file() {
+    for version in [Version::Mysql55, Version::Mariadb114] {
+        let server = Server::start(version, &[]);
+        let clock = || server.query("SELECT UNIX_TIMESTAMP()")[0][0].parse::<u64>().unwrap();
+        let tick = || {
+            let now = clock();
+            wait_until("the next second", DEADLINE, || (clock() > now).then(clock))
+        };
+        server.run(TABLE);
+        let mut begins = Vec::new();
+        for file in 0..3 {
+            write(&server, file * 10 + 1..=file * 10 + 5);
+            begins.push(tick());
+            write(&server, file * 10 + 6..=file * 10 + 10);
+            server.run(version.rotate_sql());
+        }
+        for (index, begin) in begins.iter().enumerate() {
+            let first = i64::try_from(index).unwrap() * 10 + 6;
+            let start = format!("time:{begin}");
+            assert_eq!(from(&server, &["--from", &start], 30), exactly(first..=30), "{version:?}");
+        }
+        let said = refusal(&server, &["--from", "time:1000000000"]);
+        says(&said, &["position time:1000000000 is not there", "all of it younger"]);
+    }
+}
