@@ -155,7 +155,7 @@ impl Member {
     async fn serve(&self, lease: Lease, leave: &CancellationToken) -> Ending {
         let name = self.slot.name();
         let fence = lease.fence();
-        tracing::info!(destination = name, epoch = fence.epoch(), "active");
+        let epoch = fence.epoch();
         let opening = ZkCursors::open(lease.session(), name, self.source.clone(), fence.clone());
         let opened = tokio::select! {
             opened = opening => opened.map_err(|e| InstanceError::State(Arc::new(e))),
@@ -171,6 +171,7 @@ impl Member {
         let destination = Arc::new(Destination::new(name, store, filter, cursors, Some(fence)));
         let mut term = Term::start(Arc::clone(&destination), &self.feed, writer);
         self.slot.set(Role::Active(destination));
+        tracing::info!(destination = name, epoch, "active");
         let ending = tokio::select! {
             lost = lease.lost() => Ending::Lost(lost),
             cause = term.failed() => Ending::Failed(cause),
