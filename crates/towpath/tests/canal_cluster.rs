@@ -12,7 +12,7 @@ use towpath_testkit::{
 
 use crate::doctor::Diagnosis;
 use crate::follower::Follower;
-use crate::numbers::{Writer, number_of, rewinds, rewinds_of, serve, serve_from, wait_for_number};
+use crate::numbers::{Writer, number_of, rewinds, rewinds_of, serve, serve_with, wait_for_number};
 
 /// Time for anything to happen on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -108,14 +108,14 @@ fn take_over(source: &Server, positions: Positions) {
             Box::new(|| canal(&zookeeper, source)) as Box<dyn Fn() -> CanalServer>,
         ),
         Positions::Gtids => (
-            Box::new(|| serve_from(source, &place, "gtid:")) as Box<dyn Fn() -> Towpath>,
+            Box::new(|| serve_with(source, &place, &["--gtid"])) as Box<dyn Fn() -> Towpath>,
             Box::new(|| CanalServer::start_in_cluster_by_gtid(&place, source, "example")) as _,
         ),
     };
     let mut one = serve();
     one.program().wait_for_line(" active ", DEADLINE);
     let mut two = canal();
-    assert!(!two.has_served());
+    assert!(!two.has_served(), "{}", one.program().stderr());
     let mut client = CanalClient::follow_cluster(&place, "example");
     let mut advance = |client: &mut Program, by: By| {
         let (end, last) = write(&mut writer, source, 200);

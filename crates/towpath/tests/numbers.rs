@@ -50,16 +50,15 @@ impl<'a> Writer<'a> {
 
 /// A server of a cluster that begins with the first number.
 pub(crate) fn serve(source: &Server, zookeeper: &str) -> Towpath {
-    serve_from(source, zookeeper, "earliest")
+    serve_with(source, zookeeper, &[])
 }
 
-pub(crate) fn serve_from(source: &Server, zookeeper: &str, from: &str) -> Towpath {
+/// The same, with more options.
+pub(crate) fn serve_with(source: &Server, zookeeper: &str, more: &[&str]) -> Towpath {
     let url = source.url();
-    Towpath::serve_in_cluster(
-        binary(),
-        zookeeper,
-        &["--source", &url, "--from", from, "--session-timeout", SESSION],
-    )
+    let mut arguments = vec!["--source", &url, "--from", "earliest", "--session-timeout", SESSION];
+    arguments.extend(more);
+    Towpath::serve_in_cluster(binary(), zookeeper, &arguments)
 }
 
 /// A number as clients print it.
