@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use towpath_testkit::{Server, Towpath, Version, wait_until};
 
 use crate::binary;
-use crate::numbers::{Serving, TABLE, exactly, write};
+use crate::sequence::{Serving, TABLE, exactly, write};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
