@@ -68,6 +68,8 @@ pub struct Decoder {
     gtid: GtidProps,
     bounds: Throttle,
     boundary: Option<Boundary>,
+    /// Between the begin of a transaction and its end: nothing in between is a boundary.
+    in_transaction: bool,
     payload: Option<OpenPayload>,
     /// Buffers used for one entry at a time.
     store: Vec<u8>,
@@ -88,6 +90,7 @@ impl Decoder {
             gtid: GtidProps::default(),
             bounds: Throttle::default(),
             boundary: None,
+            in_transaction: false,
             payload: None,
             store: Vec::new(),
             header: Vec::new(),
@@ -155,6 +158,7 @@ impl Decoder {
         self.output.abandon_group();
         self.tables.forget_maps();
         self.payload = None;
+        self.in_transaction = false;
         self.gtid.current = None;
     }
 

@@ -9,3 +9,4 @@
 
 mod damaged;
 mod golden;
+mod restart;

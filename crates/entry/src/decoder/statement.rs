@@ -135,6 +135,9 @@ impl Decoder {
         } else if word.eq_ignore_ascii_case("COMMIT") {
             self.end("0", &[], origin);
         } else {
+            if word.eq_ignore_ascii_case("ROLLBACK") {
+                self.in_transaction = false;
+            }
             self.other_statement(query, &sql, origin);
         }
     }
@@ -189,16 +192,20 @@ impl Decoder {
         let parts =
             HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
         // DDL inside a transaction must not move a cursor past what is still to come.
-        let inside = kind == EntryKind::Ddl && is_inside_transaction(sql);
+        let inside = kind == EntryKind::Ddl && self.is_inside(sql);
         self.push(origin, if inside { EntryKind::Query } else { kind }, parts);
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);
         }
     }
 
-    /// DDL commits by itself, unless it is part of a transaction.
+    fn is_inside(&self, sql: &str) -> bool {
+        self.in_transaction || is_inside_transaction(sql)
+    }
+
+    /// A statement commits by itself, unless it is part of a transaction.
     fn ddl_boundary(&mut self, sql: &str, origin: &Origin) {
-        if !is_inside_transaction(sql) {
+        if !self.is_inside(sql) {
             self.passed(origin);
         }
     }

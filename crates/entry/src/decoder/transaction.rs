@@ -16,6 +16,7 @@ impl Decoder {
     /// TRANSACTIONBEGIN; `props` are XA's.
     pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin) {
         self.output.close_group();
+        self.in_transaction = true;
         if !self.bound_passes(EntryKind::Begin, origin) {
             return;
         }
@@ -46,6 +47,7 @@ impl Decoder {
         } else {
             self.output.close_group();
         }
+        self.in_transaction = false;
         self.passed(origin);
     }
 
@@ -81,6 +83,7 @@ impl Decoder {
         } else {
             GtidEvent::parse(body)?
         };
+        self.in_transaction = false;
         if event_type == t::ANONYMOUS_GTID {
             self.gtid.current = None;
             return Ok(());
@@ -97,6 +100,7 @@ impl Decoder {
 
     pub(super) fn mariadb_gtid(&mut self, server_id: u32, body: &[u8]) -> Result<(), DecodeError> {
         let event = MariadbGtidEvent::parse(body)?;
+        self.in_transaction = event.opens_transaction();
         if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {
             set.update(event.domain, server_id, event.sequence);
             self.gtid.set = Some(Arc::from(set.to_string()));
