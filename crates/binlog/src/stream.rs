@@ -122,7 +122,7 @@ impl EventStream {
         if header.is_artificial() || matches!(header.event_type, 27 | 41) {
             // A heartbeat says how far the source has skipped ahead in the same file.
             let skipped = matches!(header.event_type, 27 | 41) && header.log_pos != 0;
-            let ahead = (self.offset & !0xffff_ffff) | u64::from(header.log_pos);
+            let ahead = widen(header.log_pos, self.offset);
             return Ok(if skipped && ahead > self.offset { ahead } else { self.offset });
         }
         let end = self.offset + u64::from(header.event_len);
@@ -143,7 +143,7 @@ impl EventStream {
         }
         // Events that the source leaves out (annotations that were not asked for, encryption)
         // make the offset jump ahead; it never goes back.
-        let ahead = (end & !0xffff_ffff) | u64::from(header.log_pos);
+        let ahead = widen(header.log_pos, end);
         if ahead > end {
             return Ok(ahead);
         }
@@ -183,6 +183,14 @@ impl EventStream {
     }
 }
 
+/// The offset near `at` that a header tells modulo 4 GiB: positions go on, so one that seems to lie
+/// far behind is in the next 4 GiB.
+fn widen(log_pos: u32, at: u64) -> u64 {
+    const ROUND: u64 = 1 << 32;
+    let offset = (at & !(ROUND - 1)) | u64::from(log_pos);
+    if offset + ROUND / 2 < at { offset + ROUND } else { offset }
+}
+
 /// Position and file name of a `ROTATE` (4).
 ///
 /// # Errors
@@ -193,4 +201,52 @@ pub fn parse_rotate(
     let mut r = Reader::new(body);
     let position = r.u64("rotate position")?;
     Ok((position, String::from_utf8_lossy(r.take_rest())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ignorable event of `len` bytes that ends at `end`.
+    fn event(len: u32, end: u64) -> Vec<u8> {
+        let mut raw = vec![0; usize::try_from(len).unwrap()];
+        raw[4] = event_type::IGNORABLE;
+        raw[9..13].copy_from_slice(&len.to_le_bytes());
+        let [a, b, c, d, ..] = end.to_le_bytes();
+        raw[13..17].copy_from_slice(&[a, b, c, d]);
+        raw
+    }
+
+    /// mysql-source 2.8: ends are told modulo 4 GiB.
+    #[test]
+    fn offsets_go_on_beyond_4_gib() {
+        const LEN: u32 = 1 << 20;
+        let mut stream = EventStream::new("mysql-bin.000001", 4, Checksum::None);
+        let mut raw = event(LEN, 0);
+        let mut expected = 4;
+        while expected < 9 << 30 {
+            let end = expected + u64::from(LEN);
+            let [a, b, c, d, ..] = end.to_le_bytes();
+            raw[13..17].copy_from_slice(&[a, b, c, d]);
+            let accepted = stream.accept(&raw).unwrap();
+            assert_eq!((accepted.start, accepted.end), (expected, end));
+            expected = end;
+        }
+        // MariaDB leaves ends out, and a heartbeat says how far the source has skipped.
+        let accepted = stream.accept(&event(100, 0)[..100]).map(|event| event.end).unwrap();
+        assert_eq!(accepted, expected + 100);
+        let mut heartbeat = event(30, expected + 500);
+        heartbeat[4] = event_type::HEARTBEAT;
+        stream.accept(&heartbeat).unwrap();
+        assert_eq!(stream.offset(), expected + 500);
+        // The source has skipped over the next multiple.
+        let mut heartbeat = event(30, (12 << 30) + 70);
+        heartbeat[4] = event_type::HEARTBEAT;
+        stream.unread((12 << 30) - 100);
+        stream.accept(&heartbeat).unwrap();
+        assert_eq!(stream.offset(), (12 << 30) + 70);
+        stream.unread(expected + 500);
+        let fault = stream.accept(&event(100, expected)).unwrap_err().to_string();
+        assert!(fault.contains(&format!("mysql-bin.000001:{}", expected + 500)), "{fault}");
+    }
 }
