@@ -61,6 +61,17 @@ impl CanalClient {
         Program::start(&mut command, HINT)
     }
 
+    /// Connects to a cluster without servers, by so many callers that leave each connector after it has
+    /// failed, with Canal's Java client of `version` ("1.1.8"); see `tests/clients/java/CanalLeak.java`.
+    ///
+    /// # Panics
+    /// When the client is not there.
+    pub fn leak(version: &str, zookeeper: &str, destination: &str, callers: usize) -> Program {
+        let mut command = java_client(&format!("java-{version}"), "CanalLeak");
+        command.args([zookeeper, destination, &callers.to_string()]);
+        Program::start(&mut command, "run scripts/servers/clients")
+    }
+
     fn command(self) -> Command {
         let clients = cache().join("clients");
         match self {

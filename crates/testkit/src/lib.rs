@@ -7,6 +7,7 @@
 mod canal;
 mod client;
 mod java;
+mod leak;
 mod program;
 mod proxy;
 mod server;
@@ -16,6 +17,7 @@ mod zookeeper;
 
 pub use canal::CanalServer;
 pub use client::{CanalClient, Delivery, Mode};
+pub use leak::{CountingAllocator, Footprint};
 pub use program::{Ended, Program, wait_until};
 pub use proxy::{Fault, Proxy};
 pub use server::{Server, free_port};

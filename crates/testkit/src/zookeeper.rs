@@ -201,4 +201,38 @@ impl ZooKeeper {
         let answer = self.ask("cons");
         answer.lines().filter(|line| line.contains("sid=0x")).count()
     }
+
+    /// Ephemeral nodes below a path, of all sessions.
+    #[must_use]
+    pub fn ephemerals(&self, path: &str) -> usize {
+        self.count("dump", path)
+    }
+
+    /// Watches on nodes below a path, one for each session that watches.
+    #[must_use]
+    pub fn watches(&self, path: &str) -> usize {
+        self.count("wchc", path)
+    }
+
+    /// Both answers have one node a line, below the session.
+    fn count(&self, word: &str, path: &str) -> usize {
+        let answer = self.ask(word);
+        answer
+            .lines()
+            .filter_map(|line| line.strip_prefix('\t'))
+            .filter(|node| node.starts_with(path))
+            .count()
+    }
+
+    /// Sessions whose connections come from one of these ports.
+    #[must_use]
+    pub fn sessions_of(&self, ports: &[u16]) -> usize {
+        let answer = self.ask("cons");
+        let is_of = |line: &&str| {
+            let address = line.trim_start().split('[').next().unwrap_or_default();
+            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            line.contains("sid=0x") && port.is_some_and(|port| ports.contains(&port))
+        };
+        answer.lines().filter(is_of).count()
+    }
 }
