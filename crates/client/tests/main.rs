@@ -8,4 +8,8 @@ mod fixture;
 mod alone;
 mod cluster;
 mod encrypted;
+mod leaks;
 mod session;
+
+#[global_allocator]
+static ALLOCATED: towpath_testkit::CountingAllocator = towpath_testkit::CountingAllocator::new();

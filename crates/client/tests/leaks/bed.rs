@@ -1,0 +1,149 @@
+//! A real ZooKeeper, a scripted server in its tree, and what this process holds of both.
+
+use std::time::Duration;
+
+use towpath_client::{Builder, Client};
+use towpath_coordination::{Running, Tree, ZkSession, ZkUrl};
+use towpath_testkit::{CountingAllocator, Footprint, ZooKeeper};
+
+use super::scripted::Scripted;
+
+pub(crate) const DESTINATION: &str = "example";
+
+/// Time in which everything that an attempt had must be gone.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Room that memory may have over the baseline: the runtime's lists grow with the most entries they
+/// ever had at a time, never with the number of attempts.
+const SLACK_BYTES: usize = 32 << 10;
+
+/// What a process holds, and ZooKeeper for it. The bed itself has one session, and its servers' tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) bytes: usize,
+    pub(crate) tasks: usize,
+    pub(crate) threads: u64,
+    pub(crate) descriptors: usize,
+    pub(crate) sockets: usize,
+    pub(crate) watches: usize,
+    pub(crate) sessions: usize,
+    pub(crate) ephemerals: usize,
+}
+
+impl Held {
+    /// What is above the baseline, each named by its invariant.
+    fn beyond(&self, baseline: &Self) -> Vec<String> {
+        let figures = [
+            ("I-TASK: tasks", self.tasks, baseline.tasks),
+            ("I-SOCK: sockets", self.sockets, baseline.sockets),
+            ("I-CLEAN: descriptors", self.descriptors, baseline.descriptors),
+            ("I-WATCH: watches", self.watches, baseline.watches),
+            ("I-SESS: sessions", self.sessions, baseline.sessions),
+            ("I-LOCK: ephemeral nodes", self.ephemerals, baseline.ephemerals),
+            ("I-MEM: bytes", self.bytes, baseline.bytes + SLACK_BYTES),
+        ];
+        let mut beyond: Vec<String> = figures
+            .into_iter()
+            .filter(|(_, now, allowed)| now > allowed)
+            .map(|(name, now, allowed)| format!("{name}: {now}, allowed {allowed}"))
+            .collect();
+        if self.threads > baseline.threads {
+            beyond.push(format!("I-TASK: threads: {} after {}", self.threads, baseline.threads));
+        }
+        beyond
+    }
+}
+
+/// Goes through attempts by the round, in a current-thread runtime of its own.
+pub(crate) struct Bed {
+    allocator: &'static CountingAllocator,
+    pub(crate) zookeeper: ZooKeeper,
+    pub(crate) control: ZkSession,
+    pub(crate) server: Scripted,
+}
+
+impl Bed {
+    /// A tree with an empty cluster.
+    pub(crate) async fn start(allocator: &'static CountingAllocator) -> Self {
+        let zookeeper = ZooKeeper::start();
+        let url: ZkUrl = format!("zk://{}/otter/canal", zookeeper.address()).parse().unwrap();
+        let session = ZkSession::connect(&url, Duration::from_secs(30), DEADLINE);
+        let control = session.await.unwrap();
+        let tree = Tree::new("/otter/canal");
+        control.create_persistent(&tree.cluster(DESTINATION)).await.unwrap();
+        // Otherwise the first lock makes it.
+        control.create_persistent(&tree.client(DESTINATION, 1001)).await.unwrap();
+        Self { allocator, zookeeper, control, server: Scripted::start().await }
+    }
+
+    /// The cluster's active server is the scripted one from now on, or another that is not there.
+    pub(crate) async fn announce(&self, address: &str) {
+        let path = self.control.tree().running(DESTINATION);
+        self.control.delete(&path, None).await.unwrap();
+        let running = Running { active: true, address: address.to_owned(), client_id: None };
+        assert!(self.control.create_ephemeral(&path, &running.print()).await.unwrap().is_some());
+    }
+
+    /// The cluster is empty from now on.
+    pub(crate) async fn silence(&self) {
+        let path = self.control.tree().running(DESTINATION);
+        self.control.delete(&path, None).await.unwrap();
+    }
+
+    /// A client of the cluster that looks once.
+    pub(crate) fn builder(&self) -> Builder {
+        let cluster = format!("zk://{}/otter/canal", self.zookeeper.address());
+        Client::builder()
+            .cluster(&cluster)
+            .unwrap()
+            .destination(DESTINATION)
+            .wait(Duration::ZERO)
+            .pauses(Duration::from_millis(1), Duration::from_millis(20))
+            .standby_pause(Duration::ZERO)
+    }
+
+    /// What is held at this moment.
+    pub(crate) fn held(&self) -> Held {
+        let bytes = self.allocator.bytes();
+        let footprint = Footprint::own();
+        Held {
+            bytes,
+            tasks: tokio::runtime::Handle::current().metrics().num_alive_tasks(),
+            threads: footprint.threads,
+            descriptors: footprint.descriptors,
+            sockets: footprint.sockets,
+            watches: self.zookeeper.watches("/"),
+            sessions: self.zookeeper.sessions(),
+            ephemerals: self.zookeeper.ephemerals("/"),
+        }
+    }
+
+    /// What is held once nothing of it goes away any more by itself: for a baseline.
+    pub(crate) async fn at_rest(&self) -> Held {
+        let mut before = self.held();
+        loop {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let now = self.held();
+            if now == before {
+                return now;
+            }
+            before = now;
+        }
+    }
+
+    /// Waits until no more is held than at the baseline.
+    pub(crate) async fn assert_back_at(&self, baseline: &Held) -> Held {
+        let end = tokio::time::Instant::now() + SETTLE_DEADLINE;
+        loop {
+            let now = self.held();
+            let beyond = now.beyond(baseline);
+            if beyond.is_empty() {
+                return now;
+            }
+            assert!(tokio::time::Instant::now() < end, "{beyond:#?}\nbaseline {baseline:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
