@@ -119,7 +119,8 @@ impl Life {
     /// Waits until the cluster's servers are others than those of the last attempt.
     async fn news(&self, tries: &Tries) {
         if let Some(ensemble) = &self.inner.ensemble
-            && let Ok(session) = ensemble.session().await
+            // Not a new one: the end of the pause would leave it half made, for ZooKeeper to time out.
+            && let Some(session) = ensemble.current().await
             && let Ok((servers, changed)) = Servers::look(&session, &self.shared.destination).await
         {
             if tries.saw(&servers) {

@@ -29,7 +29,8 @@ impl Ensemble {
         &self.url
     }
 
-    /// The session, connected now if there is none. Cancelling it leaves nothing behind.
+    /// The session, connected now if there is none. Cancelling it leaves nothing behind here; ZooKeeper
+    /// may have made a session of which nobody knows, and ends it after the session timeout.
     ///
     /// # Errors
     /// [`ZkError::Unreachable`]
@@ -41,6 +42,12 @@ impl Ensemble {
         *current = None;
         let connecting = ZkSession::connect(&self.url, self.session_timeout, self.connect_deadline);
         Ok(current.insert(connecting.await?).clone())
+    }
+
+    /// The session if there is one: opens nothing. Waits for one that is just being connected.
+    pub async fn current(&self) -> Option<ZkSession> {
+        let current = self.current.lock().await;
+        current.as_ref().filter(|session| !session.is_over()).cloned()
     }
 
     /// The next one to ask gets another session than this. It ends when nobody uses it any more.
