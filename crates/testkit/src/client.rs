@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::java::{HINT, java, present, sources};
+use crate::java::{HINT, java, java_with, present, sources};
 use crate::program::Program;
 use crate::server::cache;
 
@@ -67,9 +67,12 @@ impl CanalClient {
     /// # Panics
     /// When the client is not there.
     pub fn leak(version: &str, zookeeper: &str, destination: &str, callers: usize) -> Program {
-        let mut command = java_client(&format!("java-{version}"), "CanalLeak");
+        // So that what grows has an end: by default a quarter of the machine's memory, and a log with
+        // every failure in it.
+        let limits = ["-Xmx512m", "-XX:+ExitOnOutOfMemoryError", "-Dlog.level=off"];
+        let mut command = java_with(&format!("java-{version}"), "CanalLeak", &limits);
         command.args([zookeeper, destination, &callers.to_string()]);
-        Program::start(&mut command, "run scripts/servers/clients")
+        Program::start(&mut command, HINT)
     }
 
     fn command(self) -> Command {

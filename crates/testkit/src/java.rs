@@ -21,12 +21,18 @@ pub(crate) fn sources() -> PathBuf {
 
 /// A program of ours on the jars in a folder of the cache.
 pub(crate) fn java(jars: &str, program: &str) -> Command {
+    java_with(jars, program, &["-Xmx256m"])
+}
+
+/// The same with other options for the virtual machine.
+pub(crate) fn java_with(jars: &str, program: &str, options: &[&str]) -> Command {
     let jars = cache().join("clients").join(jars);
     let classes = present(jars.join("classes"));
     let logging = sources().join("java/logback.xml");
     let mut command = Command::new("java");
     command
-        .args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+        .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+        .args(options)
         .arg(format!("-Dlogback.configurationFile={}", logging.display()))
         .arg("-cp")
         .arg(format!("{}:{}/*", classes.display(), jars.display()))

@@ -195,6 +195,12 @@ impl ZooKeeper {
         }
     }
 
+    /// Sessions that have not ended, whether their clients are connected or not.
+    #[must_use]
+    pub fn live_sessions(&self) -> usize {
+        live_sessions(&self.ask("dump")).count()
+    }
+
     /// Sessions that it knows of: open connections without the one that asks.
     #[must_use]
     pub fn sessions(&self) -> usize {
@@ -205,23 +211,28 @@ impl ZooKeeper {
     /// Ephemeral nodes below a path, of all sessions.
     #[must_use]
     pub fn ephemerals(&self, path: &str) -> usize {
-        self.count("dump", path)
+        // Below each session, one a line.
+        let answer = self.ask("dump");
+        let nodes = answer.lines().filter_map(|line| line.strip_prefix('\t'));
+        nodes.filter(|node| node.starts_with(path)).count()
     }
 
-    /// Watches on nodes below a path, one for each session that watches.
+    /// Watches on nodes below a path, one for each session that watches. When a session is ended by
+    /// another connection than its own, this version of the server keeps a watch that was asked for at
+    /// that moment: those do not count.
     #[must_use]
     pub fn watches(&self, path: &str) -> usize {
-        self.count("wchc", path)
-    }
-
-    /// Both answers have one node a line, below the session.
-    fn count(&self, word: &str, path: &str) -> usize {
-        let answer = self.ask(word);
-        answer
-            .lines()
-            .filter_map(|line| line.strip_prefix('\t'))
-            .filter(|node| node.starts_with(path))
-            .count()
+        let sessions = self.ask("dump");
+        let live: Vec<&str> = live_sessions(&sessions).collect();
+        let mut is_live = false;
+        let mut count = 0;
+        for line in self.ask("wchc").lines() {
+            match line.strip_prefix('\t') {
+                None => is_live = live.contains(&line),
+                Some(node) => count += usize::from(is_live && node.starts_with(path)),
+            }
+        }
+        count
     }
 
     /// Sessions whose connections come from one of these ports.
@@ -235,4 +246,9 @@ impl ZooKeeper {
         };
         answer.lines().filter(is_of).count()
     }
+}
+
+fn live_sessions(dump: &str) -> impl Iterator<Item = &str> {
+    let sessions = dump.lines().take_while(|line| !line.starts_with("ephemeral nodes"));
+    sessions.filter_map(|line| line.strip_prefix('\t')).filter(|line| line.starts_with("0x"))
 }
