@@ -6,12 +6,13 @@ use towpath_client::{Builder, Client};
 use towpath_coordination::{Running, Tree, ZkSession, ZkUrl};
 use towpath_testkit::{CountingAllocator, Footprint, ZooKeeper};
 
+use super::expiry::Expiry;
 use super::scripted::Scripted;
 
 pub(crate) const DESTINATION: &str = "example";
 
 /// Time in which everything that an attempt had must be gone.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
+const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -62,6 +63,7 @@ pub(crate) struct Bed {
     pub(crate) zookeeper: ZooKeeper,
     pub(crate) control: ZkSession,
     pub(crate) server: Scripted,
+    pub(crate) expiry: Expiry,
 }
 
 impl Bed {
@@ -75,7 +77,8 @@ impl Bed {
         control.create_persistent(&tree.cluster(DESTINATION)).await.unwrap();
         // Otherwise the first lock makes it.
         control.create_persistent(&tree.client(DESTINATION, 1001)).await.unwrap();
-        Self { allocator, zookeeper, control, server: Scripted::start().await }
+        let expiry = Expiry::start(zookeeper.address()).await;
+        Self { allocator, zookeeper, control, server: Scripted::start().await, expiry }
     }
 
     /// The cluster's active server is the scripted one from now on, or another that is not there.
@@ -94,7 +97,12 @@ impl Bed {
 
     /// A client of the cluster that looks once.
     pub(crate) fn builder(&self) -> Builder {
-        let cluster = format!("zk://{}/otter/canal", self.zookeeper.address());
+        Self::builder_at(&self.zookeeper.address())
+    }
+
+    /// The same by another way.
+    pub(crate) fn builder_at(zookeeper: &str) -> Builder {
+        let cluster = format!("zk://{zookeeper}/otter/canal");
         Client::builder()
             .cluster(&cluster)
             .unwrap()
@@ -115,7 +123,7 @@ impl Bed {
             descriptors: footprint.descriptors,
             sockets: footprint.sockets,
             watches: self.zookeeper.watches("/"),
-            sessions: self.zookeeper.sessions(),
+            sessions: self.zookeeper.live_sessions(),
             ephemerals: self.zookeeper.ephemerals("/"),
         }
     }
@@ -142,7 +150,9 @@ impl Bed {
             if beyond.is_empty() {
                 return now;
             }
-            assert!(tokio::time::Instant::now() < end, "{beyond:#?}\nbaseline {baseline:?}");
+            let watches = || self.zookeeper.ask("wchc");
+            let is_late = tokio::time::Instant::now() > end;
+            assert!(!is_late, "{beyond:#?}\nbaseline {baseline:?}\nwatches {}", watches());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// that a turn is a step.
 const TURN: Duration = Duration::from_micros(300);
 
+/// A session with ZooKeeper whose making is cancelled may be there, known to nobody, until it times out.
+const HALF_MADE: Duration = Duration::from_secs(2);
+
 /// Turns after which a connect must have come to its end.
 const TURNS_MAX: usize = 100_000;
 
@@ -42,12 +45,16 @@ pub(crate) enum Round {
     /// A connect is dropped after 1, 2, 3 ... turns of the runtime, until it completes, and from 1
     /// again.
     Cancelled,
-    /// The same with a client of its own, dropped at the same time.
+    /// The same with a client of its own, dropped at the same time: also while it gets its session.
     CancelledAnew,
     /// Client, connection and batch are dropped without a close, in every order.
     Dropped,
+    /// A connection waits for the lock of another; in turn either is dropped first.
+    Standby,
     /// The lock is taken away from an active connection, which takes it back.
     LockLost,
+    /// ZooKeeper ends the session of an active connection, which goes on with a new one.
+    Expired,
 }
 
 impl Round {
@@ -63,7 +70,9 @@ impl Round {
             Self::Cancelled => "cancelled",
             Self::CancelledAnew => "cancelled-anew",
             Self::Dropped => "dropped",
+            Self::Standby => "standby",
             Self::LockLost => "lock-lost",
+            Self::Expired => "expired",
         }
     }
 }
@@ -73,6 +82,8 @@ pub(crate) struct Rounds<'b> {
     bed: &'b Bed,
     round: Round,
     client: Client,
+    /// Another one, with a session of its own, for standbys.
+    other: Client,
     number: usize,
     turns: usize,
     passes: usize,
@@ -81,8 +92,14 @@ pub(crate) struct Rounds<'b> {
 impl<'b> Rounds<'b> {
     /// Sets the tree and the server up for them.
     pub(crate) async fn new(bed: &'b Bed, round: Round) -> Self {
-        let (builder, dies) = (bed.builder(), Dies::Never);
-        bed.server.dies(if round == Round::DiesAfterAck { Dies::AfterAck } else { dies });
+        let (mut builder, mut dies) = (bed.builder(), Dies::Never);
+        if round == Round::DiesAfterAck {
+            dies = Dies::AfterAck;
+        }
+        if round == Round::Expired {
+            builder = Bed::builder_at(bed.expiry.address());
+        }
+        bed.server.dies(dies);
         match round {
             // Nothing listens on the port of a socket that is closed.
             Round::Refused => {
@@ -97,9 +114,12 @@ impl<'b> Rounds<'b> {
             | Round::Cancelled
             | Round::CancelledAnew
             | Round::Dropped
-            | Round::LockLost => bed.announce(bed.server.address()).await,
+            | Round::Standby
+            | Round::LockLost
+            | Round::Expired => bed.announce(bed.server.address()).await,
         }
-        Self { bed, round, client: builder.build().unwrap(), number: 0, turns: 0, passes: 0 }
+        let (client, other) = (builder.clone().build().unwrap(), builder.build().unwrap());
+        Self { bed, round, client, other, number: 0, turns: 0, passes: 0 }
     }
 
     /// Goes on until connects were cancelled at one turn after the other, up to the last, in both ways.
@@ -145,11 +165,29 @@ impl<'b> Rounds<'b> {
                 self.cancelled(&client).await;
             }
             Round::CancelledAnew => {
-                let client = self.anew();
+                let client = self.bed.builder().zookeeper_session_timeout(HALF_MADE).build();
+                let client = client.unwrap();
                 self.cancelled(&client).await;
             }
             Round::Dropped => self.dropped().await,
+            Round::Standby => {
+                let active = self.connected().await;
+                let standby = self.standby().await;
+                if self.number.is_multiple_of(2) {
+                    drop(standby);
+                    active.close().await;
+                } else {
+                    drop(active);
+                    standby.active(DEADLINE).await.unwrap();
+                }
+            }
             Round::LockLost => self.lock_lost().await,
+            Round::Expired => {
+                let connection = self.connected().await;
+                self.bed.expiry.expire().await;
+                failed(&connection).await;
+                active_again(connection).await;
+            }
         }
     }
 
@@ -163,7 +201,7 @@ impl<'b> Rounds<'b> {
 
     /// A connection that waits for the lock.
     pub(crate) async fn standby(&self) -> Connection {
-        let connection = self.client.start();
+        let connection = self.other.start();
         let mut changes = connection.changes();
         let waits = changes
             .wait_for(|status| matches!(status.state, State::Waiting(Waiting::Standby { .. })));
@@ -228,8 +266,7 @@ impl<'b> Rounds<'b> {
         let lock = control.tree().client_running(super::bed::DESTINATION, 1001);
         assert!(control.delete(&lock, None).await.unwrap());
         failed(&connection).await;
-        timeout(DEADLINE, connection.active(DEADLINE)).await.unwrap().unwrap();
-        connection.close().await;
+        active_again(connection).await;
     }
 }
 
@@ -243,6 +280,12 @@ async fn failed(connection: &Connection) {
     let mut changes = connection.changes();
     let failed = changes.wait_for(|status| status.last_failure.is_some());
     assert!(timeout(DEADLINE, failed).await.unwrap().is_ok());
+}
+
+/// Waits for the next server, and closes the connection.
+async fn active_again(connection: Connection) {
+    timeout(DEADLINE, connection.active(DEADLINE)).await.unwrap().unwrap();
+    connection.close().await;
 }
 
 /// Polls the future at every turn of the runtime, so many times at most, and drops it then.
