@@ -13,7 +13,7 @@ use crate::server::{Server, free_port};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Time until ZooKeeper gives up a silent server, in milliseconds.
-const SESSION_MS: u32 = 4000;
+const SESSION_MS: u32 = 8000;
 
 /// Of the password `canal`, as MySQL's `PASSWORD` makes it, without the star.
 const CANAL_HASH: &str = "E3619321C1A937C46A0D8BD1DAC39F93B27D4458";

@@ -230,7 +230,7 @@ fn a_canal_server_that_slept_through_its_session_costs_no_row() {
     two.program().wait_for_line(" active ", DEADLINE);
     follower.wait_for_number(writer.write(100));
     let node = format!("/otter/canal/cluster/{}", one.address());
-    assert!(!tree.has(&node));
+    wait_until("Canal's session to be over", DEADLINE, || (!tree.has(&node)).then_some(()));
     one.program().resume();
     wait_until("Canal to be back", DEADLINE, || tree.has(&node).then_some(()));
     let (end, last) = write(&mut writer, &source, 100);
