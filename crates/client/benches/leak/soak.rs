@@ -63,14 +63,14 @@ impl<'b> Soak<'b> {
 
     /// Attempts of one client that all callers share.
     pub(crate) async fn shared(&mut self, attempts: usize) {
-        let client = self.bed.builder().build().unwrap();
+        let client = self.bed.builder().wait(Duration::ZERO).build().unwrap();
         self.series("towpath", attempts, |_| client.clone()).await;
     }
 
     /// Attempts of clients that are made, and closed, for one each.
     pub(crate) async fn anew(&mut self, attempts: usize) {
-        let bed = self.bed;
-        self.series("towpath anew", attempts, |_| bed.builder().build().unwrap()).await;
+        let builder = self.bed.builder().wait(Duration::ZERO);
+        self.series("towpath anew", attempts, |_| builder.clone().build().unwrap()).await;
     }
 
     async fn series(&mut self, name: &str, attempts: usize, client: impl Fn(usize) -> Client) {

@@ -95,7 +95,7 @@ impl Bed {
         self.control.delete(&path, None).await.unwrap();
     }
 
-    /// A client of the cluster that looks once.
+    /// A client of the cluster.
     pub(crate) fn builder(&self) -> Builder {
         Self::builder_at(&self.zookeeper.address())
     }
@@ -107,7 +107,7 @@ impl Bed {
             .cluster(&cluster)
             .unwrap()
             .destination(DESTINATION)
-            .wait(Duration::ZERO)
+            .wait(DEADLINE)
             .pauses(Duration::from_millis(1), Duration::from_millis(20))
             .standby_pause(Duration::ZERO)
     }

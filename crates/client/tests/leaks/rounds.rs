@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::timeout;
-use towpath_client::{Client, ClientError, Connection, State, Waiting};
+use towpath_client::{Builder, Client, ClientError, Connection, State, Waiting};
 
 use super::bed::Bed;
 use super::scripted::{Dies, batch_len, opening_len};
@@ -81,6 +81,7 @@ impl Round {
 pub(crate) struct Rounds<'b> {
     bed: &'b Bed,
     round: Round,
+    builder: Builder,
     client: Client,
     /// Another one, with a session of its own, for standbys.
     other: Client,
@@ -92,13 +93,22 @@ pub(crate) struct Rounds<'b> {
 impl<'b> Rounds<'b> {
     /// Sets the tree and the server up for them.
     pub(crate) async fn new(bed: &'b Bed, round: Round) -> Self {
-        let (mut builder, mut dies) = (bed.builder(), Dies::Never);
-        if round == Round::DiesAfterAck {
-            dies = Dies::AfterAck;
-        }
-        if round == Round::Expired {
-            builder = Bed::builder_at(bed.expiry.address());
-        }
+        let (builder, dies) = match round {
+            Round::Empty | Round::EmptyAnew | Round::Refused | Round::DiesInHandshake => {
+                (bed.builder().wait(Duration::ZERO), Dies::Never)
+            }
+            Round::DiesAfterAck => (bed.builder(), Dies::AfterAck),
+            Round::Expired => (Bed::builder_at(bed.expiry.address()), Dies::Never),
+            Round::CancelledAnew => {
+                (bed.builder().zookeeper_session_timeout(HALF_MADE), Dies::Never)
+            }
+            Round::Cycle
+            | Round::DiesInBatch
+            | Round::Cancelled
+            | Round::Dropped
+            | Round::Standby
+            | Round::LockLost => (bed.builder(), Dies::Never),
+        };
         bed.server.dies(dies);
         match round {
             // Nothing listens on the port of a socket that is closed.
@@ -118,8 +128,8 @@ impl<'b> Rounds<'b> {
             | Round::LockLost
             | Round::Expired => bed.announce(bed.server.address()).await,
         }
-        let (client, other) = (builder.clone().build().unwrap(), builder.build().unwrap());
-        Self { bed, round, client, other, number: 0, turns: 0, passes: 0 }
+        let [client, other] = [(); 2].map(|()| builder.clone().build().unwrap());
+        Self { bed, round, builder, client, other, number: 0, turns: 0, passes: 0 }
     }
 
     /// Goes on until connects were cancelled at one turn after the other, up to the last, in both ways.
@@ -165,8 +175,7 @@ impl<'b> Rounds<'b> {
                 self.cancelled(&client).await;
             }
             Round::CancelledAnew => {
-                let client = self.bed.builder().zookeeper_session_timeout(HALF_MADE).build();
-                let client = client.unwrap();
+                let client = self.anew();
                 self.cancelled(&client).await;
             }
             Round::Dropped => self.dropped().await,
@@ -192,7 +201,7 @@ impl<'b> Rounds<'b> {
     }
 
     fn anew(&self) -> Client {
-        self.bed.builder().build().unwrap()
+        self.builder.clone().build().unwrap()
     }
 
     pub(crate) async fn connected(&self) -> Connection {
