@@ -42,7 +42,7 @@ async fn nothing_is_left(kinds: &[(Round, usize)]) {
         let baseline = bed.at_rest().await;
         rounds.run(*count).await;
         rounds.complete_passes().await;
-        let after = bed.assert_back_at(&baseline).await;
+        let after = bed.assert_back_at(&baseline, rounds.slack_bytes()).await;
         let (name, s) = (kind.name(), began.elapsed().as_secs_f64());
         println!("{name}: {count} rounds in {s:.1} s\n  {baseline:?}\n  {after:?}");
     }
@@ -77,8 +77,9 @@ async fn alone_active() {
     assert_eq!(with_standby.ephemerals, held.ephemerals);
     drop(active);
     drop(standby);
+    let slack_bytes = rounds.slack_bytes();
     drop(rounds);
-    bed.assert_back_at(&baseline).await;
+    bed.assert_back_at(&baseline, slack_bytes).await;
 }
 
 #[test]

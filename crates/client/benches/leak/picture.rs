@@ -39,7 +39,7 @@ pub(crate) fn draw(samples: &[Sample], path: &str) {
          <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
     for (place, (_, colour, name)) in (0_u8..).zip(SERIES) {
-        let x = 60.0 + 180.0 * f64::from(place);
+        let x = 50.0 + 205.0 * f64::from(place);
         writeln!(
             svg,
             "<rect x=\"{x}\" y=\"18\" width=\"14\" height=\"4\" fill=\"{colour}\"/>\
@@ -55,6 +55,9 @@ pub(crate) fn draw(samples: &[Sample], path: &str) {
         panel(&mut svg, samples, column, (title, unit));
         svg.push_str("</g>\n");
     }
+    let foot = "Over failed connects, both axes logarithmic.";
+    let place = (50.0, height - 20.0);
+    label(&mut svg, place, "start", foot);
     svg.push_str("</svg>\n");
     std::fs::write(path, svg).unwrap();
 }

@@ -16,10 +16,6 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Room that memory may have over the baseline: the runtime's lists grow with the most entries they
-/// ever had at a time, never with the number of attempts.
-const SLACK_BYTES: usize = 32 << 10;
-
 /// What a process holds, and ZooKeeper for it. The bed itself has one session, and its servers' tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Held {
@@ -35,7 +31,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// What is above the baseline, each named by its invariant.
-    fn beyond(&self, baseline: &Self) -> Vec<String> {
+    fn beyond(&self, baseline: &Self, slack_bytes: usize) -> Vec<String> {
         let figures = [
             ("I-TASK: tasks", self.tasks, baseline.tasks),
             ("I-SOCK: sockets", self.sockets, baseline.sockets),
@@ -43,7 +39,7 @@ impl Held {
             ("I-WATCH: watches", self.watches, baseline.watches),
             ("I-SESS: sessions", self.sessions, baseline.sessions),
             ("I-LOCK: ephemeral nodes", self.ephemerals, baseline.ephemerals),
-            ("I-MEM: bytes", self.bytes, baseline.bytes + SLACK_BYTES),
+            ("I-MEM: bytes", self.bytes, baseline.bytes + slack_bytes),
         ];
         let mut beyond: Vec<String> = figures
             .into_iter()
@@ -141,12 +137,12 @@ impl Bed {
         }
     }
 
-    /// Waits until no more is held than at the baseline.
-    pub(crate) async fn assert_back_at(&self, baseline: &Held) -> Held {
+    /// Waits until no more is held than at the baseline, but for some bytes.
+    pub(crate) async fn assert_back_at(&self, baseline: &Held, slack_bytes: usize) -> Held {
         let end = tokio::time::Instant::now() + SETTLE_DEADLINE;
         loop {
             let now = self.held();
-            let beyond = now.beyond(baseline);
+            let beyond = now.beyond(baseline, slack_bytes);
             if beyond.is_empty() {
                 return now;
             }
