@@ -11,7 +11,7 @@ use towpath_coordination::{Cursor, Resume};
 use towpath_entry::{
     Block, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, TableFilter,
 };
-use towpath_source::{Filled, Recovery, Source, SourceConfig, Start};
+use towpath_source::{Filled, LastEvent, Recovery, Source, SourceConfig, Start};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
@@ -106,9 +106,7 @@ async fn follow(
     let filter = destination.stored_filter()?;
     let mut opening = Opening { place: feed.place, config: feed.config, start };
     opening.config.destination = destination.name().to_owned();
-    let acknowledged_s = cursor.as_ref().map(|cursor| cursor.timestamp_ms / 1000);
-    opening.config.last_event_s =
-        acknowledged_s.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0);
+    opening.config.last = cursor.as_ref().and_then(last_event);
     let opened = match cursor {
         Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
         None => stop.run_until_cancelled(opening.open()).await,
@@ -143,6 +141,13 @@ fn start_behind(cursor: &Cursor) -> Start {
         Some(set) => Start::Gtid(set.as_ref().to_owned()),
         None => Start::At { file: file.as_ref().to_owned(), offset },
     }
+}
+
+/// The event that a cursor acknowledges, unless it only says where reading began.
+fn last_event(cursor: &Cursor) -> Option<LastEvent> {
+    let time_s = u64::try_from(cursor.timestamp_ms / 1000).ok().filter(|s| *s > 0)?;
+    let file = cursor.file.as_ref().to_owned();
+    Some(LastEvent { file, offset: cursor.offset, time_s, server_id: cursor.server_id })
 }
 
 /// MySQL's sets have colons, MariaDB's have not.

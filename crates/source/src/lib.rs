@@ -48,8 +48,21 @@ pub struct SourceConfig {
     /// How far before the last event reading begins on another server, where time is all that the
     /// two have in common.
     pub fallback: Duration,
-    /// Time in seconds since 1970 of what was read last, when reading begins behind it.
-    pub last_event_s: Option<u64>,
+    /// What was read last, when reading begins behind it.
+    pub last: Option<LastEvent>,
+}
+
+/// An event that was read before. It tells whether a binlog is still the one that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEvent {
+    /// Binlog file.
+    pub file: String,
+    /// Offset at which it starts.
+    pub offset: u64,
+    /// Its time, in seconds since 1970.
+    pub time_s: u64,
+    /// Id of the server on which it was made.
+    pub server_id: u32,
 }
 
 /// What a place in the binlog is remembered by.
@@ -86,7 +99,7 @@ impl Default for SourceConfig {
             standby: None,
             detect: None,
             fallback: Duration::from_secs(60),
-            last_event_s: None,
+            last: None,
         }
     }
 }

@@ -102,14 +102,12 @@ impl MysqlSource {
         let identity = prepare::identity(&mut connection).await?;
         let server_id = config.server_id.unwrap_or_else(|| prepare::generated_id(&config));
         let url = servers.current();
-        let progress = Progress {
-            boundary_s: config.last_event_s.unwrap_or(0),
-            seen_s: config.last_event_s.unwrap_or(0),
-            ..Progress::default()
-        };
+        let last_s = config.last.as_ref().map_or(0, |last| last.time_s);
+        let progress =
+            Progress { boundary_s: last_s, told_s: last_s, seen_s: last_s, ..Progress::default() };
         let resume = match start {
             // A position of the master: on its standby the time is what it has in common.
-            Start::At { .. } if is_standby && config.last_event_s.is_some() => {
+            Start::At { .. } if is_standby && config.last.is_some() => {
                 by_time(url, &mut connection, &progress, (&config, server_id)).await?
             }
             Start::Now
@@ -120,9 +118,15 @@ impl MysqlSource {
                 find::find(url, &mut connection, start, (server_id, config.by)).await?
             }
         };
-        if let From::Gtid(set) = &resume {
-            gtid::check_mode(&mut connection).await?;
-            gtid::check(&mut connection, set).await?;
+        match (&resume, start, &config.last) {
+            (From::Gtid(set), ..) => {
+                gtid::check_mode(&mut connection).await?;
+                gtid::check(&mut connection, set).await?;
+            }
+            (From::Position { .. }, Start::At { .. }, Some(last)) if !is_standby => {
+                find::check_last(url, last, server_id).await?;
+            }
+            (From::Position { .. }, ..) => {}
         }
         info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
         let request = Request { config: &config, server_id, from: &resume, at_end: AtEnd::Wait };

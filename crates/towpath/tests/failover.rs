@@ -192,3 +192,27 @@ fn cut_connections_lose_and_double_nothing() {
     }
     assert_eq!(serving.numbers_until(100), exactly(1..=100));
 }
+
+/// F11: a file of the same name on another binlog is not read blindly, after a restart either.
+#[test]
+fn a_restart_on_a_binlog_begun_anew_is_refused() {
+    for version in [Version::Mysql80, Version::Mariadb118] {
+        let server = Server::start(version, &[]);
+        server.run(TABLE);
+        let source = server.url();
+        let arguments = ["--source", source.as_str(), "--from", "now"];
+        let mut serving = Serving::start(&arguments);
+        serving.wait_until_running();
+        write(&server, 1..=20);
+        assert_eq!(serving.numbers_until(20), exactly(1..=20));
+        // Nothing has changed: it goes on.
+        write(&server, 21..=30);
+        let mut serving = serving.restart(&arguments);
+        assert_eq!(serving.numbers_until(30), exactly(21..=30));
+        server.run(version.reset_sql());
+        write(&server, 31..=300);
+        let mut serving = serving.restart_failing(&arguments);
+        let line = serving.says("less than was read");
+        assert!(line.contains("it lacks the event at mysql-bin.000001:"), "{line}");
+    }
+}

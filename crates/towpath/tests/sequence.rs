@@ -47,6 +47,12 @@ impl Serving {
         Self::with_state(self.state, arguments)
     }
 
+    /// The same when the destination before may have failed.
+    pub(crate) fn restart_failing(self, arguments: &[&str]) -> Self {
+        let _ended = self.towpath.terminate();
+        Self::with_state(self.state, arguments)
+    }
+
     /// Waits until it says that it reads.
     pub(crate) fn wait_until_running(&mut self) {
         self.says("to=\"running\"");

@@ -10,7 +10,7 @@ use crate::connection::Connection;
 use crate::error::SourceError;
 use crate::start::Start;
 use crate::url::SourceUrl;
-use crate::{FollowBy, SourceConfig};
+use crate::{FollowBy, LastEvent, SourceConfig};
 
 pub(super) async fn find(
     url: &SourceUrl,
@@ -76,6 +76,56 @@ async fn position(
             Err(SourceError::Purged { address: url.address(), wanted, kept })
         }
         Start::Time { unix_s } => at_time(url, connection, *unix_s, server_id).await,
+    }
+}
+
+/// Refuses a binlog in which another event stands where one was read: the server is another one, or
+/// its binlog was begun anew (F11).
+pub(super) async fn check_last(
+    url: &SourceUrl,
+    last: &LastEvent,
+    server_id: u32,
+) -> Result<(), SourceError> {
+    if last.offset > u64::from(u32::MAX) {
+        // All of the file would have to be read.
+        return Ok(());
+    }
+    let mut dump = open_at(url, &last.file, last.offset, server_id).await?;
+    loop {
+        while let Some(event) = dump.next_event()? {
+            if event.header.is_artificial()
+                || event.header.event_type == t::FORMAT_DESCRIPTION
+                || matches!(event.header.event_type, t::HEARTBEAT | t::HEARTBEAT_V2)
+            {
+                continue;
+            }
+            let (time_s, made_by) = (event.header.timestamp_s, event.header.server_id);
+            let is_same = u64::from(time_s) == last.time_s && made_by == last.server_id;
+            // The events inside of a payload have times of their own.
+            if is_same || event.header.event_type == t::TRANSACTION_PAYLOAD {
+                return Ok(());
+            }
+            let place = format!("{}:{}", last.file, last.offset);
+            return Err(SourceError::Behind {
+                address: url.address(),
+                missing: format!(
+                    "the event at {place} that was read (time {}, server id {})",
+                    last.time_s, last.server_id
+                ),
+                has: format!("another one there (time {time_s}, server id {made_by})"),
+            });
+        }
+        match dump.fill(FILL_TIMEOUT).await {
+            Ok(()) => {}
+            Err(SourceError::Ended { .. }) => {
+                return Err(SourceError::Behind {
+                    address: url.address(),
+                    missing: format!("the event at {}:{}", last.file, last.offset),
+                    has: "less of that file".to_owned(),
+                });
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -163,8 +213,18 @@ async fn at_time(
 }
 
 pub(super) async fn open(url: &SourceUrl, file: &str, server_id: u32) -> Result<Dump, SourceError> {
+    open_at(url, file, 4, server_id).await
+}
+
+/// A dump that ends where the last file does.
+async fn open_at(
+    url: &SourceUrl,
+    file: &str,
+    offset: u64,
+    server_id: u32,
+) -> Result<Dump, SourceError> {
     let connection = Connection::open(url).await?;
-    let from = From::Position { file: file.to_owned(), offset: 4 };
+    let from = From::Position { file: file.to_owned(), offset };
     let config = SourceConfig::default();
     let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
     Dump::begin(connection, &request).await
