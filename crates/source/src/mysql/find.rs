@@ -90,42 +90,44 @@ pub(super) async fn check_last(
         // All of the file would have to be read.
         return Ok(());
     }
+    let behind = |has: String| SourceError::Behind {
+        address: url.address(),
+        missing: format!(
+            "the event at {}:{} that was read (time {}, server id {})",
+            last.file, last.offset, last.time_s, last.server_id
+        ),
+        has,
+    };
+    // What the server says to a place that is no event of it.
+    let told = |fault: SourceError| {
+        if let SourceError::InsideEvent { reason, .. } = &fault {
+            behind(format!("no event there ({reason})"))
+        } else if let SourceError::Server { errno: 1236, message, .. } = &fault {
+            behind(format!("no event there ({message})"))
+        } else if matches!(fault, SourceError::Ended { .. }) {
+            behind("less of that file".to_owned())
+        } else {
+            fault
+        }
+    };
     let mut dump = open_at(url, &last.file, last.offset, server_id).await?;
     loop {
-        while let Some(event) = dump.next_event()? {
+        while let Some(event) = dump.next_event().map_err(told)? {
+            let kind = event.header.event_type;
             if event.header.is_artificial()
-                || event.header.event_type == t::FORMAT_DESCRIPTION
-                || matches!(event.header.event_type, t::HEARTBEAT | t::HEARTBEAT_V2)
+                || matches!(kind, t::FORMAT_DESCRIPTION | t::HEARTBEAT | t::HEARTBEAT_V2)
             {
                 continue;
             }
             let (time_s, made_by) = (event.header.timestamp_s, event.header.server_id);
             let is_same = u64::from(time_s) == last.time_s && made_by == last.server_id;
             // The events inside of a payload have times of their own.
-            if is_same || event.header.event_type == t::TRANSACTION_PAYLOAD {
+            if is_same || kind == t::TRANSACTION_PAYLOAD {
                 return Ok(());
             }
-            let place = format!("{}:{}", last.file, last.offset);
-            return Err(SourceError::Behind {
-                address: url.address(),
-                missing: format!(
-                    "the event at {place} that was read (time {}, server id {})",
-                    last.time_s, last.server_id
-                ),
-                has: format!("another one there (time {time_s}, server id {made_by})"),
-            });
+            return Err(behind(format!("another one (time {time_s}, server id {made_by})")));
         }
-        match dump.fill(FILL_TIMEOUT).await {
-            Ok(()) => {}
-            Err(SourceError::Ended { .. }) => {
-                return Err(SourceError::Behind {
-                    address: url.address(),
-                    missing: format!("the event at {}:{}", last.file, last.offset),
-                    has: "less of that file".to_owned(),
-                });
-            }
-            Err(error) => return Err(error),
-        }
+        dump.fill(FILL_TIMEOUT).await.map_err(told)?;
     }
 }
 
