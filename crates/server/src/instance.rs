@@ -113,7 +113,8 @@ async fn follow(
     };
     let Some(source) = opened.transpose()? else { return Ok(None) };
     // Whatever the start was: by GTID the source knows the set that it stands for.
-    let gtid = source.gtid_set().map(gtid_set).transpose()?.or(feed.decoder.gtid);
+    let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
+    let gtid = gtid.transpose()?.or(feed.decoder.gtid);
     let executed = gtid.as_ref().map(gtid_text);
     let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
     let mut pump = Pump {
@@ -150,10 +151,9 @@ fn last_event(cursor: &Cursor) -> Option<LastEvent> {
     Some(LastEvent { file, offset: cursor.offset, time_s, server_id: cursor.server_id })
 }
 
-/// MySQL's sets have colons, MariaDB's have not.
-fn gtid_set(text: &str) -> Result<GtidSet, InstanceError> {
+fn gtid_set(text: &str, is_mariadb: bool) -> Result<GtidSet, InstanceError> {
     let failed = |reason: String| InstanceError::GtidSet { set: text.to_owned(), reason };
-    if text.is_empty() || text.contains(':') {
+    if !is_mariadb {
         return MysqlGtidSet::parse(text).map(GtidSet::Mysql).map_err(|e| failed(e.to_string()));
     }
     MariadbGtidSet::parse(text).map(GtidSet::Mariadb).map_err(|e| failed(e.to_string()))

@@ -192,6 +192,15 @@ impl Source {
         }
     }
 
+    /// Whether the source is a MariaDB, whose GTID sets are of another kind.
+    #[must_use]
+    pub fn is_mariadb(&self) -> bool {
+        match self {
+            Self::Mysql(source) => source.is_mariadb(),
+            Self::Files(_) => false,
+        }
+    }
+
     /// The GTID set behind which reading began, when it did so by GTID.
     #[must_use]
     pub fn gtid_set(&self) -> Option<&str> {

@@ -21,6 +21,7 @@ use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
 use crate::{Filled, FollowBy, SourceConfig};
+use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
 pub use raw::throw_away;
 use servers::{Detector, Servers};
@@ -49,6 +50,7 @@ pub struct MysqlSource {
     servers: Servers,
     config: SourceConfig,
     server_id: u32,
+    flavour: Flavour,
     /// The identity of the server that is followed.
     identity: String,
     resume: From,
@@ -130,12 +132,14 @@ impl MysqlSource {
         }
         info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
         let request = Request { config: &config, server_id, from: &resume, at_end: AtEnd::Wait };
+        let flavour = connection.flavour();
         let dump = Dump::begin(connection, &request).await?;
         let detector = config.detect.as_ref().map(|detect| Detector::start(url, detect));
         Ok(Self {
             servers,
             config,
             server_id,
+            flavour,
             identity,
             resume,
             progress,
@@ -147,6 +151,12 @@ impl MysqlSource {
             since: Instant::now(),
             behind_since: None,
         })
+    }
+
+    /// Whether the server is a MariaDB, whose GTID sets are of another kind.
+    #[must_use]
+    pub fn is_mariadb(&self) -> bool {
+        self.flavour == Flavour::Mariadb
     }
 
     /// The GTID set behind which reading began, when it did so by GTID.

@@ -81,7 +81,7 @@ fn by_gtid(version: Version) {
     let kept = format!("the source keeps {second}:4 and later; it has purged ");
     says(&said, &["position gtid:", &kept, "--from earliest", "--from now"]);
     let said = refusal(&server, &["--from", "gtid:"]);
-    says(&said, &["an empty set", "--gtid --from earliest", "--gtid --from now"]);
+    says(&said, &["position gtid:an empty set", &kept, "--from earliest", "--from now"]);
     let beyond =
         if version.is_mariadb() { "0-1-9999" } else { "3e11fa47-71ca-11e1-9e33-c80aa9429562:7" };
     let said = refusal(&server, &["--from", &format!("gtid:{beyond}")]);

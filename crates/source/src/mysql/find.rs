@@ -42,12 +42,6 @@ async fn position(
     server_id: u32,
 ) -> Result<From, SourceError> {
     match start {
-        Start::Gtid(set) if set.is_empty() => Err(SourceError::Start {
-            start: "gtid:".to_owned(),
-            reason: "an empty set may mean everything or nothing: --gtid --from earliest begins \
-                     with the oldest transaction, --gtid --from now behind the newest one"
-                .to_owned(),
-        }),
         Start::Gtid(set) => Ok(From::Gtid(set.clone())),
         Start::Now => {
             let (file, offset) = dialect::end(connection).await?;
