@@ -74,6 +74,16 @@ pub enum StateError {
         /// What is wrong with its previous generation.
         previous_detail: String,
     },
+    /// A file of records is damaged elsewhere than at its end.
+    #[error("{} is damaged at byte {offset}: {what}", path.display())]
+    DamagedLog {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: usize,
+        /// What is wrong.
+        what: String,
+    },
     /// Cursors cannot be read from, or written to, ZooKeeper.
     #[error("cursors: {0}")]
     ZooKeeper(#[from] ZkError),

@@ -18,7 +18,7 @@ mod zookeeper;
 pub use backoff::Backoff;
 pub use cursor::{Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
-pub use local::StateDirectory;
+pub use local::{RecordLog, StateDirectory};
 pub use store::{CursorStore, CursorWriter, Written};
 pub use zookeeper::{
     Contender, Ensemble, Fence, Lease, LeaseLost, NodeWatch, Presence, Running, Servers,

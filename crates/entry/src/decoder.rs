@@ -3,10 +3,12 @@
 mod options;
 mod rows;
 mod statement;
+mod structures;
 mod tables;
 mod transaction;
 
 pub use options::{DecoderOptions, GtidSet, Suppress};
+pub use structures::{DoubtfulStatement, StructureRecord};
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use crate::filter::TableFilter;
 use crate::message::{self, GtidProps, HeaderParts, Origin};
 use crate::output::{Output, Throttle};
 use crate::rows::RowsWriter;
+use structures::{Doubts, Records};
 use tables::Tables;
 
 /// Bytes that a transaction payload may decompress to.
@@ -71,6 +74,8 @@ pub struct Decoder {
     /// Between the begin of a transaction and its end: nothing in between is a boundary.
     in_transaction: bool,
     payload: Option<OpenPayload>,
+    records: Records,
+    doubts: Doubts,
     /// Buffers used for one entry at a time.
     store: Vec<u8>,
     header: Vec<u8>,
@@ -92,6 +97,8 @@ impl Decoder {
             boundary: None,
             in_transaction: false,
             payload: None,
+            records: Records::default(),
+            doubts: Doubts::default(),
             store: Vec::new(),
             header: Vec::new(),
             front: Vec::new(),
@@ -119,6 +126,7 @@ impl Decoder {
         } else {
             self.plain(&event.header, event.body, event.format, &origin)
         };
+        self.record(kind, &origin);
         result.map_err(|source| DecodeError::At {
             file: event.file.to_string(),
             offset: event.start,
@@ -126,12 +134,6 @@ impl Decoder {
             table: self.tables.name_of_rows(event.body, kind, event.format),
             source: Box::new(source),
         })
-    }
-
-    /// Tells the structure of a table that [`Step::NeedTable`] asked for: as the source has it now,
-    /// or `None` when it has no such table.
-    pub fn learn_table(&mut self, schema: &str, table: &str, found: Option<towpath_schema::Table>) {
-        self.tables.learn(schema, table, found);
     }
 
     /// Takes the entries of all groups finished so far.

@@ -36,16 +36,21 @@ pub enum DecodeError {
         /// The table id.
         table_id: u64,
     },
-    /// No structure is known for the table, and the source has none.
+    /// No structure is known for the table.
     #[error(
-        "the structure of {schema}.{table} at this position is not known and the source has no such \
-         table: exclude it with a filter, or start behind its removal"
+        "{schema}.{table} has {in_binlog} columns in the binlog, and no structure of it is known at \
+         this position, 0 columns ({detail}): exclude the table with a filter, or start behind the \
+         change of its structure"
     )]
     NoStructure {
         /// Database.
         schema: String,
         /// Table.
         table: String,
+        /// Columns in the table map.
+        in_binlog: usize,
+        /// Why.
+        detail: String,
     },
     /// The structure that is known does not fit the table map.
     #[error(

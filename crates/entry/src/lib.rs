@@ -17,7 +17,9 @@ mod rows;
 mod text;
 
 pub use block::{Block, EntryInfo, EntryKind};
-pub use decoder::{Boundary, Decoder, DecoderOptions, GtidSet, Step, Suppress};
+pub use decoder::{
+    Boundary, Decoder, DecoderOptions, DoubtfulStatement, GtidSet, Step, StructureRecord, Suppress,
+};
 pub use error::DecodeError;
 pub use filter::{FilterError, TableFilter};
 pub use text::Zone;

@@ -3,6 +3,7 @@
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
 use towpath_entry::read::Entry;
 use towpath_entry::{Block, Decoder, DecoderOptions, Step};
+use towpath_schema::StructureAnswer;
 
 use crate::golden::folder;
 
@@ -65,7 +66,7 @@ fn feed(decoder: &mut Decoder, event: &RawEvent<'_>) -> Result<(), ()> {
     match decoder.event(event) {
         Ok(Step::Done) => Ok(()),
         Ok(Step::NeedTable { schema, table }) => {
-            decoder.learn_table(&schema, &table, None);
+            decoder.learn_table(&schema, &table, StructureAnswer::default());
             decoder.event(event).map(|_| ()).map_err(|_| ())
         }
         Err(_) => Err(()),

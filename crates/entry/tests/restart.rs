@@ -56,7 +56,7 @@ impl Structures {
     fn table(&self, schema: &str, table: &str) -> Option<Table> {
         match self.0.get(schema, table) {
             Lookup::Known(table) => Some(Table::clone(&table)),
-            Lookup::Missing | Lookup::Unknown => None,
+            Lookup::Unknown => None,
         }
     }
 }
@@ -83,7 +83,7 @@ impl Reading {
         while let Step::NeedTable { schema, table } = self.decoder.event(&event).unwrap() {
             let found = self.structures.table(&schema, &table);
             assert!(found.is_some(), "{schema}.{table} is not known at {}", event.start);
-            self.decoder.learn_table(&schema, &table, found);
+            self.decoder.learn_table(&schema, &table, found.into());
         }
         if let Some(statement) = statement(&event) {
             self.structures.apply(&statement);

@@ -32,13 +32,16 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
         column.nullable = false;
     }
     while let Some(token) = c.peek() {
-        if c.eat_all(&["primary", "key"]) || c.eat("key") {
+        if ["partition", "remove"].iter().any(|word| token.is(word)) {
+            // Behind the last clause of an ALTER there is no comma.
+            break;
+        } else if c.eat_all(&["primary", "key"]) || c.eat("key") {
             // `KEY` alone is short for the primary key, `UNIQUE KEY` was taken below.
             column.is_key = true;
             column.nullable = false;
         } else if c.eat("unique") {
             c.eat("key");
-        } else if c.eat_all(&["not", "null"]) {
+        } else if c.eat_all(&["not", "null"]) || c.eat_any(&["auto_increment", "serial"]) {
             column.nullable = false;
         } else if c.eat("comment") || c.eat("collate") {
             c.next();
@@ -48,7 +51,7 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
         {
             column.charset = c.next().and_then(Token::name);
         } else if c.eat("default") {
-            column.default = default_text(&mut c);
+            skip_default(&mut c);
         } else if c.eat("references") {
             c.name();
             c.parenthesized();
@@ -66,25 +69,23 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
     Some(Definition { column, place, exotic })
 }
 
-fn default_text(c: &mut Cursor<'_, '_>) -> Option<String> {
-    if let Some(inner) = c.parenthesized() {
-        return Some(inner.iter().map(|token| token.text).collect::<Vec<_>>().join(" "));
+/// Steps over a default: its words could be taken for attributes.
+fn skip_default(c: &mut Cursor<'_, '_>) {
+    if c.parenthesized().is_some() {
+        return;
     }
-    let mut text = c.next()?.text.to_owned();
-    if matches!(text.as_str(), "-" | "+") {
-        text.push_str(c.next()?.text);
-    }
-    // now(6), 1.5, b'1', _utf8'x'
-    if c.peek_symbol('.') {
+    let sign = c.next().is_some_and(|token| matches!(token.text, "-" | "+"));
+    if sign {
         c.next();
-        text.push('.');
-        text.push_str(c.next()?.text);
+    }
+    // now(6), 1.5, b'1', _utf8'x', DEFAULT NEXT VALUE FOR s, DEFAULT s.nextval
+    if c.eat_symbol('.') {
+        c.next();
     }
     if c.peek().is_some_and(|token| token.kind == Kind::Str) {
-        text.push_str(c.next()?.text);
+        c.next();
     }
     c.parenthesized();
-    Some(text)
 }
 
 /// Canal's `mysqlType` (entry-format 3.1).
@@ -93,7 +94,8 @@ fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     let mut name = first.text.to_owned();
     let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
         "double" => &["precision"],
-        "character" | "char" | "nchar" => &["varying"],
+        "character" | "char" => &["varying"],
+        "nchar" => &["varying", "varchar"],
         "national" => &["char", "character", "varchar", "varying"],
         "long" => &["varchar", "varbinary", "char"],
         _ => &[],

@@ -7,6 +7,31 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ParseOptions {
     sql_mode: u64,
+    server: Option<ServerKind>,
+}
+
+/// Which server reads the statement: it decides which executable comments count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerKind {
+    /// MariaDB, not MySQL.
+    pub is_mariadb: bool,
+    /// Major, minor, patch.
+    pub version: (u16, u16, u16),
+}
+
+impl ServerKind {
+    /// Whether `/*! */`, or with `for_mariadb` `/*M! */`, of this version number is executed.
+    fn executes(self, for_mariadb: bool, number: Option<u32>) -> bool {
+        let (major, minor, patch) = self.version;
+        let own = u32::from(major) * 10_000 + u32::from(minor) * 100 + u32::from(patch);
+        match number {
+            _ if for_mariadb && !self.is_mariadb => false,
+            None => true,
+            // MySQL 5.7's and later's own are not for MariaDB, whose numbers have six digits.
+            Some(number) if self.is_mariadb && (50_700..100_000).contains(&number) => false,
+            Some(number) => number <= own,
+        }
+    }
 }
 
 impl ParseOptions {
@@ -16,7 +41,13 @@ impl ParseOptions {
     /// From the `sql_mode` bits of a QUERY event.
     #[must_use]
     pub const fn from_sql_mode(sql_mode: u64) -> Self {
-        Self { sql_mode }
+        Self { sql_mode, server: None }
+    }
+
+    /// The same for a server that is known.
+    #[must_use]
+    pub const fn read_by(self, server: ServerKind) -> Self {
+        Self { server: Some(server), ..self }
     }
 
     const fn ansi_quotes(self) -> bool {
@@ -60,6 +91,14 @@ impl Token<'_> {
 
     pub(crate) fn is_symbol(&self, symbol: char) -> bool {
         self.kind == Kind::Symbol(symbol)
+    }
+
+    /// The name or text that the token stands for: a character set may be a string.
+    pub(crate) fn text_value(&self) -> Option<String> {
+        match self.kind {
+            Kind::Str => Some(self.text.trim_matches(['\'', '"']).to_owned()),
+            Kind::Word | Kind::Quoted(_) | Kind::Number | Kind::Symbol(_) => self.name(),
+        }
     }
 
     /// The name that the token stands for, if it can be one.
@@ -119,11 +158,7 @@ impl<'a> Lexer<'a> {
             if is_dashes || trimmed.starts_with('#') {
                 self.skip_to("\n");
             } else if trimmed.starts_with("/*!") || trimmed.starts_with("/*M!") {
-                self.at += if trimmed.starts_with("/*!") { 3 } else { 4 };
-                let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
-                // A version has five or six digits; anything else belongs to the content.
-                self.at += if digits >= 5 { digits.min(6) } else { 0 };
-                self.conditional = true;
+                self.open_conditional(trimmed.starts_with("/*M!"));
             } else if self.conditional && trimmed.starts_with("*/") {
                 self.at += 2;
                 self.conditional = false;
@@ -133,6 +168,21 @@ impl<'a> Lexer<'a> {
             } else {
                 return;
             }
+        }
+    }
+
+    /// An executable comment: its content counts if the server executes it.
+    fn open_conditional(&mut self, for_mariadb: bool) {
+        self.at += if for_mariadb { 4 } else { 3 };
+        let digits = self.rest().bytes().take_while(u8::is_ascii_digit).count();
+        // A version has five or six digits; anything else belongs to the content.
+        let digits = if digits >= 5 { digits.min(6) } else { 0 };
+        let number = self.rest().get(..digits).and_then(|number| number.parse().ok());
+        self.at += digits;
+        if self.options.server.is_none_or(|server| server.executes(for_mariadb, number)) {
+            self.conditional = true;
+        } else {
+            self.skip_to("*/");
         }
     }
 

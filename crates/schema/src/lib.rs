@@ -6,13 +6,17 @@
 mod catalog;
 mod column;
 mod cursor;
+mod history;
+mod later;
 mod lexer;
 mod statement;
 mod table;
 
-pub use catalog::{Catalog, Lookup};
-pub use lexer::ParseOptions;
+pub use catalog::{Catalog, Lookup, NameCase, StructureChange};
+pub use history::{HistoryError, HistoryPosition, HistoryRecord};
+pub use later::{BinlogPlace, Fate, LaterStatements, StructureAnswer};
+pub use lexer::{ParseOptions, ServerKind};
 pub use statement::{
-    CanalKind, Classified, Parsed, classify, first_table, parse, table_from_create,
+    CanalKind, Classified, Parsed, classify, column_type, first_table, parse, table_from_create,
 };
 pub use table::{Column, Table};

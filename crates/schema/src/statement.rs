@@ -11,12 +11,14 @@ use crate::cursor::{Cursor, Name};
 use crate::lexer::{ParseOptions, Token, tokens};
 
 pub(crate) use alter::Step;
-pub(crate) use create::Body;
-pub use create::table_from_create;
+pub(crate) use create::{Body, add_versioning};
+pub use create::{column_type, table_from_create};
 pub use dml::first_table;
 
 /// Tokens that are read of one statement: a table has at most 4,096 columns.
 const TOKENS_MAX: usize = 1 << 20;
+/// Names that are taken from a statement that is not understood.
+const DOUBTS_MAX: usize = 256;
 /// Tokens that are read of a statement that changes rows.
 const DML_TOKENS_MAX: usize = 256;
 
@@ -53,11 +55,21 @@ pub struct Classified {
 /// A change of structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
-    Create { name: Name, or_replace: bool, if_not_exists: bool, body: Body },
-    Alter { name: Name, steps: Vec<Step> },
+    Create {
+        name: Name,
+        or_replace: bool,
+        if_not_exists: bool,
+        body: Body,
+    },
+    Alter {
+        name: Name,
+        steps: Vec<Step>,
+    },
     Rename(Vec<(Name, Name)>),
     Drop(Vec<Name>),
     DropDatabase(String),
+    /// Names in a statement that is not understood: perhaps tables that it changes.
+    Doubt(Vec<Name>),
 }
 
 /// A statement, read.
@@ -151,6 +163,41 @@ pub fn classify(parsed: &Parsed, database: Option<&str>) -> Vec<Classified> {
 }
 
 impl Parsed {
+    /// True when the statement may change structures in a way that was not understood: tables that
+    /// it names are asked for again.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.changes.iter().any(|change| match change {
+            Change::Doubt(_) => true,
+            Change::Alter { steps, .. } => steps.contains(&Step::Unknown),
+            Change::Create { .. }
+            | Change::Rename(_)
+            | Change::Drop(_)
+            | Change::DropDatabase(_) => false,
+        })
+    }
+
+    /// The statement's text could not be decoded for sure: the tables that it changes are asked for
+    /// again.
+    pub fn distrust(&mut self) {
+        for change in &mut self.changes {
+            match change {
+                Change::Create { body, .. } => *body = Body::Unknown,
+                Change::Alter { steps, .. } => steps.push(Step::Unknown),
+                Change::Rename(_)
+                | Change::Drop(_)
+                | Change::DropDatabase(_)
+                | Change::Doubt(_) => {}
+            }
+        }
+    }
+
+    /// True when no structure changes.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     fn result(&mut self, kind: CanalKind, name: &Name) {
         self.results.push(Draft::Table(kind, name.clone()));
     }
@@ -203,6 +250,12 @@ const SILENT: &[&str] = &[
     "with",
 ];
 
+/// Statements that Canal gives up on and that change no structure.
+const UNREADABLE: &[&str] = &[
+    "backup", "binlog", "cache", "change", "clone", "do", "get", "help", "import", "repair",
+    "resignal", "restart", "shutdown", "stop", "table", "values",
+];
+
 fn one(statement: &[Token<'_>], parsed: &mut Parsed) {
     // A statement wholly inside an executable comment is nothing to Canal; its structure counts.
     let hidden = statement.first().is_some_and(|token| token.conditional);
@@ -237,12 +290,30 @@ fn read(mut c: Cursor<'_, '_>, parsed: &mut Parsed) {
             Some(())
         }
         Some(word) if SILENT.contains(&word) => Some(()),
+        Some(word) if UNREADABLE.contains(&word) => {
+            parsed.unreadable();
+            Some(())
+        }
         Some("(") | None => Some(()),
         Some(_) => None,
     };
     if understood.is_none() {
         parsed.unreadable();
+        parsed.changes.clear();
+        parsed.changes.push(Change::Doubt(doubts(c)));
     }
+}
+
+/// Everything in a statement that may be the name of a table.
+fn doubts(mut c: Cursor<'_, '_>) -> Vec<Name> {
+    let mut names: Vec<Name> = Vec::new();
+    while !c.is_end() && names.len() < DOUBTS_MAX {
+        match c.name() {
+            Some(name) if !names.contains(&name) => names.push(name),
+            Some(_) | None => {}
+        }
+    }
+    names
 }
 
 fn if_exists(c: &mut Cursor<'_, '_>) -> bool {
@@ -273,16 +344,24 @@ fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         parsed.changes.push(Change::DropDatabase(name));
     } else if c.eat("index") {
         if_exists(&mut c);
-        c.identifier()?;
+        let key = c.identifier()?;
         if !c.eat("on") {
             return None;
         }
         let name = c.name()?;
         parsed.result(CanalKind::DropIndex, &name);
+        if key.eq_ignore_ascii_case("primary") {
+            parsed.changes.push(Change::Alter { name, steps: vec![Step::DropPrimaryKey] });
+        }
     } else if c.eat("sequence") {
         if_exists(&mut c);
-        let name = c.name()?;
-        parsed.changes.push(Change::Drop(vec![name]));
+        let mut names = vec![c.name()?];
+        while c.eat_symbol(',') {
+            names.push(c.name()?);
+        }
+        parsed.changes.push(Change::Drop(names));
+    } else if c.rest().iter().take(4).any(|token| token.is("table")) {
+        return None;
     }
     Some(())
 }
@@ -312,6 +391,11 @@ fn rename(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
     let mut pairs = Vec::new();
     loop {
         let from = c.name()?;
+        // MariaDB: WAIT n, NOWAIT.
+        if c.eat("wait") {
+            c.next();
+        }
+        c.eat("nowait");
         if !c.eat("to") {
             return None;
         }

@@ -15,12 +15,11 @@ pub struct Column {
     pub nullable: bool,
     /// Character set, where the definition names one (column or table default).
     pub charset: Option<String>,
-    /// Default value as written in the definition, if any.
-    pub default: Option<String>,
 }
 
 /// The structure of a table: columns in the order in which row images carry them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of two families of servers")]
 pub struct Table {
     /// Database name.
     pub schema: String,
@@ -30,9 +29,31 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Default character set of the table, if the definition names one.
     pub charset: Option<String>,
+    /// MariaDB: the last two columns are those of implicit system versioning. They stay the last.
+    pub has_implicit_versioning: bool,
+    /// MySQL: a key on an expression was defined. Table maps may then have hidden columns behind
+    /// these, whose values no row carries.
+    pub has_functional_key: bool,
 }
 
 impl Column {
+    /// Marks a type that is known only as it was made later by a statement.
+    const UNSURE: char = '?';
+
+    /// Makes the type one that may have been another one earlier.
+    pub(crate) fn make_unsure(&mut self) {
+        if !self.type_text.starts_with(Self::UNSURE) {
+            self.type_text.insert(0, Self::UNSURE);
+        }
+    }
+
+    /// The type that the column has later, if it is not known which one it has now; empty if there
+    /// is no such column later.
+    #[must_use]
+    pub fn later_type(&self) -> Option<&str> {
+        self.type_text.strip_prefix(Self::UNSURE)
+    }
+
     /// A column that may be NULL and is no key.
     #[must_use]
     pub fn new(name: &str, type_text: &str) -> Self {
@@ -42,7 +63,6 @@ impl Column {
             is_key: false,
             nullable: true,
             charset: None,
-            default: None,
         }
     }
 }

@@ -7,14 +7,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type};
-use towpath_coordination::{Cursor, Resume};
+use towpath_coordination::{Cursor, RecordLog, Resume};
 use towpath_entry::{
     Block, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, TableFilter,
 };
+use towpath_schema::{Catalog, HistoryPosition, Table};
 use towpath_source::{Filled, LastEvent, Recovery, Source, SourceConfig, Start};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
+use crate::history::{Beginning, History};
 
 /// Bytes of entries that are handed on without waiting for the end of what has arrived.
 const PUBLISH_BYTES: usize = 512 << 10;
@@ -49,6 +51,7 @@ pub struct SourceFeed {
 pub(crate) async fn run(
     destination: Arc<Destination>,
     feed: Feed,
+    history: Option<RecordLog>,
     stop: CancellationToken,
 ) -> Result<(), Arc<InstanceError>> {
     let result = match feed {
@@ -56,7 +59,7 @@ pub(crate) async fn run(
             destination.set_state(InstanceState::Running);
             stop.run_until_cancelled(forward(&destination, blocks)).await.map(Ok)
         }
-        Feed::Source(feed) => follow(&destination, *feed, &stop).await.transpose(),
+        Feed::Source(feed) => follow(&destination, *feed, history, &stop).await.transpose(),
     };
     match result {
         None => destination.set_state(InstanceState::Stopped),
@@ -98,6 +101,7 @@ fn origin(file: &Arc<str>, offset: u64, gtid: Option<Arc<str>>) -> Cursor {
 async fn follow(
     destination: &Destination,
     feed: SourceFeed,
+    history: Option<RecordLog>,
     stop: &CancellationToken,
 ) -> Result<Option<()>, InstanceError> {
     let cursor = destination.oldest_cursor();
@@ -122,8 +126,12 @@ async fn follow(
         source,
         decoder,
         filters,
-        begin: Begin::Unknown(opening.start, executed),
+        begin: Begin::Unknown(opening.start, executed, history),
         last: None,
+        history: None,
+        file: None,
+        identity: String::new(),
+        doubt_count: 0,
     };
     destination.set_state(InstanceState::Running);
     let result = stop.run_until_cancelled(pump.run()).await;
@@ -194,8 +202,10 @@ impl Opening {
 
 /// Whether it is known where reading began.
 enum Begin {
-    /// The start that was asked for, and its GTID set.
-    Unknown(Start, Option<Arc<str>>),
+    /// The start that was asked for, its GTID set, and where the history lies.
+    Unknown(Start, Option<Arc<str>>, Option<RecordLog>),
+    /// Reading goes on at another server, at an earlier place perhaps.
+    Moved,
     Known,
 }
 
@@ -213,6 +223,13 @@ struct Pump<'a> {
     filters: watch::Receiver<Option<TableFilter>>,
     begin: Begin,
     last: Option<LastPublished>,
+    history: Option<History>,
+    /// The file that is being read.
+    file: Option<Arc<str>>,
+    /// The server that is being read.
+    identity: String,
+    /// Statements in doubt up to now.
+    doubt_count: u64,
 }
 
 impl Pump<'_> {
@@ -221,12 +238,12 @@ impl Pump<'_> {
     async fn run(&mut self) -> Result<(), InstanceError> {
         loop {
             self.decode_buffered().await?;
-            self.publish().await;
+            self.publish().await?;
             match self.source.fill().await? {
                 Filled::Events => {}
                 Filled::Reconnected => self.reconnected(),
                 Filled::End => {
-                    self.publish().await;
+                    self.publish().await?;
                     return Ok(());
                 }
             }
@@ -239,14 +256,13 @@ impl Pump<'_> {
     }
 
     async fn decode_buffered(&mut self) -> Result<(), InstanceError> {
+        if !matches!(self.begin, Begin::Known) {
+            self.begin().await?;
+        }
         while let Some(event) = self.source.next_event()? {
-            if let Begin::Unknown(start, gtid) = &self.begin
-                && let Some(cursor) = first_cursor(start, gtid.clone(), &event)
-            {
-                self.destination.set_origin(cursor);
-                self.begin = Begin::Known;
-            }
+            let is_next_file = event.header.event_type == event_type::ROTATE;
             match self.decoder.event(&event)? {
+                Step::Done if is_next_file => self.next_file().await?,
                 Step::Done => {}
                 Step::NeedTable { schema, table } => {
                     self.learn(&schema, &table).await?;
@@ -254,8 +270,123 @@ impl Pump<'_> {
                 }
             }
             if self.decoder.pending_bytes() >= PUBLISH_BYTES {
-                self.publish().await;
+                self.publish().await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Looks for the first event that tells where reading began, and finds out what the structures
+    /// are there.
+    async fn begin(&mut self) -> Result<(), InstanceError> {
+        let (at, cursor, is_used) = loop {
+            let Some(event) = self.source.next_event()? else { return Ok(()) };
+            if event.header.event_type == event_type::ROTATE {
+                // It only announces the file.
+                self.decoder.event(&event)?;
+                continue;
+            }
+            let cursor = match &self.begin {
+                Begin::Unknown(start, gtid, _) => first_cursor(start, gtid.clone(), &event),
+                Begin::Moved | Begin::Known => None,
+            };
+            let gtid = cursor.as_ref().map(|cursor| cursor.gtid.as_ref().to_owned());
+            let at = HistoryPosition {
+                file: event.file.as_ref().to_owned(),
+                offset: event.start,
+                gtid: gtid.unwrap_or_default(),
+            };
+            self.file = Some(Arc::clone(event.file));
+            // Nothing for the decoder, and not to be read twice.
+            break (at, cursor, event.header.event_type == event_type::FORMAT_DESCRIPTION);
+        };
+        self.source.identity().clone_into(&mut self.identity);
+        let case = self.source.name_case();
+        let beginning = Beginning { identity: self.identity.clone(), case, at };
+        match std::mem::replace(&mut self.begin, Begin::Known) {
+            Begin::Unknown(_, _, Some(log)) => self.open_history(log, &beginning).await?,
+            Begin::Unknown(_, _, None) => self.decoder.set_catalog(Catalog::new(case)),
+            Begin::Moved => {
+                let catalog = self.present(&beginning).await?;
+                self.decoder.set_catalog(catalog);
+            }
+            Begin::Known => {}
+        }
+        if let Some(cursor) = cursor {
+            self.destination.set_origin(cursor);
+        }
+        if !is_used {
+            self.source.unread();
+        }
+        Ok(())
+    }
+
+    async fn open_history(
+        &mut self,
+        log: RecordLog,
+        beginning: &Beginning,
+    ) -> Result<(), InstanceError> {
+        let name = self.destination.name();
+        let opened = History::open(name, log, beginning.clone()).await;
+        let (history, found) = opened.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        self.history = Some(history);
+        let catalog = match found {
+            Some(catalog) => catalog,
+            None => self.present(beginning).await?,
+        };
+        tracing::info!(
+            destination = name,
+            file = beginning.at.file,
+            offset = beginning.at.offset,
+            table_count = catalog.tables().count(),
+            "structures at the start are known"
+        );
+        self.decoder.keep_records();
+        self.decoder.set_catalog(catalog);
+        Ok(())
+    }
+
+    /// The source's structures that hold at the event that came last; the history begins there. In a
+    /// cluster there is none, and tables are looked up as they come.
+    async fn present(&mut self, beginning: &Beginning) -> Result<Catalog, InstanceError> {
+        let mut catalog = Catalog::new(beginning.case);
+        if self.history.is_some() {
+            for table in self.tables().await? {
+                catalog.learn(table);
+            }
+        }
+        if let Some(history) = &mut self.history {
+            let begun = history.begin(beginning, &catalog).await;
+            begun.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        }
+        Ok(catalog)
+    }
+
+    /// All structures, as long as it takes.
+    async fn tables(&mut self) -> Result<Vec<Table>, InstanceError> {
+        loop {
+            match self.source.tables().await {
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    let destination = self.destination.name();
+                    tracing::warn!(destination, %error, "structures cannot be read, trying again");
+                    sleep(RETRY_PAUSE).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// A rotation says that the file before it was read.
+    async fn next_file(&mut self) -> Result<(), InstanceError> {
+        let Some(file) = self.source.file().filter(|file| Some(file) != self.file.as_ref()) else {
+            return Ok(());
+        };
+        self.file = Some(Arc::clone(&file));
+        self.publish().await?;
+        if let Some(history) = &mut self.history {
+            let at =
+                HistoryPosition { file: file.as_ref().to_owned(), offset: 4, gtid: String::new() };
+            history.mark(at).await.map_err(|error| InstanceError::State(Arc::new(error)))?;
         }
         Ok(())
     }
@@ -281,8 +412,15 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// Hands on what is finished, waiting while the store is full.
-    async fn publish(&mut self) {
+    /// Hands on what is finished, waiting while the store is full. What it changed in structures is
+    /// on disk before.
+    async fn publish(&mut self) -> Result<(), InstanceError> {
+        self.report_doubts();
+        let records = self.decoder.take_records();
+        if let Some(history) = &mut self.history {
+            let kept = history.append(records, self.decoder.catalog()).await;
+            kept.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        }
         if let Some(block) = self.decoder.take() {
             self.last = block.entries.last().map(LastPublished::of);
             self.destination.push(block).await;
@@ -292,12 +430,38 @@ impl Pump<'_> {
         if let Some(boundary) = self.decoder.boundary() {
             self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
         }
+        Ok(())
+    }
+
+    fn report_doubts(&mut self) {
+        let (latest, count) = self.decoder.take_doubts();
+        for statement in latest {
+            self.doubt_count += 1;
+            tracing::warn!(
+                destination = self.destination.name(),
+                file = statement.file.as_ref(),
+                offset = statement.offset,
+                sql = statement.sql,
+                count = self.doubt_count,
+                "a statement is not understood: it is delivered, and the tables that it names are \
+                 read again before their next rows"
+            );
+        }
+        self.doubt_count = count;
     }
 
     /// The stream begins again at the last boundary: what was handed on of an unfinished
     /// transaction comes a second time, which nobody can take back.
     fn reconnected(&mut self) {
         self.decoder.restart();
+        let has_gtid = self.decoder.boundary().is_some_and(|boundary| boundary.gtid.is_some());
+        if matches!(self.begin, Begin::Known)
+            && self.source.identity() != self.identity
+            && !has_gtid
+        {
+            // Its places have nothing to do with those of the history.
+            self.begin = Begin::Moved;
+        }
         let unfinished = self.last.take().filter(|last| match last.kind {
             EntryKind::Begin | EntryKind::Rows | EntryKind::Query => true,
             EntryKind::End | EntryKind::Ddl => false,

@@ -13,6 +13,7 @@ mod cluster;
 mod config;
 mod destination;
 mod error;
+mod history;
 mod instance;
 mod server;
 mod session;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::{Cursor, CursorWriter, StateDirectory, StateError};
+use towpath_coordination::{Cursor, CursorWriter, RecordLog, StateDirectory, StateError};
 use towpath_wire::SEED_LEN;
 
 use crate::cluster::{Cluster, Member};
@@ -41,7 +41,7 @@ pub struct Server {
 /// What a server has to do beside its connections.
 #[derive(Debug)]
 enum Work {
-    Alone { feeds: Vec<(Arc<Destination>, Feed)>, writers: Vec<CursorWriter> },
+    Alone { feeds: Vec<(Arc<Destination>, Feed, RecordLog)>, writers: Vec<CursorWriter> },
     Cluster(Cluster),
 }
 
@@ -93,7 +93,8 @@ impl Server {
                 Arc::new(Destination::new(&destination, store, filter, cursors, None));
             let role = Role::Active(Arc::clone(&destination));
             slots.push(Arc::new(Slot::new(destination.name(), role)));
-            feeds.push((destination, feed));
+            let history = directory.history(destination.name())?;
+            feeds.push((destination, feed, history));
         }
         Ok((slots, Work::Alone { feeds, writers }))
     }
@@ -180,8 +181,9 @@ impl Tasks {
         match work {
             Work::Alone { feeds, writers } => {
                 let (mut instances, mut names) = (JoinSet::new(), HashMap::new());
-                for (destination, feed) in feeds {
-                    let task = instance::run(Arc::clone(&destination), feed, stop.clone());
+                for (destination, feed, history) in feeds {
+                    let owner = Arc::clone(&destination);
+                    let task = instance::run(owner, feed, Some(history), stop.clone());
                     names.insert(instances.spawn(task).id(), destination);
                 }
                 let writers = writers.into_iter().map(CursorWriter::run).collect();

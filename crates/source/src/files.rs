@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, StreamError};
 
@@ -178,6 +179,10 @@ impl FileSource {
             Some(open) => open.next_event(limit),
             None => Ok(None),
         }
+    }
+
+    pub(crate) fn file(&self) -> Option<Arc<str>> {
+        self.open.as_ref().map(|open| Arc::clone(open.stream.file()))
     }
 
     pub(crate) fn unread(&mut self) {

@@ -12,10 +12,11 @@ mod start;
 mod url;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_binlog::RawEvent;
-use towpath_schema::Table;
+use towpath_schema::{NameCase, StructureAnswer, Table};
 
 pub use error::{Recovery, SourceError};
 pub use files::FileSource;
@@ -180,15 +181,57 @@ impl Source {
         }
     }
 
-    /// The structure of a table as the source has it now; `None` when it has no such table, or
-    /// cannot know (files).
+    /// The structures that a table may have had at the event that came last: the present one, with all
+    /// later statements undone. Nothing is known of the tables of files.
     ///
     /// # Errors
     /// [`SourceError`]
-    pub async fn table(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
+    pub async fn table(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<StructureAnswer, SourceError> {
         match self {
             Self::Mysql(source) => source.table(schema, table).await,
-            Self::Files(_) => Ok(None),
+            Self::Files(_) => Ok(StructureAnswer::default()),
+        }
+    }
+
+    /// All tables whose structure at the event that came last is the present one.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+        match self {
+            Self::Mysql(source) => source.tables().await,
+            Self::Files(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The file that is being read.
+    #[must_use]
+    pub fn file(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Mysql(source) => source.file(),
+            Self::Files(source) => source.file(),
+        }
+    }
+
+    /// Which server this is: positions of different ones have nothing in common.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        match self {
+            Self::Mysql(source) => source.identity(),
+            Self::Files(_) => "files",
+        }
+    }
+
+    /// How the source compares the names of tables.
+    #[must_use]
+    pub fn name_case(&self) -> NameCase {
+        match self {
+            Self::Mysql(source) => source.name_case(),
+            Self::Files(_) => NameCase::Unknown,
         }
     }
 

@@ -7,13 +7,14 @@ mod gtid;
 mod prepare;
 mod raw;
 mod servers;
+mod structure;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use towpath_binlog::{RawEvent, event_type as t};
-use towpath_schema::{Column, Table, table_from_create};
+use towpath_schema::NameCase;
 use tracing::{info, warn};
 
 use crate::connection::Connection;
@@ -25,6 +26,7 @@ use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
 pub use raw::throw_away;
 use servers::{Detector, Servers};
+use structure::Ahead;
 
 /// Where a dump begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,9 @@ pub struct MysqlSource {
     dump: Option<Dump>,
     detector: Option<Detector>,
     metadata: Option<Connection>,
+    /// How the server compares names.
+    case: NameCase,
+    ahead: Ahead,
     backoff: Duration,
     attempt: u32,
     /// Since when the dump runs.
@@ -102,6 +107,7 @@ impl MysqlSource {
         };
         prepare::check(&mut connection).await?;
         let identity = prepare::identity(&mut connection).await?;
+        let case = structure::name_case(&mut connection).await?;
         let server_id = config.server_id.unwrap_or_else(|| prepare::generated_id(&config));
         let url = servers.current();
         let last_s = config.last.as_ref().map_or(0, |last| last.time_s);
@@ -146,6 +152,8 @@ impl MysqlSource {
             dump: Some(dump),
             detector,
             metadata: None,
+            case,
+            ahead: Ahead::default(),
             backoff: BACKOFF_MIN,
             attempt: 0,
             since: Instant::now(),
@@ -244,11 +252,14 @@ impl MysqlSource {
 
     async fn reconnect(&mut self) -> Result<(), SourceError> {
         self.metadata = None;
+        // Perhaps of another server.
+        self.ahead = Ahead::default();
         let url = self.servers.current().clone();
         let mut connection = Connection::open(&url).await?;
         let now = prepare::identity(&mut connection).await?;
         if now != self.identity {
             prepare::check(&mut connection).await?;
+            self.case = structure::name_case(&mut connection).await?;
             self.behind_since.get_or_insert_with(Instant::now);
         }
         let from = self.place_on(&url, &mut connection, &now).await?;
@@ -343,46 +354,18 @@ impl MysqlSource {
         }
     }
 
-    /// See [`crate::Source::table`].
-    pub(crate) async fn table(
-        &mut self,
-        schema: &str,
-        table: &str,
-    ) -> Result<Option<Table>, SourceError> {
-        // A connection that idled may be gone: one fresh attempt.
-        match self.table_now(schema, table).await {
-            Err(error @ (SourceError::Io { .. } | SourceError::Silence { .. })) => {
-                warn!(source = %self.servers.current(), error = %error, "metadata connection lost, opening another");
-                self.metadata = None;
-                self.table_now(schema, table).await
-            }
-            result => result,
-        }
+    pub(crate) fn file(&self) -> Option<Arc<str>> {
+        self.dump.as_ref().map(Dump::file)
     }
 
-    async fn table_now(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
-        let connection = match &mut self.metadata {
-            Some(connection) => connection,
-            empty => {
-                let mut connection = Connection::open(self.servers.current()).await?;
-                connection.query("SET NAMES utf8mb4").await?;
-                let show_hidden_key =
-                    "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
-                ignore_server_error(connection.query(show_hidden_key).await)?;
-                empty.insert(connection)
-            }
-        };
-        let quote = |name: &str| name.replace('`', "``");
-        let sql = format!("SHOW CREATE TABLE `{}`.`{}`", quote(schema), quote(table));
-        let text = match connection.query(&sql).await {
-            Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1).flatten()),
-            Err(SourceError::Server { errno: 1146 | 1049, .. }) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if let Some(table) = text.and_then(|text| table_from_create(&text, schema)) {
-            return Ok(Some(table));
-        }
-        columns(connection, schema, table).await
+    /// Which server this is.
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// How it compares names.
+    pub(crate) const fn name_case(&self) -> NameCase {
+        self.case
     }
 
     /// Ends the dump: closes its socket and tells the server to forget it.
@@ -457,29 +440,4 @@ fn ignore_server_error<T>(result: Result<T, SourceError>) -> Result<(), SourceEr
         Ok(_) | Err(SourceError::Server { .. }) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// The structure from `information_schema`, where `SHOW CREATE TABLE` cannot be read.
-async fn columns(
-    connection: &mut Connection,
-    schema: &str,
-    table: &str,
-) -> Result<Option<Table>, SourceError> {
-    let quote = |name: &str| name.replace('\\', "\\\\").replace('\'', "''");
-    let sql = format!(
-        "SELECT column_name, column_type, column_key, is_nullable FROM information_schema.columns \
-         WHERE table_schema = '{}' AND table_name = '{}' ORDER BY ordinal_position",
-        quote(schema),
-        quote(table)
-    );
-    let mut found = Table { schema: schema.to_owned(), name: table.to_owned(), ..Table::default() };
-    for row in connection.query(&sql).await? {
-        let mut fields = row.into_iter().map(Option::unwrap_or_default);
-        let mut next = || fields.next().unwrap_or_default();
-        let mut column = Column::new(&next(), &next());
-        column.is_key = next() == "PRI";
-        column.nullable = next() == "YES";
-        found.columns.push(column);
-    }
-    Ok((!found.columns.is_empty()).then_some(found))
 }

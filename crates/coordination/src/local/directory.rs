@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::MetaFile;
+use super::record_log::RecordLog;
 use crate::StateError;
 use crate::cursor::SourceAddress;
 use crate::store::{self, CursorStore, CursorWriter};
 
 const LOCK_FILE: &str = "towpath.lock";
+const HISTORY_FILE: &str = "schema.history";
 
 /// A state directory, locked for this process until the value and every [`CursorWriter`] from it are
 /// dropped. The operating system frees the lock when the process dies.
@@ -57,6 +59,23 @@ impl StateDirectory {
         destination: &str,
         address: SourceAddress,
     ) -> Result<(CursorStore, CursorWriter), StateError> {
+        let directory = self.folder(destination)?;
+        let file = MetaFile::new(directory, Arc::clone(&self.lock));
+        let clients = file.load()?;
+        store::open_local(file, destination, address, clients)
+    }
+
+    /// The file in which a destination keeps its history of structures. It is not read yet.
+    ///
+    /// # Errors
+    /// When the name is no file name, or its directory cannot be made.
+    pub fn history(&self, destination: &str) -> Result<RecordLog, StateError> {
+        let directory = self.folder(destination)?;
+        let path = directory.join(HISTORY_FILE);
+        Ok(RecordLog::new(path, directory, Arc::clone(&self.lock)))
+    }
+
+    fn folder(&self, destination: &str) -> Result<PathBuf, StateError> {
         let plain = !destination.is_empty()
             && !destination.starts_with('.')
             && !destination.contains(['/', '\\', '\0']);
@@ -66,8 +85,6 @@ impl StateDirectory {
         let directory = self.path.join(destination);
         fs::create_dir_all(&directory)
             .map_err(|source| StateError::Create { path: directory.clone(), source })?;
-        let file = MetaFile::new(directory, Arc::clone(&self.lock));
-        let clients = file.load()?;
-        store::open_local(file, destination, address, clients)
+        Ok(directory)
     }
 }

@@ -6,7 +6,7 @@ use towpath_binlog::event::{RowsEvent, RowsKind, decompress_mariadb};
 use towpath_binlog::{FormatDescription, ParseError};
 
 use super::options::Suppress;
-use super::tables::TableAtHand;
+use super::tables::{PlanInUse, TableAtHand};
 use super::{Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
@@ -60,6 +60,7 @@ impl Decoder {
             }
             .into());
         }
+        check_hidden(&plan, &event)?;
         let mut inflated = std::mem::take(&mut self.inflated);
         inflated.clear();
         if event.compressed {
@@ -105,6 +106,26 @@ impl Decoder {
         self.output.push(message::info(origin, &self.gtid, EntryKind::Rows, lens));
         Ok(())
     }
+}
+
+/// Columns of the table map behind those of the structure are hidden ones: no row has them.
+fn check_hidden(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), DecodeError> {
+    let known = plan.columns.len();
+    let is_hidden = |bits: &[u8]| (known..event.column_count).all(|index| !bit(bits, index));
+    if is_hidden(event.present) && is_hidden(event.present_after) {
+        return Ok(());
+    }
+    Err(DecodeError::Structure {
+        schema: plan.schema.to_string(),
+        table: plan.table.to_string(),
+        in_binlog: event.column_count,
+        known,
+        detail: "the surplus columns are not hidden ones".to_owned(),
+    })
+}
+
+fn bit(bits: &[u8], index: usize) -> bool {
+    bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
 /// Moves what lies behind the gap of `guess` bytes at `start` so that the gap has `need` bytes.

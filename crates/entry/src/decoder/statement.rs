@@ -3,9 +3,10 @@
 use towpath_binlog::FormatDescription;
 use towpath_binlog::event::{IntVar, QueryEvent, Rand, UserVar, UserVarValue, decompress_mariadb};
 use towpath_binlog::event_type as t;
-use towpath_schema::{CanalKind, Classified};
+use towpath_schema::{CanalKind, Classified, ServerKind};
 
 use super::options::Suppress;
+use super::tables::Reading;
 use super::{Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
@@ -56,11 +57,16 @@ const fn is_latin1(collation: u16) -> bool {
     matches!(collation, 5 | 8 | 15 | 31 | 47 | 48 | 49 | 94)
 }
 
-fn decode(sql: &[u8], collation: Option<u16>) -> String {
+/// The text, and whether every character of it is known.
+fn decode(sql: &[u8], collation: Option<u16>) -> (String, bool) {
     match std::str::from_utf8(sql) {
-        Ok(sql) => sql.to_owned(),
-        Err(_) if collation.is_some_and(is_latin1) => sql.iter().map(|&b| char::from(b)).collect(),
-        Err(_) => String::from_utf8_lossy(sql).into_owned(),
+        Ok(sql) => (sql.to_owned(), true),
+        Err(_) if collation.is_some_and(is_latin1) => {
+            // MySQL's latin1 has characters of Windows where ISO 8859-1 has none.
+            let is_same = sql.iter().all(|byte| !(0x80..0xa0).contains(byte));
+            (sql.iter().map(|&b| char::from(b)).collect(), is_same)
+        }
+        Err(_) => (String::from_utf8_lossy(sql).into_owned(), false),
     }
 }
 
@@ -86,6 +92,14 @@ fn is_inside_transaction(sql: &str) -> bool {
         || starts_with(sql.trim_start(), "rollback to")
 }
 
+/// The server that wrote a file, if its format description told.
+fn server_kind(format: &FormatDescription) -> Option<ServerKind> {
+    let (major, minor, patch) = format.version_number();
+    let part = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    let version = (part(major), part(minor), part(patch));
+    (major > 0).then(|| ServerKind { is_mariadb: format.is_mariadb(), version })
+}
+
 impl Decoder {
     pub(super) fn compressed_query(
         &mut self,
@@ -97,7 +111,7 @@ impl Decoder {
         let mut inflated = Vec::new();
         decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
         query.sql = &inflated;
-        self.statement(&query, origin);
+        self.statement(&query, format, origin);
         Ok(())
     }
 
@@ -112,13 +126,13 @@ impl Decoder {
         if query.sql == b"BEGIN" {
             self.begin(query.thread_id, &[], origin);
         } else {
-            self.statement(&query, origin);
+            self.statement(&query, format, origin);
         }
         Ok(())
     }
 
-    fn statement(&mut self, query: &QueryEvent<'_>, origin: &Origin) {
-        let sql = decode(query.sql, query.client_charset);
+    fn statement(&mut self, query: &QueryEvent<'_>, format: &FormatDescription, origin: &Origin) {
+        let (sql, is_exact) = decode(query.sql, query.client_charset);
         let word = sql.trim().trim_end_matches(';').trim_end();
         if starts_with(&sql, "XA START") {
             let props = [("XA_TYPE", "XA START"), ("XA_XID", xid_text(&sql, "XA START"))];
@@ -138,7 +152,9 @@ impl Decoder {
             if word.eq_ignore_ascii_case("ROLLBACK") {
                 self.in_transaction = false;
             }
-            self.other_statement(query, &sql, origin);
+            let (server, sql_mode) = (server_kind(format), query.sql_mode);
+            let reading = Reading { server, sql_mode, is_exact };
+            self.other_statement(query, &sql, reading, origin);
         }
     }
 
@@ -155,9 +171,18 @@ impl Decoder {
         self.passed(origin);
     }
 
-    fn other_statement(&mut self, query: &QueryEvent<'_>, sql: &str, origin: &Origin) {
+    fn other_statement(
+        &mut self,
+        query: &QueryEvent<'_>,
+        sql: &str,
+        reading: Reading,
+        origin: &Origin,
+    ) {
         let database = String::from_utf8_lossy(query.schema);
-        let results = self.tables.apply(sql, &database, query.sql_mode);
+        let (results, in_doubt) = self.tables.apply(sql, &database, reading);
+        if in_doubt {
+            self.doubts.add(sql, origin);
+        }
         let suppress = self.options.suppress;
         let wanted = |result: &Classified| match result.kind {
             CanalKind::Insert | CanalKind::Update | CanalKind::Delete => {

@@ -13,12 +13,15 @@ use std::sync::atomic::AtomicUsize;
 
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
-use towpath_schema::{Catalog, Classified, Lookup, ParseOptions, Table};
+use towpath_schema::{
+    Catalog, Classified, Lookup, ParseOptions, ServerKind, StructureAnswer, StructureChange, Table,
+};
 
 use super::Step;
 use crate::error::DecodeError;
 use crate::filter::TableFilter;
 use crate::plan::Plan;
+use fit::Facts;
 
 /// Plans that are kept; more tables than this in use at once cost a new plan each.
 const PLANS_MAX: usize = 8192;
@@ -63,7 +66,22 @@ pub(crate) struct Tables {
     kept: HashMap<u64, Kept>,
     in_force: Vec<(u64, TableAtHand)>,
     generation: u64,
+    /// What was answered to the last question: used once, for the event that asked.
+    answer: Option<(String, String, StructureAnswer)>,
 }
+
+/// How the text of a statement is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) server: Option<ServerKind>,
+    pub(super) sql_mode: Option<u64>,
+    /// Every character of it is known.
+    pub(super) is_exact: bool,
+}
+
+/// Classified results of a statement, and whether it may have changed structures in a way that is
+/// not understood.
+pub(super) type Applied = (Vec<Classified>, bool);
 
 impl Tables {
     pub(super) fn new() -> Self {
@@ -72,7 +90,27 @@ impl Tables {
             kept: HashMap::new(),
             in_force: Vec::new(),
             generation: 0,
+            answer: None,
         }
+    }
+
+    /// Replaces all that is known.
+    pub(super) fn set_catalog(&mut self, catalog: Catalog) {
+        self.catalog = catalog;
+        self.kept.clear();
+        self.generation = self.catalog.generation();
+    }
+
+    pub(super) const fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn keep_changes(&mut self) {
+        self.catalog.keep_changes();
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<StructureChange> {
+        self.catalog.take_changes()
     }
 
     /// Takes a table map.
@@ -130,56 +168,51 @@ impl Tables {
 
     /// The structure that names the columns of `map`; `None` when it has to be looked up.
     fn structure(
-        &self,
+        &mut self,
         map: &TableMap<'_>,
         format: &FormatDescription,
         schema: &str,
         name: &str,
-    ) -> Result<Option<Table>, DecodeError> {
-        let kinds = map.columns()?;
-        let names = map.metadata()?.column_names()?;
-        let known = self.catalog.get(schema, name);
-        // What the source answered is not asked for a second time.
-        let asked = match &known {
-            Lookup::Known(table) => match fit::fit(table, &kinds, &names) {
-                Ok(()) => return Ok(Some(Table::clone(table))),
-                Err(detail) if self.catalog.is_from_source(schema, name) => {
-                    Some(DecodeError::Structure {
-                        schema: schema.to_owned(),
-                        table: name.to_owned(),
-                        in_binlog: kinds.len(),
-                        known: table.columns.len(),
-                        detail,
-                    })
-                }
-                Err(_) => None,
-            },
-            Lookup::Missing => {
-                let (schema, table) = (schema.to_owned(), name.to_owned());
-                Some(DecodeError::NoStructure { schema, table })
+    ) -> Result<Option<Arc<Table>>, DecodeError> {
+        let facts = Facts::new(map, format)?;
+        let mut misfit = None;
+        if let Lookup::Known(table) = self.catalog.get(schema, name) {
+            match facts.fit(&table) {
+                Ok(()) => return Ok(Some(table)),
+                Err(detail) => misfit = Some((table.columns.len(), detail)),
             }
-            Lookup::Unknown => None,
-        };
-        match asked {
-            None => Ok(None),
-            // The binlog names the columns itself; only the spelling of types may differ.
-            Some(_) if !names.is_empty() => {
-                derive::from_metadata(map, format, schema, name).map(Some)
-            }
-            Some(error) => Err(error),
         }
+        let answer = self.answer.take().filter(|(s, n, _)| s == schema && n == name);
+        let Some((_, _, StructureAnswer { candidates, obstacle })) = answer else {
+            return Ok(None);
+        };
+        let mut fitting = Vec::new();
+        for candidate in candidates {
+            let known = candidate.columns.len();
+            let completed = derive::complete(candidate, map, format)?;
+            match completed.and_then(|table| facts.fit(&table).map(|()| table)) {
+                Ok(table) if !fitting.contains(&table) => fitting.push(table),
+                Ok(_) => {}
+                Err(detail) => misfit = misfit.or(Some((known, detail))),
+            }
+        }
+        let count = fitting.len();
+        let table = match fitting.pop().filter(|_| count == 1) {
+            Some(table) => table,
+            // The binlog names the columns itself; only the spelling of types may differ.
+            None if facts.has_names() => derive::from_metadata(map, format)?,
+            None => return Err(not_known(map, (schema, name), misfit, (count, obstacle))),
+        };
+        // The names of the table map count, whatever the server's case rules.
+        let table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };
+        self.catalog.learn(table.clone());
+        // Plans of other tables stay good.
+        self.generation = self.catalog.generation();
+        Ok(Some(Arc::new(table)))
     }
 
-    pub(super) fn learn(&mut self, schema: &str, table: &str, found: Option<Table>) {
-        match found {
-            Some(mut found) => {
-                // The names of the table map count, whatever the server's case rules.
-                schema.clone_into(&mut found.schema);
-                table.clone_into(&mut found.name);
-                self.catalog.insert_from_source(found);
-            }
-            None => self.catalog.insert_missing(schema, table),
-        }
+    pub(super) fn learn(&mut self, schema: &str, table: &str, answer: StructureAnswer) {
+        self.answer = Some((schema.to_owned(), table.to_owned(), answer));
     }
 
     /// The table of an id whose map is in force.
@@ -201,17 +234,16 @@ impl Tables {
     }
 
     /// Applies a statement to the structures and classifies it as Canal does.
-    pub(super) fn apply(
-        &mut self,
-        sql: &str,
-        database: &str,
-        sql_mode: Option<u64>,
-    ) -> Vec<Classified> {
-        let options = ParseOptions::from_sql_mode(sql_mode.unwrap_or(0));
-        let parsed = towpath_schema::parse(sql, &options);
+    pub(super) fn apply(&mut self, sql: &str, database: &str, reading: Reading) -> Applied {
+        let options = ParseOptions::from_sql_mode(reading.sql_mode.unwrap_or(0));
+        let options = reading.server.map_or(options, |server| options.read_by(server));
+        let mut parsed = towpath_schema::parse(sql, &options);
+        if !reading.is_exact {
+            parsed.distrust();
+        }
         let database = Some(database).filter(|name| !name.is_empty());
         self.catalog.apply(&parsed, database);
-        towpath_schema::classify(&parsed, database)
+        (towpath_schema::classify(&parsed, database), parsed.is_in_doubt())
     }
 
     /// `schema.table` of a rows event, for error messages.
@@ -237,6 +269,32 @@ impl Tables {
         match self.at_hand(id) {
             Some(TableAtHand::Plan(plan)) => format!("{}.{}", plan.schema, plan.table),
             Some(TableAtHand::Skip) | None => unknown(),
+        }
+    }
+}
+
+/// Why the structure of a table is not known. `found`: how many structures fit, and what stands in
+/// the way of knowing.
+fn not_known(
+    map: &TableMap<'_>,
+    (schema, table): (&str, &str),
+    misfit: Option<(usize, String)>,
+    (fitting, obstacle): (usize, Option<String>),
+) -> DecodeError {
+    let (schema, table, in_binlog) = (schema.to_owned(), table.to_owned(), map.types.len());
+    let several = (fitting > 1).then(|| format!("{fitting} earlier structures fit the rows"));
+    let reasons: Vec<String> = [obstacle, several].into_iter().flatten().collect();
+    match misfit {
+        Some((known, detail)) if fitting == 0 => {
+            let reasons = [vec![detail], reasons].concat();
+            DecodeError::Structure { schema, table, in_binlog, known, detail: reasons.join("; ") }
+        }
+        _ => {
+            let detail = match reasons.is_empty() {
+                true => "the source has no such table".to_owned(),
+                false => reasons.join("; "),
+            };
+            DecodeError::NoStructure { schema, table, in_binlog, detail }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! ALTER.
 
-use super::create::key_columns;
+use super::create::{Body, Item, has_expression, item, key_columns, period, table_charset};
 use super::{CanalKind, Change, Draft, Parsed, if_exists};
 use crate::column::{Definition, Place, definition};
 use crate::cursor::{Cursor, Name, split_commas};
@@ -28,10 +28,25 @@ pub(crate) enum Step {
     RenameColumn {
         old: String,
         new: String,
+        if_exists: bool,
     },
-    PrimaryKey(Vec<String>),
+    PrimaryKey {
+        names: Vec<String>,
+        if_not_exists: bool,
+    },
+    /// MariaDB: a period; these columns are not NULL.
+    Period(String, Vec<String>),
     DropPrimaryKey,
     RenameTo(Name),
+    /// The default character set of columns to come.
+    Charset(String),
+    /// `CONVERT TO`; absent: the database's default.
+    Convert(Option<String>),
+    /// MariaDB: two hidden columns come, and go.
+    AddVersioning,
+    DropVersioning,
+    /// A key on an expression.
+    FunctionalKey,
     /// Changes the structure in a way that only the source knows.
     Unknown,
 }
@@ -59,10 +74,25 @@ pub(super) fn alter(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         let bare = ["charset", "character", "collate", "default"].iter().any(|w| first.is(w));
         let option = if bare { first } else { c.next()? };
         // Canal reads `CHARACTER SET`, but neither `CHARSET` nor `COLLATE`.
-        return (option.is("character") || option.is("default")).then_some(());
+        if !(option.is("character") || option.is("default")) {
+            parsed.unreadable();
+        }
+        return Some(());
     }
     // ALTER ALGORITHM=.. / DEFINER=.. VIEW, ALTER SEQUENCE: Canal cannot read them.
-    None
+    let others = [
+        "algorithm",
+        "definer",
+        "sql",
+        "sequence",
+        "tablespace",
+        "undo",
+        "logfile",
+        "resource",
+        "library",
+        "package",
+    ];
+    c.eat_any(&others).then(|| parsed.unreadable())
 }
 
 fn table(name: &Name, c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
@@ -75,13 +105,15 @@ fn table(name: &Name, c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
             Outcome::Renamed => renamed = true,
             Outcome::Option => option_seen = true,
             Outcome::Unreadable => readable = false,
+            // The commas behind it are its own.
+            Outcome::Last => break,
         }
     }
     // Table options make one ALTER, unless the table is renamed by the same statement.
     if option_seen && !renamed {
         parsed.result(CanalKind::Alter, name);
     }
-    parsed.changes.push(Change::Alter { name: name.clone(), steps });
+    parsed.changes.insert(0, Change::Alter { name: name.clone(), steps });
     if !readable {
         parsed.unreadable();
     }
@@ -94,6 +126,7 @@ enum Outcome {
     Renamed,
     Option,
     Unreadable,
+    Last,
 }
 
 fn clause(
@@ -134,26 +167,40 @@ fn add(
 ) -> Option<Outcome> {
     if c.eat("partition") {
         parsed.result(CanalKind::Alter, name);
-        return Some(Outcome::Done);
+        return Some(Outcome::Last);
     }
     if c.eat_all(&["system", "versioning"]) {
-        steps.push(Step::Unknown);
+        steps.push(Step::AddVersioning);
         return Some(Outcome::Unreadable);
     }
-    if c.eat("constraint")
-        && !["primary", "unique", "foreign", "check"].iter().any(|word| c.peek_is(word))
-    {
-        c.identifier();
+    if c.eat("constraint") {
+        if_exists(&mut c);
+        if !["primary", "unique", "foreign", "check"].iter().any(|word| c.peek_is(word)) {
+            c.identifier();
+        }
     }
     if c.eat_all(&["primary", "key"]) {
-        steps.push(Step::PrimaryKey(key_columns(c)));
+        let if_not_exists = if_exists(&mut c);
+        steps.push(Step::PrimaryKey { names: key_columns(c), if_not_exists });
         parsed.result(CanalKind::CreateIndex, name);
         return Some(Outcome::Done);
     }
-    if c.eat_any(&["foreign", "check", "period"]) {
+    if c.eat_any(&["foreign", "check"]) {
         return Some(Outcome::Done);
     }
-    if ["index", "key", "unique", "fulltext", "spatial"].iter().any(|word| c.peek_is(word)) {
+    if c.peek_is("period")
+        && let Item::Period(name, names) = period(c)?
+    {
+        steps.push(Step::Period(name, names));
+        return Some(Outcome::Done);
+    }
+    let mut ahead = c;
+    let vector_key = ahead.eat("vector") && ahead.eat_any(&["index", "key"]);
+    let keys = ["index", "key", "unique", "fulltext", "spatial"];
+    if vector_key || keys.iter().any(|word| c.peek_is(word)) {
+        if has_expression(c) {
+            steps.push(Step::FunctionalKey);
+        }
         parsed.result(CanalKind::CreateIndex, name);
         return Some(Outcome::Done);
     }
@@ -165,17 +212,22 @@ fn add(
         false => vec![c.rest()],
     };
     for part in parts {
-        let Definition { column, place, exotic: odd } = definition(part)?;
-        exotic |= odd;
-        add_key(&column, steps);
-        steps.push(Step::Add { column, place, if_not_exists });
+        match item(part)? {
+            Item::Column(Definition { column, place, exotic: odd }) => {
+                exotic |= odd;
+                steps.push(Step::Add { column, place, if_not_exists });
+            }
+            Item::PrimaryKey(names) => {
+                steps.push(Step::PrimaryKey { names, if_not_exists: false });
+            }
+            Item::Period(name, names) => steps.push(Step::Period(name, names)),
+            Item::FunctionalKey => steps.push(Step::FunctionalKey),
+            Item::Other => {}
+        }
     }
     parsed.result(CanalKind::Alter, name);
     Some(if exotic { Outcome::Unreadable } else { Outcome::Done })
 }
-
-/// An inline `PRIMARY KEY` is that of the column itself; nothing else to do.
-const fn add_key(_column: &Column, _steps: &mut [Step]) {}
 
 fn replace(
     name: &Name,
@@ -200,11 +252,20 @@ fn drop_clause(
         steps.push(Step::DropPrimaryKey);
         parsed.result(CanalKind::Alter, name);
     } else if c.eat_any(&["index", "key", "foreign", "constraint"]) {
+        if_exists(&mut c);
+        if c.identifier().is_some_and(|key| key.eq_ignore_ascii_case("primary")) {
+            steps.push(Step::DropPrimaryKey);
+        }
         parsed.result(CanalKind::DropIndex, name);
-    } else if c.eat_any(&["check", "partition"]) {
+    } else if c.eat("check") {
         parsed.result(CanalKind::Alter, name);
-    } else if c.eat_all(&["system", "versioning"]) || c.eat("period") {
-        steps.push(Step::Unknown);
+    } else if c.eat("partition") {
+        parsed.result(CanalKind::Alter, name);
+        return Some(Outcome::Last);
+    } else if c.eat_all(&["system", "versioning"]) {
+        steps.push(Step::DropVersioning);
+        return Some(Outcome::Unreadable);
+    } else if c.eat("period") {
         return Some(Outcome::Unreadable);
     } else {
         c.eat("column");
@@ -234,7 +295,7 @@ fn rename(
         if !c.eat("to") {
             return None;
         }
-        steps.push(Step::RenameColumn { old, new: c.identifier()? });
+        steps.push(Step::RenameColumn { old, new: c.identifier()?, if_exists });
         parsed.result(CanalKind::Alter, name);
         return Some(if if_exists { Outcome::Unreadable } else { Outcome::Done });
     }
@@ -249,53 +310,146 @@ fn rename(
     Some(Outcome::Renamed)
 }
 
+/// Clauses that change no structure, and are all of their statement.
+const STANDING_ALONE: &[&str] = &[
+    "truncate",
+    "coalesce",
+    "reorganize",
+    "exchange",
+    "rebuild",
+    "analyze",
+    "optimize",
+    "check",
+    "repair",
+    "discard",
+    "import",
+    "partition",
+    "order",
+];
+
+/// Clauses that change no structure.
+const NOT_STRUCTURAL: &[&str] =
+    &["alter", "enable", "disable", "force", "algorithm", "lock", "with", "without", "upgrade"];
+
+/// Table options that may stand without `=`.
+const OPTIONS: &[&str] = &[
+    "autoextend_size",
+    "auto_increment",
+    "avg_row_length",
+    "charset",
+    "character",
+    "collate",
+    "default",
+    "checksum",
+    "comment",
+    "compression",
+    "connection",
+    "data",
+    "index",
+    "delay_key_write",
+    "encryption",
+    "encrypted",
+    "encryption_key_id",
+    "engine",
+    "engine_attribute",
+    "secondary_engine",
+    "secondary_engine_attribute",
+    "secondary_load",
+    "secondary_unload",
+    "key_block_size",
+    "max_rows",
+    "min_rows",
+    "pack_keys",
+    "page_checksum",
+    "page_compressed",
+    "page_compression_level",
+    "password",
+    "row_format",
+    "sequence",
+    "start",
+    "stats_auto_recalc",
+    "stats_persistent",
+    "stats_sample_pages",
+    "storage",
+    "tablespace",
+    "table_checksum",
+    "transactional",
+    "type",
+    "union",
+];
+
 fn other(
     name: &Name,
     mut c: Cursor<'_, '_>,
     steps: &mut Vec<Step>,
     parsed: &mut Parsed,
 ) -> Option<Outcome> {
-    if c.eat_all(&["convert", "partition"]) {
-        steps.push(Step::Unknown);
-        return Some(Outcome::Unreadable);
-    }
-    if c.eat_all(&["convert", "to"]) {
-        // Canal reads `CHARACTER SET`, but not `CHARSET`.
-        let readable = c.peek_is("character");
-        parsed.result(CanalKind::Alter, name);
-        return Some(if readable { Outcome::Done } else { Outcome::Unreadable });
+    if c.eat("convert") {
+        return convert(name, c, steps, parsed);
     }
     if c.eat_all(&["remove", "partitioning"]) {
         return Some(Outcome::Done);
     }
-    let clauses = [
-        "alter",
-        "partition",
-        "truncate",
-        "coalesce",
-        "reorganize",
-        "exchange",
-        "rebuild",
-        "analyze",
-        "optimize",
-        "check",
-        "repair",
-        "discard",
-        "import",
-        "enable",
-        "disable",
-        "order",
-        "force",
-        "algorithm",
-        "lock",
-        "with",
-        "without",
-        "upgrade",
-    ];
-    if clauses.iter().any(|word| c.peek_is(word)) {
+    if c.peek_is("with") && c.rest().get(1).is_some_and(|token| token.is("system")) {
+        return None;
+    }
+    if STANDING_ALONE.iter().any(|word| c.peek_is(word)) {
+        parsed.result(CanalKind::Alter, name);
+        return Some(Outcome::Last);
+    }
+    if NOT_STRUCTURAL.iter().any(|word| c.peek_is(word)) {
         parsed.result(CanalKind::Alter, name);
         return Some(Outcome::Done);
     }
     // Everything else is a table option: a word, perhaps `=`, and its value.
-    c.peek().and_then(Token::name).map(|_| Outcome::Option)
+    let assigned = c.rest().get(1).is_some_and(|token| token.is_symbol('='));
+    if !assigned && !OPTIONS.iter().any(|word| c.peek_is(word)) {
+        return None;
+    }
+    if let Some(charset) = table_charset(c) {
+        steps.push(Step::Charset(charset));
+    }
+    Some(Outcome::Option)
+}
+
+fn convert(
+    name: &Name,
+    mut c: Cursor<'_, '_>,
+    steps: &mut Vec<Step>,
+    parsed: &mut Parsed,
+) -> Option<Outcome> {
+    if c.eat("to") {
+        // Canal reads `CHARACTER SET`, but not `CHARSET`.
+        let readable = c.peek_is("character");
+        if !(c.eat("charset") || c.eat_all(&["character", "set"]) || c.eat_all(&["char", "set"])) {
+            return None;
+        }
+        let charset =
+            if c.peek_is("default") { None } else { c.next().and_then(Token::text_value) };
+        steps.push(Step::Convert(charset));
+        parsed.result(CanalKind::Alter, name);
+        return Some(if readable { Outcome::Done } else { Outcome::Unreadable });
+    }
+    // MariaDB: a partition becomes a table, or the other way round.
+    let of_this = |c: &mut Cursor<'_, '_>| {
+        let mut other = c.name()?;
+        if other.0.is_none() {
+            other.0.clone_from(&name.0);
+        }
+        Some(other)
+    };
+    if c.eat("partition") {
+        c.identifier()?;
+        c.eat_all(&["to", "table"]).then_some(())?;
+        parsed.changes.push(Change::Create {
+            name: of_this(&mut c)?,
+            or_replace: false,
+            if_not_exists: false,
+            body: Body::Like(name.clone()),
+        });
+    } else {
+        c.eat("table").then_some(())?;
+        parsed.changes.push(Change::Drop(vec![of_this(&mut c)?]));
+    }
+    Some(Outcome::Unreadable)
 }

@@ -1,6 +1,6 @@
 //! CREATE.
 
-use super::{CanalKind, Change, Draft, Parsed, if_exists};
+use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
 use crate::column::{Definition, definition};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::{ParseOptions, Token, tokens};
@@ -9,7 +9,8 @@ use crate::table::{Column, Table};
 /// What a created table consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Body {
-    Columns(Vec<Column>, Option<String>),
+    /// A structure without a name.
+    Columns(Table),
     Like(Name),
     /// Only the source knows: CREATE ... SELECT.
     Unknown,
@@ -29,15 +30,18 @@ pub(super) fn create(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         return Some(());
     }
     if c.eat("sequence") {
-        if_exists(&mut c);
+        let if_not_exists = if_exists(&mut c);
         let name = c.name()?;
         parsed.changes.push(Change::Create {
             name,
             or_replace,
-            if_not_exists: false,
-            body: Body::Columns(sequence_columns(), None),
+            if_not_exists,
+            body: Body::Columns(Table { columns: sequence_columns(), ..Table::default() }),
         });
         return Some(());
+    }
+    if c.rest().iter().take(4).any(|token| token.is("table")) {
+        return None;
     }
     c.eat_any(&["unique", "fulltext", "spatial", "vector"]);
     if c.eat("index") {
@@ -48,6 +52,9 @@ pub(super) fn create(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         }
         let name = c.name()?;
         parsed.result(CanalKind::CreateIndex, &name);
+        if has_expression(c) {
+            parsed.changes.push(Change::Alter { name, steps: vec![Step::FunctionalKey] });
+        }
         return Some(());
     }
     Some(())
@@ -71,10 +78,11 @@ fn table(
         } else if inside.peek_is("select") || inside.peek_is("with") || has_select(&c) {
             Body::Unknown
         } else {
-            let (mut columns, readable) = columns(inner)?;
-            let versioned = system_versioned(&mut columns, inner, &c);
+            let mut table = Table { charset: table_charset(c), ..Table::default() };
+            let readable = columns(inner, &mut table)?;
+            let versioned = system_versioned(&mut table, inner, &c);
             exotic |= !readable || versioned;
-            Body::Columns(columns, table_charset(c))
+            Body::Columns(table)
         }
     } else {
         Body::Unknown
@@ -94,38 +102,104 @@ fn has_select(c: &Cursor<'_, '_>) -> bool {
     c.rest().iter().any(|token| token.is("select"))
 }
 
-fn table_charset(mut c: Cursor<'_, '_>) -> Option<String> {
+/// The character set among table options; a collation begins with its name.
+pub(super) fn table_charset(mut c: Cursor<'_, '_>) -> Option<String> {
+    let mut found = None;
     while !c.is_end() {
         if c.eat("charset") || c.eat_all(&["character", "set"]) {
             c.eat_symbol('=');
-            return c.identifier();
+            return c.next().and_then(Token::text_value);
+        }
+        if c.eat("collate") {
+            c.eat_symbol('=');
+            let collation = c.next().and_then(Token::text_value);
+            found = collation.map(|name| name.split('_').next().unwrap_or_default().to_owned());
         }
         c.next();
     }
-    None
+    found
+}
+
+/// What stands in a definition list.
+pub(super) enum Item {
+    Column(Definition),
+    PrimaryKey(Vec<String>),
+    /// MariaDB: a name for two columns, in keys.
+    Period(String, Vec<String>),
+    /// A key with an expression among its parts.
+    FunctionalKey,
+    Other,
+}
+
+pub(super) fn item(part: &[Token<'_>]) -> Option<Item> {
+    let mut c = Cursor::new(part);
+    if c.eat("constraint") {
+        if_exists(&mut c);
+        if !starts_key(&c) {
+            c.identifier();
+        }
+    }
+    if c.eat_all(&["primary", "key"]) {
+        return Some(Item::PrimaryKey(key_columns(c)));
+    }
+    if c.peek_is("period") && c.rest().get(1).is_some_and(|token| token.is("for")) {
+        return period(c);
+    }
+    if is_other_key(part) || starts_key(&c) {
+        let is_functional = !c.peek_is("check") && has_expression(c);
+        return Some(if is_functional { Item::FunctionalKey } else { Item::Other });
+    }
+    definition(part).map(Item::Column)
+}
+
+/// Whether one of the parts of a key is an expression, which stands in parentheses of its own.
+pub(super) fn has_expression(mut c: Cursor<'_, '_>) -> bool {
+    while !c.is_end() {
+        if let Some(inner) = c.parenthesized() {
+            let begins = |part: &&[Token<'_>]| part.first().is_some_and(|t| t.is_symbol('('));
+            return split_commas(inner).iter().any(begins);
+        }
+        c.next();
+    }
+    false
+}
+
+/// `PERIOD FOR name (begin, end)`.
+pub(super) fn period(mut c: Cursor<'_, '_>) -> Option<Item> {
+    c.eat_all(&["period", "for"]);
+    if_exists(&mut c);
+    Some(Item::Period(c.identifier()?, key_columns(c)))
 }
 
 /// The columns of a definition list, keys applied; false when Canal gives up on one of them.
-fn columns(inner: &[Token<'_>]) -> Option<(Vec<Column>, bool)> {
-    let (mut columns, mut readable) = (Vec::new(), true);
-    let mut keys = Vec::new();
+fn columns(inner: &[Token<'_>], table: &mut Table) -> Option<bool> {
+    let columns = &mut table.columns;
+    let mut readable = true;
+    let (mut keys, mut periods) = (Vec::new(), Vec::new());
     for part in split_commas(inner) {
-        let mut c = Cursor::new(part);
-        if c.eat("constraint") && !starts_key(&c) {
-            c.identifier();
+        match item(part)? {
+            Item::Column(Definition { column, exotic, .. }) => {
+                readable &= !exotic;
+                columns.push(column);
+            }
+            Item::PrimaryKey(names) => keys.extend(names),
+            Item::Period(name, names) => periods.push((name, names)),
+            Item::FunctionalKey => table.has_functional_key = true,
+            Item::Other => {}
         }
-        if c.eat_all(&["primary", "key"]) {
-            keys.extend(key_columns(c));
-        } else if !(is_other_key(part) || starts_key(&c) || c.peek_is("check")) {
-            let Definition { column, exotic, .. } = definition(part)?;
-            readable &= !exotic;
-            columns.push(column);
+    }
+    for (name, names) in periods {
+        // The key has both columns of the period that it names.
+        if keys.iter().any(|key| key.eq_ignore_ascii_case(&name)) {
+            keys.extend(names.iter().cloned());
         }
+        let of_it = |c: &&mut Column| names.iter().any(|name| c.name.eq_ignore_ascii_case(name));
+        columns.iter_mut().filter(of_it).for_each(|column| column.nullable = false);
     }
     for key in keys {
-        mark_key(&mut columns, &key);
+        mark_key(columns, &key);
     }
-    Some((columns, readable))
+    Some(readable)
 }
 
 pub(super) fn mark_key(columns: &mut [Column], name: &str) {
@@ -143,12 +217,10 @@ fn starts_key(c: &Cursor<'_, '_>) -> bool {
 /// column could not follow: a column may be called `key` only in quotes.
 fn is_other_key(part: &[Token<'_>]) -> bool {
     let c = Cursor::new(part);
-    let period = part.get(1).is_some_and(|token| token.is("for"));
     ["key", "index", "unique", "fulltext", "spatial", "foreign", "constraint", "vector"]
         .iter()
         .any(|word| c.peek_is(word))
         && !(c.peek_is("vector") && part.get(1).is_none_or(|t| !t.is("index") && !t.is("key")))
-        || c.peek_is("period") && period
 }
 
 /// Names in the first parenthesis of a key definition.
@@ -166,23 +238,35 @@ pub(super) fn key_columns(mut c: Cursor<'_, '_>) -> Vec<String> {
 }
 
 /// MariaDB: `WITH SYSTEM VERSIONING` adds two hidden columns unless the definition has its own.
-fn system_versioned(columns: &mut Vec<Column>, inner: &[Token<'_>], tail: &Cursor<'_, '_>) -> bool {
-    let mut c = *tail;
-    let mut found = false;
-    while !c.is_end() && !found {
-        found = c.eat_all(&["with", "system", "versioning"]);
-        c.next();
-    }
+fn system_versioned(table: &mut Table, inner: &[Token<'_>], tail: &Cursor<'_, '_>) -> bool {
+    let versioned = |mut c: Cursor<'_, '_>| {
+        while !c.is_end() {
+            if c.eat_all(&["with", "system", "versioning"]) {
+                return true;
+            }
+            c.next();
+        }
+        false
+    };
+    // A versioned column makes a versioned table.
+    let found = versioned(*tail) || versioned(Cursor::new(inner));
     let own = inner.windows(2).any(|pair| matches!(pair, [a, b] if a.is("row") && b.is("start")));
     if found && !own {
-        for name in ["row_start", "row_end"] {
-            let mut column = Column::new(name, "timestamp(6)");
-            column.nullable = false;
-            column.is_key = name == "row_end" && columns.iter().any(|column| column.is_key);
-            columns.push(column);
-        }
+        add_versioning(table);
     }
     found
+}
+
+/// The hidden columns of a MariaDB table with implicit system versioning.
+pub(crate) fn add_versioning(table: &mut Table) {
+    let has_key = table.columns.iter().any(|column| column.is_key);
+    table.has_implicit_versioning = true;
+    for name in ["row_start", "row_end"] {
+        let mut column = Column::new(name, "timestamp(6)");
+        column.nullable = false;
+        column.is_key = name == "row_end" && has_key;
+        table.columns.push(column);
+    }
 }
 
 /// The structure of the table behind a MariaDB sequence.
@@ -202,16 +286,24 @@ fn sequence_columns() -> Vec<Column> {
     .collect()
 }
 
+/// A column type as `information_schema` gives it, in the form in which [`Column::type_text`] has it.
+#[must_use]
+pub fn column_type(text: &str) -> String {
+    let with_name = format!("c {text}");
+    let all = tokens(&with_name, ParseOptions::default(), super::TOKENS_MAX);
+    definition(&all).map_or_else(|| text.to_owned(), |found| found.column.type_text)
+}
+
 /// The table of a `SHOW CREATE TABLE` text; `None` when it cannot be read.
 #[must_use]
 pub fn table_from_create(sql: &str, schema: &str) -> Option<Table> {
     let all = tokens(sql, ParseOptions::default(), super::TOKENS_MAX);
     let mut parsed = Parsed::default();
     create(Cursor::new(&all), &mut parsed)?;
-    let Change::Create { name, body: Body::Columns(columns, charset), .. } =
+    let Change::Create { name, body: Body::Columns(table), .. } =
         parsed.changes.into_iter().next()?
     else {
         return None;
     };
-    Some(Table { schema: schema.to_owned(), name: name.1, columns, charset })
+    Some(Table { schema: schema.to_owned(), name: name.1, ..table })
 }

@@ -32,7 +32,7 @@ impl Term {
         let stop = CancellationToken::new();
         let feed = Feed::Source(Box::new(feed.clone()));
         let mut instance = JoinSet::new();
-        instance.spawn(instance::run(Arc::clone(&destination), feed, stop.clone()));
+        instance.spawn(instance::run(Arc::clone(&destination), feed, None, stop.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
         Self { destination, stop, instance, writer: tasks }

@@ -110,6 +110,15 @@ impl Dump {
         })
     }
 
+    /// Where the event that was handed out last begins.
+    pub(super) fn place(&self) -> (String, u64) {
+        (self.stream.file().as_ref().to_owned(), self.last.1)
+    }
+
+    pub(super) fn file(&self) -> std::sync::Arc<str> {
+        std::sync::Arc::clone(self.stream.file())
+    }
+
     /// The connection, on which the packets of the dump come.
     pub(super) fn into_connection(self) -> Connection {
         self.connection

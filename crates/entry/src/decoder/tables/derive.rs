@@ -1,9 +1,10 @@
 //! A structure from the table map alone, with `binlog_row_metadata=FULL`.
 
-use towpath_binlog::event::TableMap;
+use towpath_binlog::event::{Metadata, TableMap};
 use towpath_binlog::{ColumnKind as K, FormatDescription};
 use towpath_schema::{Column, Table};
 
+use super::fit::type_fits;
 use crate::error::DecodeError;
 
 /// Facts that the metadata lists for some of the columns only, in order.
@@ -16,40 +17,94 @@ struct Lists<'a> {
     character: usize,
 }
 
+/// YEAR counts as numeric, but not before MySQL 8.0.22.
+fn counts_year(format: &FormatDescription) -> bool {
+    format.is_mariadb() || format.version_number() >= (8, 0, 22)
+}
+
+/// For each column whether it is unsigned, where the table map tells it.
+pub(super) fn unsigned(
+    kinds: &[K],
+    metadata: &Metadata<'_>,
+    format: &FormatDescription,
+) -> Vec<Option<bool>> {
+    // Which of the releases before 8.0.22 was the first to count YEAR is not known.
+    let unsure =
+        !format.is_mariadb() && ((8, 0, 16)..(8, 0, 22)).contains(&format.version_number());
+    if unsure && kinds.contains(&K::Year) {
+        return Vec::new();
+    }
+    let Some(mut signs) = metadata.signedness() else { return Vec::new() };
+    let sign = |kind: &K| {
+        let counts = kind.is_numeric() || *kind == K::Year && counts_year(format);
+        let sign = if counts { signs.next() } else { None };
+        sign.filter(|_| *kind != K::Year)
+    };
+    kinds.iter().map(sign).collect()
+}
+
+/// Gives the columns whose type is not known the one that the table map shows; where the map does
+/// not show enough, the later one, if it fits. `Err` names a column for which nothing is known.
+pub(super) fn complete(
+    mut table: Table,
+    map: &TableMap<'_>,
+    format: &FormatDescription,
+) -> Result<Result<Table, String>, DecodeError> {
+    let kinds = map.columns()?;
+    let is_sure = table.columns.iter().all(|column| column.later_type().is_none());
+    if is_sure || table.columns.len() != kinds.len() {
+        return Ok(Ok(table));
+    }
+    let metadata = map.metadata()?;
+    let has_collations = metadata.collations(0)?.is_some();
+    let signs = unsigned(&kinds, &metadata, format);
+    let mut lists = Lists::new(&kinds, &metadata, format)?;
+    for (index, (column, kind)) in table.columns.iter_mut().zip(&kinds).enumerate() {
+        let shown = lists.next_type(*kind, format);
+        let Some(later) = column.later_type() else { continue };
+        let sign = signs.get(index).copied().flatten();
+        let is_same =
+            sign.is_none_or(|sign| later.to_ascii_lowercase().contains("unsigned") == sign);
+        let is_known = if is_character(*kind, format) {
+            has_collations
+        } else {
+            !kind.is_numeric() || sign.is_some()
+        };
+        let fits = !later.is_empty() && type_fits(later, *kind) && is_same;
+        column.type_text = if fits && !(is_character(*kind, format) && is_known) {
+            later.to_owned()
+        } else if is_known {
+            shown
+        } else {
+            return Ok(Err(format!(
+                "the type that column `{}` had is not written in the binlog",
+                column.name
+            )));
+        };
+    }
+    Ok(Ok(table))
+}
+
 pub(super) fn from_metadata(
     map: &TableMap<'_>,
     format: &FormatDescription,
-    schema: &str,
-    name: &str,
 ) -> Result<Table, DecodeError> {
     let metadata = map.metadata()?;
     let kinds = map.columns()?;
     let names = metadata.column_names()?;
     let key = metadata.primary_key()?;
-    let is_character = |kind: &K| is_character(*kind, format);
-    let character_count = kinds.iter().filter(|kind| is_character(kind)).count();
-    let mut lists = Lists {
-        unsigned: metadata.signedness().map(Iterator::collect).unwrap_or_default(),
-        collations: metadata.collations(character_count)?.unwrap_or_default(),
-        enums: metadata.enum_values()?.into_iter(),
-        sets: metadata.set_values()?.into_iter(),
-        numeric: 0,
-        character: 0,
-    };
-    let mut table = Table { schema: schema.to_owned(), name: name.to_owned(), ..Table::default() };
+    let mut lists = Lists::new(&kinds, &metadata, format)?;
+    let mut table = Table::default();
     for (index, (kind, column_name)) in kinds.iter().zip(&names).enumerate() {
-        let collation = if is_character(kind) {
-            lists.character += 1;
-            lists.collations.get(lists.character - 1).copied()
-        } else {
-            None
-        };
-        let type_text = lists.type_text(*kind, collation, format);
+        let type_text = lists.next_type(*kind, format);
         let mut column = Column::new(&String::from_utf8_lossy(column_name), &type_text);
         column.is_key = key.iter().any(|part| part.column == index);
         column.nullable = map.is_nullable(index);
         table.columns.push(column);
     }
+    // Columns of these names that were declared are rare, and may lie elsewhere.
+    let last: Vec<&str> = table.columns.iter().rev().take(2).map(|c| c.name.as_str()).collect();
+    table.has_implicit_versioning = format.is_mariadb() && last == ["row_end", "row_start"];
     Ok(table)
 }
 
@@ -81,7 +136,34 @@ const fn char_len(collation: u64) -> u16 {
     }
 }
 
-impl Lists<'_> {
+impl<'a> Lists<'a> {
+    fn new(
+        kinds: &[K],
+        metadata: &Metadata<'a>,
+        format: &FormatDescription,
+    ) -> Result<Self, DecodeError> {
+        let character_count = kinds.iter().filter(|kind| is_character(**kind, format)).count();
+        Ok(Self {
+            unsigned: metadata.signedness().map(Iterator::collect).unwrap_or_default(),
+            collations: metadata.collations(character_count)?.unwrap_or_default(),
+            enums: metadata.enum_values()?.into_iter(),
+            sets: metadata.set_values()?.into_iter(),
+            numeric: 0,
+            character: 0,
+        })
+    }
+
+    /// The type of the next column.
+    fn next_type(&mut self, kind: K, format: &FormatDescription) -> String {
+        let collation = if is_character(kind, format) {
+            self.character += 1;
+            self.collations.get(self.character - 1).copied()
+        } else {
+            None
+        };
+        self.type_text(kind, collation, format)
+    }
+
     fn type_text(&mut self, kind: K, collation: Option<u64>, format: &FormatDescription) -> String {
         let binary = collation == Some(BINARY);
         let chars = |bytes: u16| bytes / char_len(collation.unwrap_or(0));
@@ -89,9 +171,7 @@ impl Lists<'_> {
             0 => name.to_owned(),
             digits => format!("{name}({digits})"),
         };
-        // YEAR counts as numeric, but not before MySQL 8.0.22.
-        let counts_year = format.is_mariadb() || format.version_number() >= (8, 0, 22);
-        let unsigned = kind.is_numeric() || kind == K::Year && counts_year;
+        let unsigned = kind.is_numeric() || kind == K::Year && counts_year(format);
         let sign = match (unsigned, self.unsigned.get(self.numeric)) {
             (true, Some(true)) if kind != K::Year => " unsigned",
             _ => "",

@@ -1,39 +1,81 @@
 //! Does a known structure fit a table map? Counts both ways, types, and names where they are sent.
 
-use towpath_binlog::ColumnKind as K;
+use towpath_binlog::event::TableMap;
+use towpath_binlog::{ColumnKind as K, FormatDescription};
 use towpath_schema::Table;
 
-/// `Err` says which column does not fit.
-pub(super) fn fit(table: &Table, kinds: &[K], names: &[&[u8]]) -> Result<(), String> {
-    if table.columns.len() != kinds.len() {
-        return Err("the counts differ".to_owned());
+use super::derive;
+use crate::error::DecodeError;
+
+/// What a table map says of its columns.
+pub(super) struct Facts<'a> {
+    kinds: Vec<K>,
+    /// Empty where they are not sent.
+    names: Vec<&'a [u8]>,
+    /// For each column whether it is unsigned, where that is sent.
+    unsigned: Vec<Option<bool>>,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(map: &TableMap<'a>, format: &FormatDescription) -> Result<Self, DecodeError> {
+        let kinds = map.columns()?;
+        let metadata = map.metadata()?;
+        let unsigned = derive::unsigned(&kinds, &metadata, format);
+        Ok(Self { names: metadata.column_names()?, kinds, unsigned })
     }
-    for (index, (column, kind)) in table.columns.iter().zip(kinds).enumerate() {
-        if !type_fits(&column.type_text, *kind) {
-            return Err(format!(
-                "column {} `{}` is {} in the structure and {kind:?} in the binlog",
-                index + 1,
-                column.name,
-                column.type_text
-            ));
-        }
-        if let Some(name) = names.get(index)
-            && !String::from_utf8_lossy(name).eq_ignore_ascii_case(&column.name)
-            && String::from_utf8_lossy(name).to_lowercase() != column.name.to_lowercase()
-        {
-            return Err(format!(
-                "column {} is `{}` in the structure and `{}` in the binlog",
-                index + 1,
-                column.name,
-                String::from_utf8_lossy(name)
-            ));
-        }
+
+    pub(super) const fn has_names(&self) -> bool {
+        !self.names.is_empty()
     }
-    Ok(())
+
+    /// `Err` says which column does not fit.
+    pub(super) fn fit(&self, table: &Table) -> Result<(), String> {
+        // Columns behind a functional key are hidden; `rows_event` looks that no row has them.
+        let has_hidden = table.has_functional_key && self.kinds.len() > table.columns.len();
+        if table.columns.len() != self.kinds.len() && !has_hidden {
+            return Err("the counts differ".to_owned());
+        }
+        for (index, (column, kind)) in table.columns.iter().zip(&self.kinds).enumerate() {
+            let number = index + 1;
+            if !type_fits(&column.type_text, *kind) {
+                return Err(format!(
+                    "column {number} `{}` is {} in the structure and {kind:?} in the binlog",
+                    column.name, column.type_text
+                ));
+            }
+            if let Some(Some(unsigned)) = self.unsigned.get(index)
+                && declared_unsigned(&column.type_text)
+                    .is_some_and(|declared| declared != *unsigned)
+            {
+                let sign = if *unsigned { "unsigned" } else { "signed" };
+                return Err(format!(
+                    "column {number} `{}` is {} in the structure and {sign} in the binlog",
+                    column.name, column.type_text
+                ));
+            }
+            let Some(name) = self.names.get(index) else { continue };
+            let name = String::from_utf8_lossy(name);
+            if !name.eq_ignore_ascii_case(&column.name)
+                && name.to_lowercase() != column.name.to_lowercase()
+            {
+                return Err(format!(
+                    "column {number} is `{}` in the structure and `{name}` in the binlog",
+                    column.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a declared type has no sign; nothing where its words do not say it.
+fn declared_unsigned(type_text: &str) -> Option<bool> {
+    let lower = type_text.to_ascii_lowercase();
+    (lower != "serial").then(|| lower.contains("unsigned"))
 }
 
 /// True unless the declared type certainly is stored in another way.
-fn type_fits(type_text: &str, kind: K) -> bool {
+pub(super) fn type_fits(type_text: &str, kind: K) -> bool {
     let lower = type_text.to_ascii_lowercase();
     let end = lower.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(lower.len());
     let name = lower.get(..end).unwrap_or_default();

@@ -1,0 +1,124 @@
+//! What the decoder learns of structures and tells to whoever keeps their history.
+
+use std::sync::Arc;
+
+use towpath_binlog::event_type as t;
+use towpath_schema::{Catalog, StructureAnswer, StructureChange};
+
+use super::{Decoder, Origin};
+
+/// Statements in doubt that are kept until somebody takes them.
+const DOUBTS_MAX: usize = 64;
+/// Characters of such a statement that are kept.
+const DOUBT_CHARS_MAX: usize = 200;
+
+/// What an event changed in the known structures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructureRecord {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// From this offset on it holds.
+    pub offset: u64,
+    /// The executed GTID set, in GTID mode.
+    pub gtid: Option<Arc<str>>,
+    /// Time of the event, seconds since 1970.
+    pub timestamp_s: u32,
+    /// The changes, in order.
+    pub changes: Vec<StructureChange>,
+}
+
+/// A statement that may have changed structures in a way that was not understood. It was delivered;
+/// the tables that it names are looked up again before their next rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoubtfulStatement {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset of its event.
+    pub offset: u64,
+    /// The beginning of its text.
+    pub sql: String,
+}
+
+/// Whether records are wanted.
+#[derive(Debug, Default)]
+pub(super) enum Records {
+    #[default]
+    NotWanted,
+    Wanted(Vec<StructureRecord>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    count: u64,
+    latest: Vec<DoubtfulStatement>,
+}
+
+impl Doubts {
+    pub(super) fn add(&mut self, sql: &str, origin: &Origin) {
+        self.count += 1;
+        if self.latest.len() < DOUBTS_MAX {
+            let (file, offset) = (Arc::clone(&origin.file), origin.start);
+            let sql = sql.chars().take(DOUBT_CHARS_MAX).collect();
+            self.latest.push(DoubtfulStatement { file, offset, sql });
+        }
+    }
+}
+
+impl Decoder {
+    /// Tells what is known of the structure that [`super::Step::NeedTable`] asked for, at the place
+    /// of the event that asked.
+    pub fn learn_table(&mut self, schema: &str, table: &str, answer: StructureAnswer) {
+        self.tables.learn(schema, table, answer);
+    }
+
+    /// Replaces all known structures by those at the place where the stream begins.
+    pub fn set_catalog(&mut self, catalog: Catalog) {
+        self.tables.set_catalog(catalog);
+        if let Records::Wanted(_) = self.records {
+            self.tables.keep_changes();
+        }
+    }
+
+    /// The known structures, as of the last event.
+    #[must_use]
+    pub const fn catalog(&self) -> &Catalog {
+        self.tables.catalog()
+    }
+
+    /// From now on keeps what changes, for [`Self::take_records`].
+    pub fn keep_records(&mut self) {
+        self.records = Records::Wanted(Vec::new());
+        self.tables.keep_changes();
+    }
+
+    /// What events changed in the known structures since the last call.
+    pub fn take_records(&mut self) -> Vec<StructureRecord> {
+        match &mut self.records {
+            Records::NotWanted => Vec::new(),
+            Records::Wanted(records) => std::mem::take(records),
+        }
+    }
+
+    /// The first few statements in doubt since the last call, and how many there were in all.
+    pub fn take_doubts(&mut self) -> (Vec<DoubtfulStatement>, u64) {
+        (std::mem::take(&mut self.doubts.latest), self.doubts.count)
+    }
+
+    /// Keeps what the event changed. A statement counts from its end on: a start at its end must know
+    /// it, a start at its begin sees it again.
+    pub(super) fn record(&mut self, event_type: u8, origin: &Origin) {
+        let Records::Wanted(records) = &mut self.records else { return };
+        let changes = self.tables.take_changes();
+        if changes.is_empty() {
+            return;
+        }
+        let is_statement = matches!(event_type, t::QUERY | t::MARIADB_QUERY_COMPRESSED);
+        records.push(StructureRecord {
+            file: Arc::clone(&origin.file),
+            offset: if is_statement { origin.end } else { origin.start },
+            gtid: self.gtid.set.clone(),
+            timestamp_s: origin.timestamp_s,
+            changes,
+        });
+    }
+}

@@ -1,0 +1,216 @@
+//! One step of an ALTER TABLE, applied to a structure.
+
+use crate::column::Place;
+use crate::statement::{Step, add_versioning};
+use crate::table::{Column, Table};
+
+/// The structure after the steps of one statement; `None` when they do not fit it, or when only the
+/// server knows. Names of existing columns are those before the statement, `AFTER` means those after
+/// it: columns are dropped, then replaced where they are, then moved and added in order.
+pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
+    let before = table;
+    let mut table = before.clone();
+    let hidden = match table.has_implicit_versioning {
+        true => table.columns.split_off(table.columns.len().checked_sub(2)?),
+        false => Vec::new(),
+    };
+    for step in steps {
+        drop_step(&mut table.columns, step)?;
+    }
+    let mut moved = Vec::new();
+    replace_columns(&mut table.columns, steps, &mut moved)?;
+    let mut moved = moved.into_iter();
+    for step in steps {
+        insert_step(&mut table.columns, step, &mut moved)?;
+    }
+    table.columns.extend(hidden);
+    let had_key = before.columns.iter().any(|column| column.is_key);
+    let has_period = steps.iter().any(|step| matches!(step, Step::Period(..)));
+    for step in steps {
+        // The key that is there keeps it out, even if it is dropped by the same statement.
+        let is_kept_out = had_key && matches!(step, Step::PrimaryKey { if_not_exists: true, .. });
+        // The period names columns of its own.
+        let has_own = has_period && *step == Step::AddVersioning;
+        if !is_kept_out && !has_own {
+            table_step(&mut table, step)?;
+        }
+    }
+    Some(table)
+}
+
+fn drop_step(columns: &mut Vec<Column>, step: &Step) -> Option<()> {
+    if let Step::Drop { name, if_exists } = step {
+        let Some(index) = position(columns, name) else { return if_exists.then_some(()) };
+        columns.remove(index);
+    } else if *step == Step::DropPrimaryKey {
+        for column in columns.iter_mut() {
+            column.is_key = false;
+        }
+    }
+    Some(())
+}
+
+/// Replaces the columns that stay where they are, and takes out those that move; absent: a column
+/// that need not exist.
+fn replace_columns(
+    columns: &mut Vec<Column>,
+    steps: &[Step],
+    moved: &mut Vec<Option<Column>>,
+) -> Option<()> {
+    let before = columns.clone();
+    let mut taken = Vec::new();
+    for step in steps {
+        if let Step::Change { old, column, place, if_exists } = step {
+            let index = position(&before, old);
+            if index.is_none() && !if_exists {
+                return None;
+            }
+            let changed = index.and_then(|index| {
+                let mut column = column.clone();
+                // The key belongs to the table, not to the column's definition.
+                column.is_key |= before.get(index)?.is_key;
+                column.nullable &= !column.is_key;
+                Some(column)
+            });
+            if *place != Place::Last {
+                taken.extend(index);
+                moved.push(changed);
+            } else if let (Some(index), Some(column)) = (index, changed) {
+                *columns.get_mut(index)? = column;
+            }
+        } else if let Step::RenameColumn { old, new, if_exists } = step {
+            match position(&before, old) {
+                Some(index) => new.clone_into(&mut columns.get_mut(index)?.name),
+                None if *if_exists => {}
+                None => return None,
+            }
+        }
+    }
+    taken.sort_unstable();
+    for index in taken.into_iter().rev() {
+        columns.remove(index);
+    }
+    Some(())
+}
+
+fn insert_step(
+    columns: &mut Vec<Column>,
+    step: &Step,
+    moved: &mut impl Iterator<Item = Option<Column>>,
+) -> Option<()> {
+    let (column, place) = if let Step::Add { column, if_not_exists, place } = step {
+        if position(columns, &column.name).is_some() {
+            return if_not_exists.then_some(());
+        }
+        (column.clone(), place)
+    } else if let Step::Change { place, .. } = step
+        && *place != Place::Last
+    {
+        let Some(column) = moved.next()? else { return Some(()) };
+        (column, place)
+    } else {
+        return Some(());
+    };
+    let index = match place {
+        Place::Last => columns.len(),
+        // A primary key that the server made stays before it, if it is still that.
+        Place::First if columns.first().is_some_and(is_generated_key) => return None,
+        Place::First => 0,
+        Place::After(name) => position(columns, name)? + 1,
+    };
+    columns.insert(index.min(columns.len()), column);
+    Some(())
+}
+
+/// MySQL: `sql_generate_invisible_primary_key`.
+fn is_generated_key(column: &Column) -> bool {
+    column.is_key
+        && column.name == "my_row_id"
+        && column.type_text.eq_ignore_ascii_case("bigint unsigned")
+}
+
+/// `None` when the step does not fit the structure.
+fn table_step(table: &mut Table, step: &Step) -> Option<()> {
+    match step {
+        Step::Add { .. }
+        | Step::Change { .. }
+        | Step::Drop { .. }
+        | Step::RenameColumn { .. }
+        | Step::DropPrimaryKey
+        | Step::RenameTo(_) => {}
+        Step::Period(_, names) => {
+            for name in names {
+                let index = position(&table.columns, name)?;
+                table.columns.get_mut(index)?.nullable = false;
+            }
+        }
+        Step::PrimaryKey { names, .. } => {
+            for name in names {
+                let index = position(&table.columns, name)?;
+                let column = table.columns.get_mut(index)?;
+                column.is_key = true;
+                column.nullable = false;
+            }
+        }
+        Step::Charset(charset) => table.charset = Some(charset.clone()),
+        Step::Convert(charset) => return convert(table, charset.as_deref()),
+        Step::AddVersioning if table.has_implicit_versioning => return None,
+        Step::AddVersioning => add_versioning(table),
+        Step::DropVersioning if table.has_implicit_versioning => {
+            table.columns.truncate(table.columns.len().checked_sub(2)?);
+            table.has_implicit_versioning = false;
+        }
+        Step::DropVersioning => {}
+        Step::FunctionalKey => table.has_functional_key = true,
+        Step::Unknown => return None,
+    }
+    Some(())
+}
+
+pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
+    columns.iter().position(|column| {
+        column.name.eq_ignore_ascii_case(name) || column.name.to_lowercase() == name.to_lowercase()
+    })
+}
+
+/// Bytes of the longest character of a character set.
+fn char_len(charset: &str) -> Option<u8> {
+    let name = charset.to_ascii_lowercase();
+    Some(match name.as_str() {
+        "utf8mb4" | "utf16" | "utf16le" | "utf32" | "gb18030" => 4,
+        "utf8" | "utf8mb3" | "ujis" | "eucjpms" => 3,
+        "big5" | "gb2312" | "gbk" | "sjis" | "cp932" | "euckr" | "ucs2" => 2,
+        "latin1" | "latin2" | "latin5" | "latin7" | "ascii" | "binary" | "cp1250" | "cp1251"
+        | "cp1256" | "cp1257" | "cp850" | "cp852" | "cp866" | "koi8r" | "koi8u" | "greek"
+        | "hebrew" | "hp8" | "dec8" | "swe7" | "armscii8" | "geostd8" | "keybcs2" | "macce"
+        | "macroman" | "tis620" => 1,
+        _ => return None,
+    })
+}
+
+/// `CONVERT TO CHARACTER SET`: a text type grows to the next one when its characters may become
+/// longer, and then only the server knows.
+fn convert(table: &mut Table, charset: Option<&str>) -> Option<()> {
+    let new_len = charset.and_then(char_len);
+    for column in &mut table.columns {
+        let lower = column.type_text.to_ascii_lowercase();
+        let name = lower.split(['(', ' ']).next().unwrap_or_default();
+        let is_text = matches!(name, "tinytext" | "text" | "mediumtext" | "long");
+        let is_character = is_text
+            || matches!(name, "char" | "varchar" | "longtext" | "enum" | "set" | "character");
+        if is_text {
+            let old = column.charset.as_deref().or(table.charset.as_deref()).and_then(char_len);
+            if !matches!((old, new_len), (Some(old), Some(new)) if new <= old) {
+                return None;
+            }
+        }
+        if charset == Some("binary") && is_character {
+            return None;
+        }
+        if is_character {
+            column.charset = charset.map(ToOwned::to_owned);
+        }
+    }
+    table.charset = charset.map(ToOwned::to_owned);
+    Some(())
+}

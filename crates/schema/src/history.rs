@@ -1,0 +1,413 @@
+//! The history of structures as bytes: see `docs/schema-history.md`.
+//!
+//! Any bytes give a record or an error, at a cost of a small factor of their number.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::catalog::{NameCase, StructureChange};
+use crate::table::{Column, Table};
+
+/// A place in the binlog from which structures hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HistoryPosition {
+    /// Binlog file.
+    pub file: String,
+    /// Offset behind the statement.
+    pub offset: u64,
+    /// The executed GTID set with the statement; empty without GTIDs.
+    pub gtid: String,
+}
+
+/// One record of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HistoryRecord {
+    /// Whose history it is: the first record.
+    Source {
+        /// The server's identity.
+        identity: String,
+        /// How it compares names.
+        case: NameCase,
+    },
+    /// Part of all the structures at a place.
+    Snapshot {
+        /// The place.
+        at: HistoryPosition,
+        /// When the statement there was made, seconds since 1970.
+        timestamp_s: u32,
+        /// Structures.
+        tables: Vec<Arc<Table>>,
+        /// Nothing more belongs to the snapshot.
+        is_last: bool,
+    },
+    /// What a statement changed.
+    Changes {
+        /// The place behind it.
+        at: HistoryPosition,
+        /// When it was made.
+        timestamp_s: u32,
+        /// The changes, in order.
+        changes: Vec<StructureChange>,
+    },
+    /// The stream was read up to here.
+    Mark {
+        /// The place.
+        at: HistoryPosition,
+    },
+}
+
+/// Bytes that are no record.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("byte {offset} of the record: {what}")]
+pub struct HistoryError {
+    /// Offset in the record.
+    pub offset: usize,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+const SOURCE: u8 = 1;
+const SNAPSHOT_PART: u8 = 2;
+const SNAPSHOT_END: u8 = 3;
+const CHANGES: u8 = 4;
+const MARK: u8 = 5;
+
+const SET: u8 = 1;
+const LEARNED: u8 = 2;
+const LOST: u8 = 3;
+const REMOVED: u8 = 4;
+
+const IS_KEY: u8 = 1;
+const NULLABLE: u8 = 2;
+const HAS_CHARSET: u8 = 4;
+const IMPLICIT_VERSIONING: u8 = 8;
+const FUNCTIONAL_KEY: u8 = 16;
+
+impl HistoryRecord {
+    /// Where it holds from; nothing for the first record.
+    #[must_use]
+    pub const fn position(&self) -> Option<&HistoryPosition> {
+        match self {
+            Self::Source { .. } => None,
+            Self::Snapshot { at, .. } | Self::Changes { at, .. } | Self::Mark { at } => Some(at),
+        }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Source { identity, case } => {
+                out.push(SOURCE);
+                string(&mut out, identity);
+                out.push(match case {
+                    NameCase::Unknown => 0,
+                    NameCase::Sensitive => 1,
+                    NameCase::Insensitive => 2,
+                });
+            }
+            Self::Snapshot { at, timestamp_s, tables, is_last } => {
+                out.push(if *is_last { SNAPSHOT_END } else { SNAPSHOT_PART });
+                position(&mut out, at);
+                out.extend_from_slice(&timestamp_s.to_le_bytes());
+                count(&mut out, tables.len());
+                for each in tables {
+                    table(&mut out, each);
+                }
+            }
+            Self::Changes { at, timestamp_s, changes } => {
+                out.push(CHANGES);
+                position(&mut out, at);
+                out.extend_from_slice(&timestamp_s.to_le_bytes());
+                count(&mut out, changes.len());
+                for each in changes {
+                    change(&mut out, each);
+                }
+            }
+            Self::Mark { at } => {
+                out.push(MARK);
+                position(&mut out, at);
+            }
+        }
+        out
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When the bytes are none, or more than one.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HistoryError> {
+        let mut r = Reader { bytes, offset: 0 };
+        let record = match r.u8("kind")? {
+            SOURCE => {
+                let identity = r.string("identity")?;
+                let case = match r.u8("case of names")? {
+                    0 => NameCase::Unknown,
+                    1 => NameCase::Sensitive,
+                    2 => NameCase::Insensitive,
+                    _ => return Err(r.error("case of names is not 0, 1 or 2")),
+                };
+                Self::Source { identity, case }
+            }
+            kind @ (SNAPSHOT_PART | SNAPSHOT_END) => Self::Snapshot {
+                at: r.position()?,
+                timestamp_s: r.u32("time")?,
+                tables: r.list(Reader::table)?,
+                is_last: kind == SNAPSHOT_END,
+            },
+            CHANGES => Self::Changes {
+                at: r.position()?,
+                timestamp_s: r.u32("time")?,
+                changes: r.list(Reader::change)?,
+            },
+            MARK => Self::Mark { at: r.position()? },
+            _ => return Err(r.error("kind is not known")),
+        };
+        if r.bytes.is_empty() { Ok(record) } else { Err(r.error("bytes behind the record")) }
+    }
+}
+
+/// Lengths and counts have 32 bits; a text that is longer is cut, which no name is.
+fn count(out: &mut Vec<u8>, count: usize) {
+    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    count(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn position(out: &mut Vec<u8>, at: &HistoryPosition) {
+    string(out, &at.file);
+    out.extend_from_slice(&at.offset.to_le_bytes());
+    string(out, &at.gtid);
+}
+
+fn charset(out: &mut Vec<u8>, charset: Option<&str>) {
+    if let Some(charset) = charset {
+        string(out, charset);
+    }
+}
+
+fn table(out: &mut Vec<u8>, table: &Table) {
+    string(out, &table.schema);
+    string(out, &table.name);
+    let flags = if table.charset.is_some() { HAS_CHARSET } else { 0 };
+    let flags = flags | if table.has_implicit_versioning { IMPLICIT_VERSIONING } else { 0 };
+    out.push(flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 });
+    charset(out, table.charset.as_deref());
+    count(out, table.columns.len());
+    for column in &table.columns {
+        string(out, &column.name);
+        string(out, &column.type_text);
+        let mut flags = if column.is_key { IS_KEY } else { 0 };
+        flags |= if column.nullable { NULLABLE } else { 0 };
+        flags |= if column.charset.is_some() { HAS_CHARSET } else { 0 };
+        out.push(flags);
+        charset(out, column.charset.as_deref());
+    }
+}
+
+fn change(out: &mut Vec<u8>, change: &StructureChange) {
+    match change {
+        StructureChange::Set(set) => {
+            out.push(SET);
+            table(out, set);
+        }
+        StructureChange::Learned(learned) => {
+            out.push(LEARNED);
+            table(out, learned);
+        }
+        StructureChange::Lost { schema, table } => {
+            out.push(LOST);
+            string(out, schema);
+            string(out, table);
+        }
+        StructureChange::Removed { schema, table } => {
+            out.push(REMOVED);
+            string(out, schema);
+            string(out, table);
+        }
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl Reader<'_> {
+    const fn error(&self, what: &'static str) -> HistoryError {
+        HistoryError { offset: self.offset, what }
+    }
+
+    fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], HistoryError> {
+        let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else {
+            return Err(self.error(what));
+        };
+        self.bytes = rest;
+        self.offset += N;
+        Ok(*head)
+    }
+
+    fn u8(&mut self, what: &'static str) -> Result<u8, HistoryError> {
+        self.take::<1>(what).map(|[byte]| byte)
+    }
+
+    fn u32(&mut self, what: &'static str) -> Result<u32, HistoryError> {
+        self.take(what).map(u32::from_le_bytes)
+    }
+
+    fn string(&mut self, what: &'static str) -> Result<String, HistoryError> {
+        let len = usize::try_from(self.u32(what)?).unwrap_or(usize::MAX);
+        let Some((head, rest)) = self.bytes.split_at_checked(len) else {
+            return Err(self.error(what));
+        };
+        let Ok(text) = std::str::from_utf8(head) else { return Err(self.error(what)) };
+        self.bytes = rest;
+        self.offset += len;
+        Ok(text.to_owned())
+    }
+
+    /// Nothing is reserved: each item takes bytes of its own.
+    fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<T, HistoryError>,
+    ) -> Result<Vec<T>, HistoryError> {
+        let count = self.u32("count")?;
+        (0..count).map(|_| item(self)).collect()
+    }
+
+    fn position(&mut self) -> Result<HistoryPosition, HistoryError> {
+        Ok(HistoryPosition {
+            file: self.string("file")?,
+            offset: u64::from_le_bytes(self.take("offset")?),
+            gtid: self.string("GTID set")?,
+        })
+    }
+
+    fn charset(&mut self, flags: u8) -> Result<Option<String>, HistoryError> {
+        (flags & HAS_CHARSET != 0).then(|| self.string("character set")).transpose()
+    }
+
+    fn table(&mut self) -> Result<Arc<Table>, HistoryError> {
+        let (schema, name) = (self.string("database")?, self.string("table")?);
+        let flags = self.u8("flags of the table")?;
+        let charset = self.charset(flags)?;
+        let columns = self.list(Self::column)?;
+        Ok(Arc::new(Table {
+            schema,
+            name,
+            columns,
+            charset,
+            has_implicit_versioning: flags & IMPLICIT_VERSIONING != 0,
+            has_functional_key: flags & FUNCTIONAL_KEY != 0,
+        }))
+    }
+
+    fn column(&mut self) -> Result<Column, HistoryError> {
+        let (name, type_text) = (self.string("column")?, self.string("type")?);
+        let flags = self.u8("flags of the column")?;
+        Ok(Column {
+            name,
+            type_text,
+            is_key: flags & IS_KEY != 0,
+            nullable: flags & NULLABLE != 0,
+            charset: self.charset(flags)?,
+        })
+    }
+
+    fn change(&mut self) -> Result<StructureChange, HistoryError> {
+        Ok(match self.u8("kind of change")? {
+            SET => StructureChange::Set(self.table()?),
+            LEARNED => StructureChange::Learned(self.table()?),
+            LOST => StructureChange::Lost {
+                schema: self.string("database")?,
+                table: self.string("table")?,
+            },
+            REMOVED => StructureChange::Removed {
+                schema: self.string("database")?,
+                table: self.string("table")?,
+            },
+            _ => return Err(self.error("kind of change is not known")),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records() -> Vec<HistoryRecord> {
+        let at = HistoryPosition {
+            file: "mysql-bin.000007".to_owned(),
+            offset: 5 << 30,
+            gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5".to_owned(),
+        };
+        let mut column = Column::new("中`", "varchar(20)");
+        column.charset = Some("utf8mb4".to_owned());
+        let mut key = Column::new("id", "int unsigned");
+        (key.is_key, key.nullable) = (true, false);
+        let table = Arc::new(Table {
+            schema: "a b".to_owned(),
+            name: "t".to_owned(),
+            columns: vec![key, column],
+            charset: Some("latin1".to_owned()),
+            has_implicit_versioning: true,
+            has_functional_key: true,
+        });
+        let name = || ("s".to_owned(), "t".to_owned());
+        let lost = StructureChange::Lost { schema: name().0, table: name().1 };
+        let removed = StructureChange::Removed { schema: name().0, table: name().1 };
+        vec![
+            HistoryRecord::Source { identity: "x".to_owned(), case: NameCase::Insensitive },
+            HistoryRecord::Snapshot {
+                at: at.clone(),
+                timestamp_s: 7,
+                tables: vec![Arc::clone(&table), Arc::default()],
+                is_last: true,
+            },
+            HistoryRecord::Changes {
+                at: at.clone(),
+                timestamp_s: u32::MAX,
+                changes: vec![
+                    StructureChange::Set(Arc::clone(&table)),
+                    StructureChange::Learned(table),
+                    lost,
+                    removed,
+                ],
+            },
+            HistoryRecord::Mark { at },
+        ]
+    }
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        for record in records() {
+            assert_eq!(HistoryRecord::decode(&record.encode()), Ok(record));
+        }
+    }
+
+    /// Any bytes give a record or an error; one cut short, or with something behind it, an error.
+    #[test]
+    fn damaged_records_are_refused() {
+        for record in records() {
+            let bytes = record.encode();
+            for len in 0..bytes.len() {
+                assert!(HistoryRecord::decode(&bytes[..len]).is_err(), "{len} of {record:?}");
+            }
+            let longer = [bytes.as_slice(), &[0]].concat();
+            assert_eq!(HistoryRecord::decode(&longer).unwrap_err().what, "bytes behind the record");
+            for at in 0..bytes.len() {
+                for value in [0, 1, 0x7f, 0xff] {
+                    let mut changed = bytes.clone();
+                    changed[at] = value;
+                    // Only that it comes back matters.
+                    let _read: bool = HistoryRecord::decode(&changed).is_ok();
+                }
+            }
+        }
+    }
+}

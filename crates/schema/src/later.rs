@@ -1,0 +1,332 @@
+//! What the statements between a position and the present did to a table: the structure at the
+//! position is the present one with them undone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::catalog::{NameCase, apply_steps, position, qualified};
+use crate::column::Place;
+use crate::statement::{Change, Parsed, Step};
+use crate::table::{Column, Table};
+
+/// Structures that are tried for one table: where a dropped column lay is not written anywhere.
+const CANDIDATES_MAX: usize = 10_000;
+
+/// What is known of the structure of a table at a place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StructureAnswer {
+    /// Every structure that it may have; none when there is no such table, or nobody knows. Columns
+    /// whose type is not known have a [`Column::later_type`].
+    pub candidates: Vec<Table>,
+    /// What stands in the way of knowing it for sure.
+    pub obstacle: Option<String>,
+}
+
+impl From<Option<Table>> for StructureAnswer {
+    fn from(table: Option<Table>) -> Self {
+        Self { candidates: table.into_iter().collect(), obstacle: None }
+    }
+}
+
+/// A place in the binlog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogPlace {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset of the statement.
+    pub offset: u64,
+}
+
+/// Statements that are kept at a time.
+const STATEMENTS_MAX: usize = 200_000;
+
+#[derive(Debug)]
+struct Statement {
+    at: BinlogPlace,
+    parsed: Parsed,
+    database: Option<String>,
+}
+
+/// Statements that change structures, in their order, each behind a position that is being read.
+#[derive(Debug, Default)]
+pub struct LaterStatements {
+    statements: VecDeque<Statement>,
+    /// The first one for which there was no room.
+    beyond: Option<BinlogPlace>,
+}
+
+/// What becomes of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It exists now under this name.
+    Now {
+        /// Database name.
+        schema: String,
+        /// Table name.
+        table: String,
+        /// How many statements change it until then.
+        change_count: usize,
+    },
+    /// A statement removes it, or does something to it that is not understood.
+    Ends(BinlogPlace),
+}
+
+impl LaterStatements {
+    /// Takes the next statement, if it changes any structure.
+    pub fn push(&mut self, file: &Arc<str>, offset: u64, parsed: Parsed, database: &str) {
+        if !parsed.changes_nothing() {
+            let at = BinlogPlace { file: Arc::clone(file), offset };
+            if self.statements.len() >= STATEMENTS_MAX {
+                self.beyond.get_or_insert(at);
+                return;
+            }
+            let database = (!database.is_empty()).then(|| database.to_owned());
+            self.statements.push_back(Statement { at, parsed, database });
+        }
+    }
+
+    /// Forgets the statements at the front for which this holds: reading has come past them.
+    pub fn forget_while(&mut self, is_past: impl Fn(&str, u64) -> bool) {
+        while self.statements.front().is_some_and(|s| is_past(&s.at.file, s.at.offset)) {
+            self.statements.pop_front();
+        }
+    }
+
+    /// Whether a statement names this table in any way.
+    #[must_use]
+    pub fn touches(&self, case: NameCase, schema: &str, table: &str) -> bool {
+        let wanted = (schema.to_owned(), table.to_owned());
+        self.beyond.is_some()
+            || self.statements.iter().any(|statement| {
+                let is_it = |name: &_| same(case, &qualified(name, statement.database()), &wanted);
+                statement.parsed.changes.iter().any(|change| match change {
+                    Change::Create { name, .. } => is_it(name),
+                    Change::Alter { name, steps } => {
+                        is_it(name)
+                            || steps
+                                .iter()
+                                .any(|step| matches!(step, Step::RenameTo(to) if is_it(to)))
+                    }
+                    Change::Rename(pairs) => {
+                        pairs.iter().any(|(from, to)| is_it(from) || is_it(to))
+                    }
+                    Change::Drop(names) | Change::Doubt(names) => names.iter().any(is_it),
+                    Change::DropDatabase(name) => same_name(case, name, schema),
+                })
+            })
+    }
+
+    /// What becomes of the table of this name.
+    #[must_use]
+    pub fn fate(&self, case: NameCase, schema: &str, table: &str) -> Fate {
+        match self.follow(case, schema, table) {
+            Ok((name, changes)) => {
+                Fate::Now { schema: name.0, table: name.1, change_count: changes.len() }
+            }
+            Err(place) => Fate::Ends(place),
+        }
+    }
+
+    /// Every structure that the table of this name may have had before the statements, when `now` is
+    /// what became of it. Columns whose type is not known have a [`Column::later_type`].
+    ///
+    /// # Errors
+    /// The place of a statement that cannot be undone.
+    pub fn undo(
+        &self,
+        case: NameCase,
+        schema: &str,
+        table: &str,
+        now: Table,
+    ) -> Result<Vec<Table>, BinlogPlace> {
+        let (_, changes) = self.follow(case, schema, table)?;
+        let mut candidates = vec![now];
+        for (at, steps) in changes.into_iter().rev() {
+            let mut earlier: Vec<Table> = Vec::new();
+            for after in &candidates {
+                for before in undo_steps(after, steps).ok_or_else(|| at.clone())? {
+                    if !earlier.contains(&before) {
+                        earlier.push(before);
+                    }
+                }
+                if earlier.len() > CANDIDATES_MAX {
+                    return Err(at.clone());
+                }
+            }
+            candidates = earlier;
+        }
+        for candidate in &mut candidates {
+            schema.clone_into(&mut candidate.schema);
+            table.clone_into(&mut candidate.name);
+        }
+        Ok(candidates)
+    }
+
+    /// The name at the end, and the alterations on the way.
+    #[expect(clippy::type_complexity, reason = "a name and a list, used here only")]
+    fn follow(
+        &self,
+        case: NameCase,
+        schema: &str,
+        table: &str,
+    ) -> Result<((String, String), Vec<(&BinlogPlace, &[Step])>), BinlogPlace> {
+        let mut at = (schema.to_owned(), table.to_owned());
+        let mut changes = Vec::new();
+        for statement in &self.statements {
+            let full = |name: &_| qualified(name, statement.database());
+            for change in &statement.parsed.changes {
+                let ends = match change {
+                    // It is there already, so nothing happens.
+                    Change::Create { if_not_exists: true, or_replace: false, .. } => false,
+                    Change::Create { name, .. } => same(case, &full(name), &at),
+                    Change::Alter { name, steps } => {
+                        if same(case, &full(name), &at) {
+                            changes.push((&statement.at, steps.as_slice()));
+                            for step in steps {
+                                if let Step::RenameTo(to) = step {
+                                    at = full(to);
+                                }
+                            }
+                        }
+                        false
+                    }
+                    Change::Rename(pairs) => {
+                        for (from, to) in pairs {
+                            if same(case, &full(from), &at) {
+                                at = full(to);
+                            }
+                        }
+                        false
+                    }
+                    Change::Drop(names) | Change::Doubt(names) => {
+                        names.iter().any(|name| same(case, &full(name), &at))
+                    }
+                    Change::DropDatabase(name) => same_name(case, name, &at.0),
+                };
+                if ends {
+                    return Err(statement.at.clone());
+                }
+            }
+        }
+        match &self.beyond {
+            Some(place) => Err(place.clone()),
+            None => Ok((at, changes)),
+        }
+    }
+}
+
+impl Statement {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+}
+
+fn same_name(case: NameCase, left: &str, right: &str) -> bool {
+    match case {
+        NameCase::Sensitive => left == right,
+        NameCase::Insensitive | NameCase::Unknown => left.to_lowercase() == right.to_lowercase(),
+    }
+}
+
+fn same(case: NameCase, left: &(String, String), right: &(String, String)) -> bool {
+    same_name(case, &left.0, &right.0) && same_name(case, &left.1, &right.1)
+}
+
+/// The structures from which the steps of one statement lead to `after`; `None` when nobody can know.
+fn undo_steps(after: &Table, steps: &[Step]) -> Option<Vec<Table>> {
+    let mut before = after.clone();
+    let mut anywhere = Vec::new();
+    for step in steps {
+        undo_step(&mut before, after, step, &mut anywhere)?;
+    }
+    let mut candidates = vec![before];
+    for column in anywhere {
+        let mut more = Vec::new();
+        for table in &candidates {
+            for index in 0..=table.columns.len() {
+                let mut table = table.clone();
+                table.columns.insert(index, column.clone());
+                more.push(table);
+            }
+        }
+        if more.len() > CANDIDATES_MAX {
+            return None;
+        }
+        candidates = more;
+    }
+    // Whatever was undone must lead back.
+    let names = |table: &Table| -> Vec<String> {
+        table.columns.iter().map(|column| column.name.to_lowercase()).collect()
+    };
+    candidates.retain(|table| apply_steps(table, steps).is_some_and(|t| names(&t) == names(after)));
+    Some(candidates)
+}
+
+/// Columns that lay anywhere go to `anywhere`.
+fn undo_step(
+    before: &mut Table,
+    after: &Table,
+    step: &Step,
+    anywhere: &mut Vec<Column>,
+) -> Option<()> {
+    let columns = &mut before.columns;
+    match step {
+        // Whether it was there before is not known.
+        Step::Add { if_not_exists: true, .. }
+        | Step::Change { if_exists: true, .. }
+        | Step::Drop { if_exists: true, .. }
+        | Step::RenameColumn { if_exists: true, .. }
+        | Step::DropPrimaryKey
+        | Step::PrimaryKey { if_not_exists: true, .. }
+        | Step::DropVersioning
+        | Step::Unknown => return None,
+        Step::Add { column, .. } => {
+            columns.remove(position(columns, &column.name)?);
+        }
+        Step::Change { old, column, place, .. } => {
+            let index = position(columns, &column.name)?;
+            let found = columns.get_mut(index)?;
+            old.clone_into(&mut found.name);
+            found.make_unsure();
+            found.charset = None;
+            if *place != Place::Last {
+                anywhere.push(columns.remove(index));
+            }
+        }
+        Step::Drop { name, .. } => anywhere.push(Column::new(name, "?")),
+        Step::RenameColumn { old, new, .. } => {
+            // By its place in `after`: two columns may have changed their names with each other.
+            let index = position(&after.columns, new)?;
+            let id = after.columns.get(index)?;
+            let index = columns.iter().position(|column| column == id)?;
+            old.clone_into(&mut columns.get_mut(index)?.name);
+        }
+        Step::PrimaryKey { names, .. } => {
+            for name in names {
+                // A key column that this statement added is gone by now.
+                if let Some(column) = position(columns, name).and_then(|i| columns.get_mut(i)) {
+                    column.is_key = false;
+                }
+            }
+        }
+        Step::Convert(_) => {
+            for column in columns.iter_mut() {
+                let lower = column.type_text.to_ascii_lowercase();
+                if ["tinytext", "text", "mediumtext", "longtext"].contains(&lower.as_str()) {
+                    column.make_unsure();
+                }
+                column.charset = None;
+            }
+            before.charset = None;
+        }
+        Step::AddVersioning if before.has_implicit_versioning => {
+            columns.truncate(columns.len().checked_sub(2)?);
+            before.has_implicit_versioning = false;
+        }
+        Step::AddVersioning | Step::Period(..) => {}
+        Step::Charset(_) => before.charset = None,
+        // It stays true: rows are looked at before it counts.
+        Step::FunctionalKey | Step::RenameTo(_) => {}
+    }
+    Some(())
+}

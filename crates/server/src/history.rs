@@ -1,0 +1,390 @@
+//! The history of structures of one destination: what was known at each place that was read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use towpath_binlog::{MariadbGtidSet, MysqlGtidSet};
+use towpath_coordination::{RecordLog, StateError};
+use towpath_entry::StructureRecord;
+use towpath_schema::{Catalog, HistoryPosition, HistoryRecord, NameCase, StructureChange, Table};
+
+/// How long records are kept that no client needs any more.
+const KEEP: Duration = Duration::from_secs(360 * 3600);
+/// Bytes of the file beyond which they are not kept that long.
+const KEEP_BYTES: u64 = 256 << 20;
+/// Bytes of changes that are replayed at a start, at least, before there is another snapshot.
+const SNAPSHOT_AFTER: usize = 1 << 20;
+/// Bytes of one part of a snapshot, about.
+const PART_BYTES: usize = 4 << 20;
+/// Changes in one record.
+const CHANGES_MAX: usize = 256;
+/// Time between two attempts while the file cannot be written.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The history, open at the place where reading began.
+#[derive(Debug)]
+pub(crate) struct History {
+    destination: String,
+    log: Option<RecordLog>,
+    /// Bytes of the last snapshot, and of what came after it.
+    snapshot_bytes: usize,
+    since_bytes: usize,
+}
+
+/// Where reading begins, and at which source.
+#[derive(Debug, Clone)]
+pub(crate) struct Beginning {
+    pub(crate) identity: String,
+    pub(crate) case: NameCase,
+    pub(crate) at: HistoryPosition,
+}
+
+/// What the file says of a place.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// The records up to the place, and what is known there.
+    Covered(Vec<HistoryRecord>),
+    /// Nothing of it: why.
+    Not(&'static str),
+}
+
+impl History {
+    /// Reads the file. The catalog as of the place where reading begins, if the history reaches
+    /// there; what it knows of later places is taken out, since it will be read again.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written. One that is damaged is set aside.
+    pub(crate) async fn open(
+        destination: &str,
+        log: RecordLog,
+        beginning: Beginning,
+    ) -> Result<(Self, Option<Catalog>), StateError> {
+        let name = destination.to_owned();
+        let opened = spawn_blocking(move || load(&name, log, &beginning)).await;
+        let (log, catalog, bytes) = opened.unwrap_or_else(|error| Err(panicked(&error)))?;
+        let destination = destination.to_owned();
+        let history =
+            Self { destination, log: Some(log), snapshot_bytes: bytes.0, since_bytes: bytes.1 };
+        Ok((history, catalog))
+    }
+
+    /// Begins anew with what is known at the place where reading begins.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) async fn begin(
+        &mut self,
+        beginning: &Beginning,
+        catalog: &Catalog,
+    ) -> Result<(), StateError> {
+        let Beginning { identity, case, at } = beginning.clone();
+        let mut records = vec![HistoryRecord::Source { identity, case }.encode()];
+        let snapshot = snapshot(catalog, &at, now_s());
+        self.snapshot_bytes = snapshot.iter().map(Vec::len).sum();
+        self.since_bytes = 0;
+        records.extend(snapshot);
+        self.write(records, RecordLog::replace).await
+    }
+
+    /// Keeps what events changed. Returns when it is on disk, so that no client can acknowledge what
+    /// lies behind a change that is not. `catalog` is what is known after the last of them.
+    ///
+    /// # Errors
+    /// Only when the writing task ends without a word; other failures are tried again.
+    pub(crate) async fn append(
+        &mut self,
+        records: Vec<StructureRecord>,
+        catalog: &Catalog,
+    ) -> Result<(), StateError> {
+        let Some(last) = records.last() else { return Ok(()) };
+        let (at, timestamp_s) = (position(last), last.timestamp_s);
+        let mut bytes: Vec<Vec<u8>> = records.iter().flat_map(encode).collect();
+        self.since_bytes += bytes.iter().map(Vec::len).sum::<usize>();
+        if self.since_bytes > SNAPSHOT_AFTER.max(self.snapshot_bytes * 2) {
+            let snapshot = snapshot(catalog, &at, timestamp_s);
+            self.snapshot_bytes = snapshot.iter().map(Vec::len).sum();
+            self.since_bytes = 0;
+            bytes.extend(snapshot);
+        }
+        self.write_patiently(bytes).await
+    }
+
+    /// Notes that the stream was read up to here.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(crate) async fn mark(&mut self, at: HistoryPosition) -> Result<(), StateError> {
+        self.write_patiently(vec![HistoryRecord::Mark { at }.encode()]).await
+    }
+
+    async fn write_patiently(&mut self, records: Vec<Vec<u8>>) -> Result<(), StateError> {
+        let mut failing = false;
+        while let Err(error) = self.write(records.clone(), RecordLog::append).await {
+            if self.log.is_none() {
+                return Err(error);
+            }
+            if !std::mem::replace(&mut failing, true) {
+                let destination = &self.destination;
+                tracing::error!(destination, %error, "history cannot be written, trying again");
+            }
+            sleep(RETRY_INTERVAL).await;
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        records: Vec<Vec<u8>>,
+        write: fn(&mut RecordLog, &[Vec<u8>]) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        let Some(mut log) = self.log.take() else { return Err(panicked(&"no file")) };
+        let written = spawn_blocking(move || {
+            let result = write(&mut log, &records);
+            (log, result)
+        });
+        let (log, result) = written.await.map_err(|error| panicked(&error))?;
+        self.log = Some(log);
+        result
+    }
+}
+
+fn panicked(error: &dyn std::fmt::Display) -> StateError {
+    StateError::Write {
+        path: "schema.history".into(),
+        source: std::io::Error::other(error.to_string()),
+    }
+}
+
+fn now_s() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn position(record: &StructureRecord) -> HistoryPosition {
+    HistoryPosition {
+        file: record.file.as_ref().to_owned(),
+        offset: record.offset,
+        gtid: record.gtid.as_deref().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The changes of an event, in several records if there are many.
+fn encode(record: &StructureRecord) -> Vec<Vec<u8>> {
+    let parts = record.changes.chunks(CHANGES_MAX).map(|changes| HistoryRecord::Changes {
+        at: position(record),
+        timestamp_s: record.timestamp_s,
+        changes: changes.to_vec(),
+    });
+    parts.map(|part| part.encode()).collect()
+}
+
+/// All structures of a catalog, in parts.
+fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Vec<u8>> {
+    let (mut parts, mut tables, mut bytes) = (Vec::new(), Vec::new(), 0);
+    let part = |tables: Vec<Arc<Table>>, is_last| {
+        HistoryRecord::Snapshot { at: at.clone(), timestamp_s, tables, is_last }.encode()
+    };
+    for table in catalog.tables() {
+        let columns = table.columns.iter();
+        bytes += columns.map(|c| c.name.len() + c.type_text.len() + 32).sum::<usize>() + 64;
+        tables.push(Arc::clone(table));
+        if bytes >= PART_BYTES {
+            parts.push(part(std::mem::take(&mut tables), false));
+            bytes = 0;
+        }
+    }
+    parts.push(part(tables, true));
+    parts
+}
+
+/// Bytes of the last snapshot, and of what came after it.
+type Bytes = (usize, usize);
+
+fn load(
+    destination: &str,
+    mut log: RecordLog,
+    beginning: &Beginning,
+) -> Result<(RecordLog, Option<Catalog>, Bytes), StateError> {
+    let records = match log.load() {
+        Ok(records) => records,
+        Err(error @ StateError::DamagedLog { .. }) => {
+            let aside = log.set_aside()?;
+            tracing::warn!(destination, %error, aside = %aside.display(),
+                "history set aside, structures are read from the source");
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
+    if records.is_empty() {
+        return Ok((log, None, (0, 0)));
+    }
+    let found = match records.iter().map(|bytes| HistoryRecord::decode(bytes)).collect() {
+        Ok(records) => at_place(records, beginning),
+        Err(error) => {
+            tracing::warn!(destination, %error, "a record of the history cannot be read");
+            Found::Not("a record of it cannot be read")
+        }
+    };
+    let kept = match found {
+        Found::Covered(kept) => kept,
+        Found::Not(reason) => {
+            tracing::warn!(
+                destination,
+                file = beginning.at.file,
+                offset = beginning.at.offset,
+                gtid = beginning.at.gtid,
+                reason,
+                "the history does not reach the start, structures are read from the source"
+            );
+            return Ok((log, None, (0, 0)));
+        }
+    };
+    let catalog = replay(&kept, beginning.case);
+    let kept = without_old(kept, log.len_bytes());
+    let encoded: Vec<Vec<u8>> = kept.iter().map(HistoryRecord::encode).collect();
+    let snapshot_at = last_snapshot(&kept).unwrap_or(0);
+    let is_snapshot = |record: &HistoryRecord| matches!(record, HistoryRecord::Snapshot { .. });
+    let (mut bytes, tail) = ((0, 0), kept.iter().zip(&encoded).skip(snapshot_at));
+    for (record, encoded) in tail {
+        *(if is_snapshot(record) { &mut bytes.0 } else { &mut bytes.1 }) += encoded.len();
+    }
+    log.replace(&encoded)?;
+    Ok((log, Some(catalog), bytes))
+}
+
+/// The number in a binlog file's name.
+fn file_number(file: &str) -> u64 {
+    file.rsplit_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
+}
+
+/// Whether a change holds at a place: by GTID sets where both have one, since files differ between
+/// servers.
+fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
+    if !change.gtid.is_empty()
+        && !at.gtid.is_empty()
+        && let Some(contained) = contains(&at.gtid, &change.gtid)
+    {
+        return contained;
+    }
+    (file_number(&change.file), change.offset) <= (file_number(&at.file), at.offset)
+}
+
+/// `None` when one of them is no set.
+fn contains(set: &str, part: &str) -> Option<bool> {
+    if set.contains(':') {
+        return Some(MysqlGtidSet::parse(set).ok()?.contains(&MysqlGtidSet::parse(part).ok()?));
+    }
+    let (set, part) = (MariadbGtidSet::parse(set).ok()?, MariadbGtidSet::parse(part).ok()?);
+    let mut reached = HashMap::new();
+    for (domain, _, sequence) in set.iter() {
+        let highest = reached.entry(domain).or_insert(sequence);
+        *highest = sequence.max(*highest);
+    }
+    Some(part.iter().all(|(domain, _, seq)| reached.get(&domain).is_some_and(|at| *at >= seq)))
+}
+
+/// Index of the first part of the last whole snapshot.
+fn last_snapshot(records: &[HistoryRecord]) -> Option<usize> {
+    let is_end =
+        |record: &HistoryRecord| matches!(record, HistoryRecord::Snapshot { is_last: true, .. });
+    let is_part =
+        |record: &HistoryRecord| matches!(record, HistoryRecord::Snapshot { is_last: false, .. });
+    let mut first = records.iter().rposition(is_end)?;
+    while first > 0 && records.get(first - 1).is_some_and(is_part) {
+        first -= 1;
+    }
+    Some(first)
+}
+
+/// The records that hold at the place where reading begins.
+fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
+    let Beginning { identity, at, .. } = beginning;
+    let Some(HistoryRecord::Source { identity: theirs, .. }) = records.first() else {
+        return Found::Not("it does not say whose it is");
+    };
+    if at.gtid.is_empty() {
+        if theirs != identity {
+            return Found::Not("it is that of another server");
+        }
+        let reached = records.iter().filter_map(HistoryRecord::position);
+        let reached = reached.map(|place| file_number(&place.file)).max();
+        if reached.is_none_or(|file| file < file_number(&at.file)) {
+            return Found::Not("it ends in an earlier file");
+        }
+    }
+    let holds = |record: &HistoryRecord| record.position().is_none_or(|place| holds_at(place, at));
+    let end = records.iter().position(|record| !holds(record)).unwrap_or(records.len());
+    let later = records.split_off(end);
+    if last_snapshot(&records).is_none() {
+        return Found::Not("it begins behind the start");
+    }
+    let learned = learned_later(&later);
+    if !learned.is_empty() {
+        let (at, changes) = (at.clone(), learned);
+        records.push(HistoryRecord::Changes { at, timestamp_s: now_s(), changes });
+    }
+    records.push(HistoryRecord::Mark { at: at.clone() });
+    Found::Covered(records)
+}
+
+/// Structures that were found later, of tables that nothing had changed until then: they hold at
+/// the end of the earlier records as well.
+fn learned_later(later: &[HistoryRecord]) -> Vec<StructureChange> {
+    let mut first: HashMap<(&str, &str), &StructureChange> = HashMap::new();
+    for record in later {
+        if let HistoryRecord::Changes { changes, .. } = record {
+            for change in changes {
+                first.entry(change.name()).or_insert(change);
+            }
+        }
+    }
+    let learned = |change: &&StructureChange| matches!(change, StructureChange::Learned(_));
+    first.into_values().filter(learned).cloned().collect()
+}
+
+fn replay(records: &[HistoryRecord], case: NameCase) -> Catalog {
+    let mut catalog = Catalog::new(case);
+    let from = last_snapshot(records).unwrap_or(0);
+    for record in records.iter().skip(from) {
+        match record {
+            HistoryRecord::Snapshot { tables, .. } => {
+                for table in tables {
+                    catalog.replay(StructureChange::Set(Arc::clone(table)));
+                }
+            }
+            HistoryRecord::Changes { changes, .. } => {
+                for change in changes {
+                    catalog.replay(change.clone());
+                }
+            }
+            HistoryRecord::Source { .. } | HistoryRecord::Mark { .. } => {}
+        }
+    }
+    catalog
+}
+
+/// Without what lies before the newest snapshot that is old enough.
+fn without_old(mut records: Vec<HistoryRecord>, file_bytes: u64) -> Vec<HistoryRecord> {
+    let keep_s = u32::try_from(KEEP.as_secs()).unwrap_or(u32::MAX);
+    let old_until = if file_bytes > KEEP_BYTES { u32::MAX } else { now_s().saturating_sub(keep_s) };
+    let is_old_end = |record: &HistoryRecord| match record {
+        HistoryRecord::Snapshot { timestamp_s, is_last, .. } => {
+            *is_last && *timestamp_s <= old_until
+        }
+        HistoryRecord::Source { .. }
+        | HistoryRecord::Changes { .. }
+        | HistoryRecord::Mark { .. } => false,
+    };
+    let old = records.iter().rposition(is_old_end).and_then(|end| records.get(..=end));
+    if let Some(from) = old.and_then(last_snapshot).filter(|from| *from > 1) {
+        // The first record says whose history it is.
+        records.drain(1..from);
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! Structures from the server, as of the place that is being read.
+//!
+//! The server only knows its present structures. They hold at an earlier place if no statement lies
+//! between it and the present that changes them: so those statements are read ahead, on a connection
+//! of their own, and undone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use towpath_binlog::event::{QueryEvent, decompress_mariadb};
+use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
+use towpath_schema::{
+    Column, Fate, LaterStatements, NameCase, ParseOptions, ServerKind, StructureAnswer, Table,
+    column_type, parse, table_from_create,
+};
+use tracing::info;
+
+use super::dump::{AtEnd, Dump, Request};
+use super::{From, MysqlSource, dialect, ignore_server_error, prepare};
+use crate::SourceConfig;
+use crate::connection::Connection;
+use crate::error::SourceError;
+
+/// Bytes that a compressed statement may inflate to.
+const STATEMENT_LEN_MAX: u64 = 1 << 30;
+/// Time in which the server sends the next event of those that it has.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often a table is read again when it changes meanwhile.
+const ATTEMPTS: usize = 5;
+/// Tables that are read at once; further ones are read when they come.
+const TABLES_MAX: usize = 250_000;
+
+/// What lies between the place that is being read and the present.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    statements: LaterStatements,
+    /// Up to here the statements are known.
+    until: Option<(String, u64)>,
+}
+
+/// Order of places on one server: files are numbered, whatever they are called.
+fn order(file: &str, offset: u64) -> (u64, u64) {
+    let number = file.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
+    (number.unwrap_or(0), offset)
+}
+
+impl MysqlSource {
+    /// See [`crate::Source::table`].
+    pub(crate) async fn table(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<StructureAnswer, SourceError> {
+        // A connection that idled may be gone: one fresh attempt.
+        match self.table_at(schema, table).await {
+            Err(error @ (SourceError::Io { .. } | SourceError::Silence { .. })) => {
+                tracing::warn!(source = %self.servers.current(), error = %error, "metadata connection lost, opening another");
+                self.metadata = None;
+                self.table_at(schema, table).await
+            }
+            result => result,
+        }
+    }
+
+    async fn table_at(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<StructureAnswer, SourceError> {
+        self.read_ahead().await?;
+        for _ in 0..ATTEMPTS {
+            let fate = self.ahead.statements.fate(self.case, schema, table);
+            let (now_schema, now_table) = match &fate {
+                Fate::Now { schema, table, .. } => (schema.clone(), table.clone()),
+                Fate::Ends(place) => {
+                    let obstacle = format!(
+                        "the statement at {}:{} removes the table, or changes it in an unknown way",
+                        place.file, place.offset
+                    );
+                    return Ok(StructureAnswer {
+                        candidates: Vec::new(),
+                        obstacle: Some(obstacle),
+                    });
+                }
+            };
+            let found = self.table_now(&now_schema, &now_table).await?;
+            self.read_ahead().await?;
+            if self.ahead.statements.fate(self.case, schema, table) != fate {
+                continue;
+            }
+            let Some(found) = found else { return Ok(StructureAnswer::default()) };
+            return Ok(match self.ahead.statements.undo(self.case, schema, table, found) {
+                Ok(candidates) => {
+                    let obstacle = candidates
+                        .is_empty()
+                        .then(|| "it has changed since in a way that cannot be undone".to_owned());
+                    StructureAnswer { candidates, obstacle }
+                }
+                Err(place) => StructureAnswer {
+                    candidates: Vec::new(),
+                    obstacle: Some(format!(
+                        "it has changed since, and the statement at {}:{} cannot be undone",
+                        place.file, place.offset
+                    )),
+                },
+            });
+        }
+        let obstacle = Some("it changes faster than it can be read".to_owned());
+        Ok(StructureAnswer { candidates: Vec::new(), obstacle })
+    }
+
+    /// See [`crate::Source::tables`].
+    pub(crate) async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+        let connection = self.metadata().await?;
+        let mut tables = all_tables(connection).await?;
+        self.read_ahead().await?;
+        let (statements, case) = (&self.ahead.statements, self.case);
+        tables.retain(|table| !statements.touches(case, &table.schema, &table.name));
+        Ok(tables)
+    }
+
+    /// A connection for questions about structures.
+    pub(super) async fn metadata(&mut self) -> Result<&mut Connection, SourceError> {
+        Ok(match &mut self.metadata {
+            Some(connection) => connection,
+            empty => {
+                let mut connection = Connection::open(self.servers.current()).await?;
+                connection.query("SET NAMES utf8mb4").await?;
+                let show_hidden_key =
+                    "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
+                ignore_server_error(connection.query(show_hidden_key).await)?;
+                empty.insert(connection)
+            }
+        })
+    }
+
+    async fn table_now(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
+        let connection = self.metadata().await?;
+        let quote = |name: &str| name.replace('`', "``");
+        let sql = format!("SHOW CREATE TABLE `{}`.`{}`", quote(schema), quote(table));
+        let text = match connection.query(&sql).await {
+            Ok(rows) => rows.into_iter().next().and_then(|row| row.into_iter().nth(1).flatten()),
+            Err(SourceError::Server { errno: 1146 | 1049, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if let Some(table) = text.and_then(|text| table_from_create(&text, schema)) {
+            return Ok(Some(table));
+        }
+        columns(connection, schema, table).await
+    }
+
+    /// Reads the statements between the event that came last and the present.
+    async fn read_ahead(&mut self) -> Result<(), SourceError> {
+        let Some((file, offset)) = self.dump.as_ref().map(Dump::place) else { return Ok(()) };
+        let at = order(&file, offset);
+        self.ahead.statements.forget_while(|file, offset| order(file, offset) < at);
+        let (end_file, end_offset) = dialect::end(self.metadata().await?).await?;
+        let end = order(&end_file, end_offset);
+        let until = self.ahead.until.take().filter(|(file, offset)| order(file, *offset) > at);
+        let (file, offset) = until.unwrap_or((file, offset));
+        if order(&file, offset) < end {
+            self.scan((file, offset), end).await?;
+        }
+        self.ahead.until = Some((end_file, end_offset));
+        Ok(())
+    }
+
+    async fn scan(
+        &mut self,
+        (file, offset): (String, u64),
+        end: (u64, u64),
+    ) -> Result<(), SourceError> {
+        // Another reader to the server, or it ends the dump that is running.
+        let config = SourceConfig::default();
+        let server_id = prepare::generated_id(&config);
+        info!(source = %self.servers.current(), file, offset, "reading ahead for changes of structure");
+        let from = From::Position { file, offset };
+        let connection = Connection::open(self.servers.current()).await?;
+        let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
+        let mut dump = Dump::begin(connection, &request).await?;
+        loop {
+            while let Some(event) = dump.next_event()? {
+                if order(event.file, event.start) >= end {
+                    return Ok(());
+                }
+                take(&mut self.ahead.statements, &event)?;
+            }
+            match dump.fill(SILENCE).await {
+                Ok(()) => {}
+                Err(SourceError::Ended { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn take(statements: &mut LaterStatements, event: &RawEvent<'_>) -> Result<(), SourceError> {
+    let malformed = |error: ParseError| {
+        SourceError::Stream(StreamError {
+            file: event.file.to_string(),
+            offset: event.start,
+            event_type: event.header.event_type,
+            source: error.into(),
+        })
+    };
+    let compressed = match event.header.event_type {
+        t::QUERY => false,
+        t::MARIADB_QUERY_COMPRESSED => true,
+        _ => return Ok(()),
+    };
+    let mut query = QueryEvent::parse(event.body, event.format).map_err(malformed)?;
+    let mut inflated = Vec::new();
+    if compressed {
+        decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX).map_err(malformed)?;
+        query.sql = &inflated;
+    }
+    if matches!(query.sql, b"BEGIN" | b"COMMIT") {
+        return Ok(());
+    }
+    let (major, minor, patch) = event.format.version_number();
+    let part = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+    let server = ServerKind {
+        is_mariadb: event.format.is_mariadb(),
+        version: (part(major), part(minor), part(patch)),
+    };
+    let options = ParseOptions::from_sql_mode(query.sql_mode.unwrap_or(0)).read_by(server);
+    let text = String::from_utf8_lossy(query.sql);
+    let mut parsed = parse(&text, &options);
+    if matches!(text, std::borrow::Cow::Owned(_)) {
+        // In another character set than UTF-8.
+        parsed.distrust();
+    }
+    statements.push(event.file, event.start, parsed, &String::from_utf8_lossy(query.schema));
+    Ok(())
+}
+
+/// How the server compares the names of tables.
+pub(super) async fn name_case(connection: &mut Connection) -> Result<NameCase, SourceError> {
+    let value = connection.scalar("SELECT @@global.lower_case_table_names").await?;
+    Ok(match value.as_deref() {
+        Some("0") => NameCase::Sensitive,
+        Some("1" | "2") => NameCase::Insensitive,
+        _ => NameCase::Unknown,
+    })
+}
+
+/// The schemas that hold the server's own tables: few of them are ever in a binlog.
+const OWN_SCHEMAS: &str = "('mysql', 'information_schema', 'performance_schema', 'sys')";
+
+async fn all_tables(connection: &mut Connection) -> Result<Vec<Table>, SourceError> {
+    let schemas = format!(
+        "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {OWN_SCHEMAS}"
+    );
+    let mut tables = Vec::new();
+    for row in connection.query(&schemas).await? {
+        let Some(schema) = row.into_iter().next().flatten() else { continue };
+        if tables.len() < TABLES_MAX {
+            tables.extend(tables_of(connection, &schema).await?);
+        }
+    }
+    tables.truncate(TABLES_MAX);
+    Ok(tables)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Table>, SourceError> {
+    let of = quoted(schema);
+    let kinds = format!(
+        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = {of} \
+         AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')"
+    );
+    let mut versioned = HashMap::new();
+    for row in connection.query(&kinds).await? {
+        let mut fields = row.into_iter().map(Option::unwrap_or_default);
+        let name = fields.next().unwrap_or_default();
+        versioned.insert(name, fields.next().is_some_and(|kind| kind == "SYSTEM VERSIONED"));
+    }
+    let keys = format!(
+        "SELECT table_name, column_name FROM information_schema.statistics \
+         WHERE table_schema = {of} AND index_name = 'PRIMARY'"
+    );
+    let mut key_columns = HashSet::new();
+    for row in connection.query(&keys).await? {
+        let mut fields = row.into_iter().map(Option::unwrap_or_default);
+        key_columns.insert((fields.next().unwrap_or_default(), fields.next().unwrap_or_default()));
+    }
+    let expressions = format!(
+        "SELECT DISTINCT table_name FROM information_schema.statistics \
+         WHERE table_schema = {of} AND expression IS NOT NULL"
+    );
+    // Servers without such keys do not know the column.
+    let functional: HashSet<String> = match connection.query(&expressions).await {
+        Ok(rows) => rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect(),
+        Err(SourceError::Server { .. }) => HashSet::new(),
+        Err(error) => return Err(error),
+    };
+    let columns = format!(
+        "SELECT table_name, column_name, column_type, is_nullable, character_set_name \
+         FROM information_schema.columns WHERE table_schema = {of} \
+         ORDER BY table_name, ordinal_position"
+    );
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+    for row in connection.query(&columns).await? {
+        let mut fields = row.into_iter();
+        let mut next = || fields.next().flatten();
+        let mut text = || next().unwrap_or_default();
+        let (name, column_name, type_text) = (text(), text(), text());
+        if versioned.get(&name).is_none_or(|is_versioned| *is_versioned) {
+            // A view; or a table with columns that are not listed, to be read by itself.
+            continue;
+        }
+        let mut column = Column::new(&column_name, &column_type(&type_text));
+        column.nullable = text() == "YES";
+        column.charset = next();
+        column.is_key = key_columns.contains(&(name.clone(), column_name));
+        let table = tables.entry(name).or_default();
+        table.columns.push(column);
+    }
+    Ok(tables
+        .into_iter()
+        .map(|(name, table)| Table {
+            schema: schema.to_owned(),
+            has_functional_key: functional.contains(&name),
+            name,
+            ..table
+        })
+        .collect())
+}
+
+/// The structure from `information_schema`, where `SHOW CREATE TABLE` cannot be read.
+async fn columns(
+    connection: &mut Connection,
+    schema: &str,
+    table: &str,
+) -> Result<Option<Table>, SourceError> {
+    let sql = format!(
+        "SELECT column_name, column_type, column_key, is_nullable FROM information_schema.columns \
+         WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
+        quoted(schema),
+        quoted(table)
+    );
+    let mut found = Table { schema: schema.to_owned(), name: table.to_owned(), ..Table::default() };
+    for row in connection.query(&sql).await? {
+        let mut fields = row.into_iter().map(Option::unwrap_or_default);
+        let mut next = || fields.next().unwrap_or_default();
+        let mut column = Column::new(&next(), &next());
+        column.is_key = next() == "PRI";
+        column.nullable = next() == "YES";
+        found.columns.push(column);
+    }
+    Ok((!found.columns.is_empty()).then_some(found))
+}
