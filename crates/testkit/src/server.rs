@@ -308,6 +308,38 @@ impl Server {
         }
     }
 
+    /// Runs statements; goes on after those that fail. What they answer: a row a line, its fields by
+    /// tabs.
+    ///
+    /// # Panics
+    /// When the client does not run.
+    #[must_use]
+    pub fn answers(&self, sql: &str) -> String {
+        let file = self.socket.with_file_name("answers");
+        let answers = match std::fs::File::create(&file) {
+            Ok(answers) => answers,
+            Err(error) => panic!("{}: {error}", file.display()),
+        };
+        let mut command = self.client();
+        command.args(["--force", "--comments", "--skip-column-names"]);
+        let spawned = command.stdin(Stdio::piped()).stdout(answers).stderr(Stdio::null()).spawn();
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) => panic!("mariadb: {error}: run scripts/servers/fetch"),
+        };
+        if let Some(mut input) = child.stdin.take()
+            && let Err(error) = input.write_all(sql.as_bytes())
+        {
+            panic!("cannot send statements: {error}");
+        }
+        let ended = child.wait();
+        assert!(ended.is_ok(), "mariadb: {ended:?}");
+        match std::fs::read(&file) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => panic!("{}: {error}", file.display()),
+        }
+    }
+
     fn feed(&self, sql: &str, arguments: &[&str]) -> (bool, String) {
         let spawned = self
             .client()

@@ -12,6 +12,7 @@ mod canal_server;
 mod chaos;
 mod clients;
 mod cluster;
+mod ddl;
 mod differential;
 mod doctor;
 mod failover;
@@ -22,6 +23,7 @@ mod numbers;
 mod positions;
 mod refusals;
 mod sequence;
+mod structures;
 mod workload;
 
 use std::path::Path;
