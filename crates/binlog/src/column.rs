@@ -6,7 +6,7 @@ mod value;
 
 pub use decimal::Decimal;
 pub use temporal::{Date, DateTime, Time, Timestamp};
-pub use value::Value;
+pub use value::{Value, long_bytes, short_bytes};
 
 use crate::error::ParseError;
 use crate::reader::Reader;

@@ -111,6 +111,15 @@ impl EventHeader {
         }
     }
 
+    /// The length that the event at the front of `bytes` claims to have, not checked; `None` when it
+    /// is not there yet.
+    #[inline]
+    #[must_use]
+    pub fn peek_len(bytes: &[u8]) -> Option<usize> {
+        let len = bytes.get(9..)?.first_chunk::<4>()?;
+        usize::try_from(u32::from_le_bytes(*len)).ok()
+    }
+
     /// True for events that stand in no file: made up for this connection.
     #[must_use]
     pub const fn is_artificial(&self) -> bool {

@@ -103,6 +103,41 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`ParseError::Truncated`]
     #[inline]
+    pub fn i8(&mut self, field: &'static str) -> Result<i8, ParseError> {
+        self.array(field).map(i8::from_le_bytes)
+    }
+
+    /// # Errors
+    /// [`ParseError::Truncated`]
+    #[inline]
+    pub fn i16(&mut self, field: &'static str) -> Result<i16, ParseError> {
+        self.array(field).map(i16::from_le_bytes)
+    }
+
+    /// # Errors
+    /// [`ParseError::Truncated`]
+    #[inline]
+    pub fn i24(&mut self, field: &'static str) -> Result<i32, ParseError> {
+        self.array(field).map(|[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8)
+    }
+
+    /// # Errors
+    /// [`ParseError::Truncated`]
+    #[inline]
+    pub fn i32(&mut self, field: &'static str) -> Result<i32, ParseError> {
+        self.array(field).map(i32::from_le_bytes)
+    }
+
+    /// # Errors
+    /// [`ParseError::Truncated`]
+    #[inline]
+    pub fn i64(&mut self, field: &'static str) -> Result<i64, ParseError> {
+        self.array(field).map(i64::from_le_bytes)
+    }
+
+    /// # Errors
+    /// [`ParseError::Truncated`]
+    #[inline]
     pub fn u48(&mut self, field: &'static str) -> Result<u64, ParseError> {
         self.uint(6, field)
     }

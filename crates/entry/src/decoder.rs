@@ -18,7 +18,7 @@ use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, e
 use crate::block::{Block, EntryKind};
 use crate::error::DecodeError;
 use crate::filter::TableFilter;
-use crate::message::{self, GtidProps, HeaderParts, Origin};
+use crate::message::{self, GtidProps, HeaderParts, HeaderWriter, Origin};
 use crate::output::{Output, Throttle};
 use crate::rows::RowsWriter;
 use structures::{Doubts, Records};
@@ -78,7 +78,7 @@ pub struct Decoder {
     doubts: Doubts,
     /// Buffers used for one entry at a time.
     store: Vec<u8>,
-    header: Vec<u8>,
+    header: HeaderWriter,
     front: Vec<u8>,
     inflated: Vec<u8>,
 }
@@ -100,7 +100,7 @@ impl Decoder {
             records: Records::default(),
             doubts: Doubts::default(),
             store: Vec::new(),
-            header: Vec::new(),
+            header: HeaderWriter::default(),
             front: Vec::new(),
             inflated: Vec::new(),
         }
@@ -113,7 +113,7 @@ impl Decoder {
     /// delivered nothing of the event, and must not be fed what follows it.
     pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Step, DecodeError> {
         let origin = Origin {
-            file: Arc::clone(event.file),
+            file: event.file,
             start: event.start,
             end: event.end,
             event_len: event.header.event_len,
@@ -181,7 +181,7 @@ impl Decoder {
         header: &EventHeader,
         body: &[u8],
         format: &FormatDescription,
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) -> Result<Step, DecodeError> {
         match header.event_type {
             t::TABLE_MAP => return self.tables.map(body, format, &self.options.filter),
@@ -212,7 +212,7 @@ impl Decoder {
     }
 
     /// The inner events of a payload, one behind the other. They share the place of the outer event.
-    fn payload(&mut self, event: &RawEvent<'_>, origin: &Origin) -> Result<Step, DecodeError> {
+    fn payload(&mut self, event: &RawEvent<'_>, origin: &Origin<'_>) -> Result<Step, DecodeError> {
         let mut open = match self.payload.take() {
             Some(open) if open.start == event.start => open,
             _ => {
@@ -247,17 +247,19 @@ impl Decoder {
     }
 
     /// Adds an entry whose store value lies in `self.store`.
-    fn push(&mut self, origin: &Origin, kind: EntryKind, parts: HeaderParts<'_>) {
+    fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, parts: HeaderParts<'_>) {
         let entry_type = match kind {
             EntryKind::Begin => message::entry_type::TRANSACTION_BEGIN,
             EntryKind::End => message::entry_type::TRANSACTION_END,
             EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => message::entry_type::ROW_DATA,
         };
-        self.header.clear();
-        message::write_header(&mut self.header, origin, &self.gtid, parts);
+        self.header.write(origin, &self.gtid, parts);
+        self.front.clear();
+        let header = self.header.bytes();
+        let len = message::write_front(&mut self.front, header, entry_type, self.store.len());
         let out = &mut self.output.bytes;
-        let len = message::write_front(out, &self.header, entry_type, self.store.len());
-        out.extend_from_slice(&self.store);
+        out.extend(&self.front);
+        out.extend(&self.store);
         let end = out.len();
         self.output.push(message::info(origin, &self.gtid, kind, (end, len, 0)));
     }

@@ -1,7 +1,7 @@
 //! Canal's flat JSON messages (entry-format 5).
 
 use crate::read::{Column, Entry, ReadError, RowChange, RowData, event_type_name};
-use crate::text::write_int;
+use crate::text::{write_formatted, write_int};
 
 /// Appends the flat message of an entry; false when the entry has none (transaction bounds).
 /// `id` is the batch id, `ts_ms` the time of sending.
@@ -186,7 +186,7 @@ fn string(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            other => out.extend(format!("\\u{other:04x}").bytes()),
+            other => write_formatted(out, format_args!("\\u{other:04x}")),
         }
         rest = tail;
     }

@@ -3,6 +3,7 @@
 //! Knows nothing of sockets or servers. [`Decoder`] is the whole way in: feed it events, take
 //! [`Block`]s of encoded entries from it.
 
+mod arena;
 mod block;
 mod decoder;
 mod error;
@@ -10,6 +11,7 @@ mod filter;
 pub mod flat;
 mod message;
 mod output;
+mod piece;
 mod plan;
 mod proto;
 pub mod read;

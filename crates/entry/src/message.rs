@@ -14,8 +14,8 @@ pub(crate) mod entry_type {
 
 /// What the header says of an event.
 #[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) file: Arc<str>,
+pub(crate) struct Origin<'a> {
+    pub(crate) file: &'a Arc<str>,
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) event_len: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Origin {
     pub(crate) server_id: u32,
 }
 
-impl Origin {
+impl Origin<'_> {
     pub(crate) const fn execute_time_ms(&self) -> i64 {
         self.timestamp_s as i64 * 1000
     }
@@ -61,36 +61,75 @@ pub(crate) fn encode_names(schema: Option<&str>, table: Option<&str>) -> Vec<u8>
     out
 }
 
-/// Appends the fields of a `Header`.
-pub(crate) fn write_header(
-    out: &mut Vec<u8>,
-    origin: &Origin,
-    gtid: &GtidProps,
-    parts: HeaderParts<'_>,
-) {
-    proto::int(out, 1, 1);
-    proto::bytes(out, 2, origin.file.as_bytes());
-    proto::int(out, 3, origin.start);
-    proto::int(out, 4, u64::from(origin.server_id));
-    proto::bytes(out, 5, b"UTF-8");
-    proto::int(out, 6, u64::from(origin.timestamp_s) * 1000);
-    proto::int(out, 7, 2);
-    out.extend_from_slice(parts.names);
-    proto::int(out, 10, u64::from(origin.event_len));
-    if let Some(event_type) = parts.event_type {
-        proto::int(out, 11, event_type);
+/// Fields 8 and 9 of transaction bounds: set, and empty.
+pub(crate) const EMPTY_NAMES: [u8; 4] = [8 << 3 | 2, 0, 9 << 3 | 2, 0];
+
+/// Encodes `Header` messages. What one has in common with the one before it is kept encoded.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderWriter {
+    file: Option<Arc<str>>,
+    /// Fields 1 and 2 for `file`, and the tag of field 3.
+    front: Vec<u8>,
+    moment: Option<(u32, u32)>,
+    /// Fields 4 to 7 for the server id and second in `moment`.
+    middle: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+impl HeaderWriter {
+    /// The message written last.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
-    if let Some((current, sequence, last_committed)) = &gtid.current {
-        let mut buffer = itoa::Buffer::new();
-        proto::pair(out, 12, b"curtGtid", current.as_bytes());
-        proto::pair(out, 12, b"curtGtidSn", buffer.format(*sequence).as_bytes());
-        proto::pair(out, 12, b"curtGtidLct", buffer.format(*last_committed).as_bytes());
+
+    /// Encodes a header.
+    pub(crate) fn write(&mut self, origin: &Origin<'_>, gtid: &GtidProps, parts: HeaderParts<'_>) {
+        if !self.file.as_ref().is_some_and(|file| Arc::ptr_eq(file, origin.file)) {
+            self.set_file(origin.file);
+        }
+        let moment = (origin.server_id, origin.timestamp_s);
+        if self.moment != Some(moment) {
+            self.set_moment(moment);
+        }
+        let out = &mut self.bytes;
+        out.clear();
+        out.extend_from_slice(&self.front);
+        proto::varint(out, origin.start);
+        out.extend_from_slice(&self.middle);
+        out.extend_from_slice(parts.names);
+        proto::int(out, 10, u64::from(origin.event_len));
+        if let Some(event_type) = parts.event_type {
+            proto::int(out, 11, event_type);
+        }
+        if let Some((current, sequence, last_committed)) = &gtid.current {
+            let mut buffer = itoa::Buffer::new();
+            proto::pair(out, 12, b"curtGtid", current.as_bytes());
+            proto::pair(out, 12, b"curtGtidSn", buffer.format(*sequence).as_bytes());
+            proto::pair(out, 12, b"curtGtidLct", buffer.format(*last_committed).as_bytes());
+        }
+        if let Some(rows) = parts.row_count {
+            proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(rows).as_bytes());
+        }
+        if let Some(set) = &gtid.set {
+            proto::bytes(out, 13, set.as_bytes());
+        }
     }
-    if let Some(rows) = parts.row_count {
-        proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(rows).as_bytes());
+
+    fn set_file(&mut self, file: &Arc<str>) {
+        self.file = Some(Arc::clone(file));
+        self.front.clear();
+        proto::int(&mut self.front, 1, 1);
+        proto::bytes(&mut self.front, 2, file.as_bytes());
+        self.front.push(3 << 3);
     }
-    if let Some(set) = &gtid.set {
-        proto::bytes(out, 13, set.as_bytes());
+
+    fn set_moment(&mut self, (server_id, timestamp_s): (u32, u32)) {
+        self.moment = Some((server_id, timestamp_s));
+        self.middle.clear();
+        proto::int(&mut self.middle, 4, u64::from(server_id));
+        proto::bytes(&mut self.middle, 5, b"UTF-8");
+        proto::int(&mut self.middle, 6, u64::from(timestamp_s) * 1000);
+        proto::int(&mut self.middle, 7, 2);
     }
 }
 
@@ -114,7 +153,7 @@ pub(crate) fn write_front(
 
 /// The facts of an entry that ends at the end of `out`.
 pub(crate) fn info(
-    origin: &Origin,
+    origin: &Origin<'_>,
     gtid: &GtidProps,
     kind: EntryKind,
     (end, entry_len, row_count): (usize, usize, u32),
@@ -123,7 +162,7 @@ pub(crate) fn info(
         end,
         entry_len,
         kind,
-        file: Arc::clone(&origin.file),
+        file: Arc::clone(origin.file),
         start_offset: origin.start,
         end_offset: origin.end,
         execute_time_ms: origin.execute_time_ms(),

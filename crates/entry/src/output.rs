@@ -1,7 +1,7 @@
 //! The arena of entries and Canal's grouping of them (entry-format 2.8).
 
+use crate::arena::Arena;
 use crate::block::{Block, EntryInfo, EntryKind};
-use bytes::Bytes;
 
 /// Entries that a group holds before it is handed on unfinished.
 const GROUP_MAX: usize = 1024;
@@ -16,7 +16,7 @@ const EMPTY_INTERVAL_MS: u64 = 5000;
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     /// Encoded entries; the open group is behind `ready_bytes`.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Arena,
     infos: Vec<EntryInfo>,
     ready: usize,
     ready_bytes: usize,
@@ -25,7 +25,6 @@ pub(crate) struct Output {
     /// The open group has a `ROWDATA`.
     has_rows: bool,
     empty: Throttle,
-    capacity_hint: usize,
 }
 
 /// Lets one through when enough time or enough others have passed.
@@ -115,16 +114,7 @@ impl Output {
         if self.ready == 0 {
             return None;
         }
-        let mut next = Vec::with_capacity(self.capacity_hint);
-        next.extend_from_slice(self.bytes.get(self.ready_bytes..).unwrap_or_default());
-        self.bytes.truncate(self.ready_bytes);
-        self.capacity_hint = self.ready_bytes;
-        let mut bytes = std::mem::replace(&mut self.bytes, next);
-        // What lies in a store is counted by length, so capacity must not be far above it.
-        if bytes.capacity() / 2 > bytes.len() {
-            bytes.shrink_to_fit();
-        }
-        let bytes = Bytes::from(bytes);
+        let bytes = self.bytes.take(self.ready_bytes);
         let open = self.infos.split_off(self.ready);
         let entries = std::mem::replace(&mut self.infos, open);
         for info in &mut self.infos {

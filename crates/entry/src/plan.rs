@@ -8,7 +8,11 @@ use towpath_binlog::event::TableMap;
 use towpath_schema::{Column, Table};
 
 use crate::error::DecodeError;
+use crate::piece::Piece;
 use crate::proto;
+
+/// See [`ColumnPlan::head`].
+pub(crate) const UPDATED_FROM_END: usize = 4;
 
 /// `java.sql.Types` numbers (entry-format 3.2).
 mod sql_type {
@@ -60,14 +64,19 @@ pub(crate) struct ColumnPlan {
     pub(crate) bytes: Bytes,
     pub(crate) sign: Sign,
     pub(crate) name: Box<[u8]>,
-    /// Fields 1 to 4 with the usual sqlType.
-    pub(crate) prefix: Box<[u8]>,
-    /// The same with the sqlType of NULL.
-    pub(crate) prefix_null: Box<[u8]>,
+    /// What stands before the length of a value: fields 1 to 6 with the usual sqlType, and the tag of
+    /// field 8. `updated` is [`UPDATED_FROM_END`] bytes before its end.
+    pub(crate) head: Piece,
     /// The same with the sqlType of a value that only the unsigned range holds, or of a JSON diff.
-    pub(crate) prefix_wide: Box<[u8]>,
-    /// Field 10.
-    pub(crate) suffix: Box<[u8]>,
+    pub(crate) head_wide: Piece,
+    /// Field 10: what stands behind a value.
+    pub(crate) tail: Piece,
+    /// Everything of a NULL.
+    pub(crate) null: Piece,
+    /// Where `updated` is in `null`.
+    pub(crate) null_updated_at: usize,
+    /// Index among the columns of type JSON.
+    pub(crate) nth_json: usize,
 }
 
 /// One table at one structure.
@@ -87,18 +96,17 @@ impl Plan {
     /// structure (hidden ones) are the caller's concern: counts must fit.
     pub(crate) fn new(map: &TableMap<'_>, table: &Table) -> Result<Self, DecodeError> {
         let kinds = map.columns()?;
-        let columns: Vec<ColumnPlan> = kinds
-            .iter()
-            .zip(&table.columns)
-            .enumerate()
-            .map(|(index, (&kind, column))| ColumnPlan::new(index, kind, column))
-            .collect();
+        let mut json_columns = 0;
+        let mut columns = Vec::with_capacity(kinds.len());
+        for (index, (&kind, column)) in kinds.iter().zip(&table.columns).enumerate() {
+            columns.push(ColumnPlan::new(index, kind, (column, json_columns)));
+            json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));
+        }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
         let mut names = Vec::new();
         proto::bytes(&mut names, 8, schema.as_bytes());
         proto::bytes(&mut names, 9, name.as_bytes());
-        let json_columns = kinds.iter().filter(|k| matches!(k, ColumnKind::Json { .. })).count();
         Ok(Self {
             columns,
             json_columns,
@@ -110,7 +118,7 @@ impl Plan {
 }
 
 impl ColumnPlan {
-    fn new(index: usize, kind: ColumnKind, column: &Column) -> Self {
+    fn new(index: usize, kind: ColumnKind, (column, nth_json): (&Column, usize)) -> Self {
         let text = column.type_text.to_ascii_lowercase();
         let unsigned = text.contains("unsigned");
         let (sql_type, null_type, wide_type) = sql_types(kind, &text, unsigned);
@@ -120,19 +128,31 @@ impl ColumnPlan {
             proto::signed(&mut out, 2, i64::from(sql_type));
             proto::bytes(&mut out, 3, column.name.as_bytes());
             proto::int(&mut out, 4, u64::from(column.is_key));
-            out.into_boxed_slice()
+            out
         };
-        let mut suffix = Vec::new();
-        proto::bytes(&mut suffix, 10, column.type_text.as_bytes());
+        let head = |sql_type: i32| {
+            let mut out = prefix(sql_type);
+            // updated, isNull, and the tag of the value.
+            out.extend_from_slice(&[5 << 3, 0, 6 << 3, 0, 8 << 3 | 2]);
+            Piece::new(&out)
+        };
+        let mut tail = Vec::new();
+        proto::bytes(&mut tail, 10, column.type_text.as_bytes());
+        let mut null = prefix(null_type);
+        let null_updated_at = null.len() + 1;
+        null.extend_from_slice(&[5 << 3, 0, 6 << 3, 1]);
+        null.extend_from_slice(&tail);
         Self {
             kind,
             bytes: bytes_of(kind, &text),
             sign: if unsigned { sign_of(kind) } else { Sign::Signed },
             name: column.name.as_bytes().into(),
-            prefix: prefix(sql_type),
-            prefix_null: prefix(null_type),
-            prefix_wide: prefix(wide_type),
-            suffix: suffix.into(),
+            head: head(sql_type),
+            head_wide: head(wide_type),
+            tail: Piece::new(&tail),
+            null: Piece::new(&null),
+            null_updated_at,
+            nth_json,
         }
     }
 }

@@ -43,6 +43,32 @@ pub(crate) fn head(out: &mut Vec<u8>, field: u8, len: usize) {
     varint(out, len64(len));
 }
 
+/// Puts a length as a varint to the front of `to`; returns how many bytes it takes. `None` without
+/// room for them.
+#[inline]
+pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
+    let mut value = len64(len);
+    let mut count = 0;
+    loop {
+        let byte = to.get_mut(count)?;
+        count += 1;
+        if value < 0x80 {
+            *byte = low7(value);
+            return Some(count);
+        }
+        *byte = low7(value) | 0x80;
+        value >>= 7;
+    }
+}
+
+/// Puts a tag and the length behind it to the front of `to`; returns how many bytes they take.
+#[inline]
+pub(crate) fn put_head(to: &mut [u8], tag: u8, len: usize) -> Option<usize> {
+    let (first, rest) = to.split_first_mut()?;
+    *first = tag;
+    Some(1 + put_varint(rest, len)?)
+}
+
 /// Appends a length-delimited field.
 #[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {

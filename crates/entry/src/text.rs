@@ -1,12 +1,16 @@
 //! How each type becomes text (entry-format 3).
 
+mod digits;
 mod float;
 mod json;
 mod temporal;
 
+pub(crate) use digits::{INT_ROOM, put_int};
 pub(crate) use float::{write_f32, write_f64};
 pub(crate) use json::{write_diffs, write_json};
 pub(crate) use temporal::{write_date, write_datetime, write_time, write_timestamp};
+
+use std::io::Write as _;
 
 use towpath_binlog::column::Decimal;
 
@@ -16,6 +20,12 @@ pub use temporal::Zone;
 #[inline]
 pub(crate) fn write_int<N: itoa::Integer>(out: &mut Vec<u8>, value: N) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Appends what the library formats.
+pub(crate) fn write_formatted(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
+    // A vector takes everything.
+    let _written: bool = out.write_fmt(what).is_ok();
 }
 
 /// Appends a number with at least `width` digits.
@@ -62,6 +72,28 @@ pub(crate) fn write_decimal(out: &mut Vec<u8>, decimal: &Decimal<'_>) {
     }
 }
 
+/// True when no byte has its high bit set. Looks at whole blocks, and at the last one wherever it
+/// begins: the library's way looks at up to 31 bytes at the end one by one.
+#[inline]
+pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
+    const BLOCK: usize = 32;
+    let block = |block: &[u8; BLOCK]| block.iter().fold(0, |all, byte| all | byte) < 0x80;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    if !blocks.iter().all(block) {
+        return false;
+    }
+    if let Some(last) = bytes.last_chunk::<BLOCK>() {
+        return block(last);
+    }
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word) & 0x8080_8080_8080_8080 == 0;
+    let (words, few) = rest.as_chunks::<8>();
+    words.iter().all(word)
+        && match rest.last_chunk::<8>() {
+            Some(last) => word(last),
+            None => few.iter().all(u8::is_ascii),
+        }
+}
+
 /// Appends bytes as UTF-8, malformed sequences replaced as Java does: one U+FFFD for each maximal
 /// valid prefix.
 pub(crate) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -86,11 +118,6 @@ pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Length of [`write_latin1`]'s output.
-pub(crate) fn latin1_len(bytes: &[u8]) -> usize {
-    bytes.len() + bytes.iter().filter(|b| !b.is_ascii()).count()
-}
-
 /// The bytes with the trailing zero bytes that the binlog leaves out, as for BINARY.
 fn unpad<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut whole = [0; N];
@@ -102,15 +129,33 @@ fn unpad<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 /// MariaDB's UUID.
 pub(crate) fn write_uuid(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(towpath_binlog::Uuid(unpad(bytes)).to_string().bytes());
+    write_formatted(out, format_args!("{}", towpath_binlog::Uuid(unpad(bytes))));
 }
 
 /// MariaDB's INET4.
 pub(crate) fn write_inet4(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(std::net::Ipv4Addr::from(unpad::<4>(bytes)).to_string().bytes());
+    write_formatted(out, format_args!("{}", std::net::Ipv4Addr::from(unpad::<4>(bytes))));
 }
 
 /// MariaDB's INET6.
 pub(crate) fn write_inet6(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(std::net::Ipv6Addr::from(unpad::<16>(bytes)).to_string().bytes());
+    write_formatted(out, format_args!("{}", std::net::Ipv6Addr::from(unpad::<16>(bytes))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_with_a_high_bit_is_seen_wherever_it_is() {
+        for len in 0..150 {
+            let mut bytes = vec![b'a'; len];
+            assert!(is_ascii(&bytes));
+            for at in 0..len {
+                bytes[at] = 0x80;
+                assert!(!is_ascii(&bytes), "{at} of {len}");
+                bytes[at] = 0x7f;
+            }
+        }
+    }
 }

@@ -7,6 +7,8 @@
     reason = "test code"
 )]
 
+mod allocations;
 mod damaged;
 mod golden;
+mod recorded;
 mod restart;

@@ -30,6 +30,7 @@ struct OpenFile {
     path: PathBuf,
     file: File,
     stream: EventStream,
+    /// Initialised in full: what lies behind `unread` may hold anything.
     buffer: Vec<u8>,
     unread: Range<usize>,
     /// Offset in this file of the next event. In a relay log the stream counts the master's offsets.
@@ -197,9 +198,12 @@ impl FileSource {
 
 impl OpenFile {
     fn read_block(&mut self) -> Result<usize, SourceError> {
-        self.buffer.drain(..self.unread.start);
+        self.buffer.copy_within(self.unread.clone(), 0);
         let filled = self.unread.len();
-        self.buffer.resize(filled + BLOCK_LEN, 0);
+        // An event longer than the buffer makes it grow; room for its beginning is enough otherwise.
+        if self.buffer.len() < filled + BLOCK_LEN / 2 {
+            self.buffer.resize(filled + BLOCK_LEN, 0);
+        }
         let room = self.buffer.get_mut(filled..).unwrap_or_default();
         let count = self
             .file
@@ -231,8 +235,10 @@ impl OpenFile {
             if rest.len() < EventHeader::LEN {
                 return Ok(None);
             }
-            let header = EventHeader::parse(rest).map_err(|e| self.bad(e.to_string()))?;
-            let len = usize::try_from(header.event_len).unwrap_or(usize::MAX);
+            let len = EventHeader::peek_len(rest).unwrap_or_default();
+            if len < EventHeader::LEN {
+                EventHeader::parse(rest).map_err(|e| self.bad(e.to_string()))?;
+            }
             if len > limit {
                 return Err(self.bad(format!("the event claims {len} bytes, the limit is {limit}")));
             }

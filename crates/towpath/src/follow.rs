@@ -5,16 +5,21 @@ use towpath_source::{Filled, Source};
 
 use crate::report::Failure;
 
+/// Bytes of entries that are taken without waiting for the end of what has arrived.
+const TAKEN_BYTES: usize = 512 << 10;
+
 /// A source with its decoder.
 pub(crate) struct Follow {
     pub(crate) source: Source,
     decoder: Decoder,
+    /// There may be more events in the source's buffer.
+    has_events: bool,
     failed: Option<Failure>,
 }
 
 impl Follow {
     pub(crate) fn new(source: Source, options: DecoderOptions) -> Self {
-        Self { source, decoder: Decoder::new(options), failed: None }
+        Self { source, decoder: Decoder::new(options), has_events: false, failed: None }
     }
 
     /// The next entries; `None` at the end of files. What was read before a fault comes first, then
@@ -27,10 +32,12 @@ impl Follow {
             if let Some(failure) = self.failed.take() {
                 return Err(failure);
             }
-            match self.source.fill().await.map_err(Failure::source)? {
-                Filled::Events => {}
-                Filled::Reconnected => self.decoder.restart(),
-                Filled::End => return Ok(None),
+            if !self.has_events {
+                match self.source.fill().await.map_err(Failure::source)? {
+                    Filled::Events => {}
+                    Filled::Reconnected => self.decoder.restart(),
+                    Filled::End => return Ok(None),
+                }
             }
             if let Err(failure) = self.decode().await {
                 self.failed = Some(failure);
@@ -38,9 +45,14 @@ impl Follow {
         }
     }
 
-    /// Decodes all events in the buffer.
+    /// Decodes events in the buffer, until there are enough entries or no more events.
     async fn decode(&mut self) -> Result<(), Failure> {
+        self.has_events = false;
         loop {
+            if self.decoder.pending_bytes() >= TAKEN_BYTES {
+                self.has_events = true;
+                break;
+            }
             let step = match self.source.next_event().map_err(Failure::source)? {
                 None => break,
                 Some(event) => self

@@ -48,14 +48,11 @@ impl<'a> Value<'a> {
     #[inline]
     pub fn read(kind: ColumnKind, r: &mut Reader<'a>) -> Result<Self, ParseError> {
         Ok(match kind {
-            ColumnKind::Tiny => Self::Int(i64::from(i8::from_le_bytes(r.array("TINYINT")?))),
-            ColumnKind::Short => Self::Int(i64::from(i16::from_le_bytes(r.array("SMALLINT")?))),
-            ColumnKind::Int24 => {
-                let [a, b, c] = r.array("MEDIUMINT")?;
-                Self::Int(i64::from(i32::from_le_bytes([0, a, b, c]) >> 8))
-            }
-            ColumnKind::Long => Self::Int(i64::from(i32::from_le_bytes(r.array("INT")?))),
-            ColumnKind::LongLong => Self::Int(i64::from_le_bytes(r.array("BIGINT")?)),
+            ColumnKind::Tiny => Self::Int(i64::from(r.i8("TINYINT")?)),
+            ColumnKind::Short => Self::Int(i64::from(r.i16("SMALLINT")?)),
+            ColumnKind::Int24 => Self::Int(i64::from(r.i24("MEDIUMINT")?)),
+            ColumnKind::Long => Self::Int(i64::from(r.i32("INT")?)),
+            ColumnKind::LongLong => Self::Int(r.i64("BIGINT")?),
             ColumnKind::Float => Self::Float(f32::from_le_bytes(r.array("FLOAT")?)),
             ColumnKind::Double => Self::Double(f64::from_le_bytes(r.array("DOUBLE")?)),
             ColumnKind::Decimal { precision, scale } => {
@@ -94,9 +91,13 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Bytes behind a length of one byte, or two when the longest value needs them.
+/// Takes a CHAR or VARCHAR: bytes behind a length of one byte, or two when the longest value needs
+/// them.
+///
+/// # Errors
+/// [`ParseError::Truncated`]
 #[inline]
-fn short_bytes<'a>(r: &mut Reader<'a>, max_len: u16) -> Result<&'a [u8], ParseError> {
+pub fn short_bytes<'a>(r: &mut Reader<'a>, max_len: u16) -> Result<&'a [u8], ParseError> {
     let len = if max_len < 256 {
         usize::from(r.u8("string length")?)
     } else {
@@ -105,8 +106,12 @@ fn short_bytes<'a>(r: &mut Reader<'a>, max_len: u16) -> Result<&'a [u8], ParseEr
     r.bytes(len, "string")
 }
 
+/// Takes a TEXT or BLOB: bytes behind a length of `len_bytes` bytes.
+///
+/// # Errors
+/// [`ParseError::Truncated`]
 #[inline]
-fn long_bytes<'a>(r: &mut Reader<'a>, len_bytes: u8) -> Result<&'a [u8], ParseError> {
+pub fn long_bytes<'a>(r: &mut Reader<'a>, len_bytes: u8) -> Result<&'a [u8], ParseError> {
     let len = r.uint(usize::from(len_bytes), "value length")?;
     r.bytes(usize::try_from(len).unwrap_or(usize::MAX), "value")
 }

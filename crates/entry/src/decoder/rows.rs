@@ -31,15 +31,25 @@ impl Decoder {
         event_type: u8,
         body: &[u8],
         format: &FormatDescription,
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
         let (table_id, flags) = RowsEvent::peek_table_id(body, event_type, format)?;
-        let at_hand = self.tables.at_hand(table_id);
-        if flags & RowsEvent::STMT_END != 0 {
+        let result = self.rows_of_table((event_type, table_id, flags), body, format, origin);
+        if result.is_ok() && flags & RowsEvent::STMT_END != 0 {
             self.tables.end_statement();
         }
+        result
+    }
+
+    fn rows_of_table(
+        &mut self,
+        (event_type, table_id, flags): (u8, u64, u16),
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
         let suppress = self.options.suppress;
-        let plan = match at_hand {
+        let plan = match self.tables.at_hand(table_id) {
             Some(TableAtHand::Plan(plan)) if !suppress.has(Suppress::ROWS) => plan,
             Some(TableAtHand::Plan(_) | TableAtHand::Skip) => return Ok(()),
             // MySQL ends a statement whose table maps were not needed with an empty rows event.
@@ -60,7 +70,7 @@ impl Decoder {
             }
             .into());
         }
-        check_hidden(&plan, &event)?;
+        check_hidden(plan, &event)?;
         let mut inflated = std::mem::take(&mut self.inflated);
         inflated.clear();
         if event.compressed {
@@ -72,11 +82,13 @@ impl Decoder {
         let out = &mut self.output.bytes;
         let start = out.len();
         let guess = plan.front_len.load(Ordering::Relaxed);
-        out.resize(start + guess, 0);
-        proto::int(out, 1, table_id);
-        proto::int(out, 2, type_number);
-        proto::int(out, 10, 0);
-        let written = self.rows.write(&plan, &event, &self.options.zone, out);
+        out.skip(guess);
+        self.store.clear();
+        proto::int(&mut self.store, 1, table_id);
+        proto::int(&mut self.store, 2, type_number);
+        proto::int(&mut self.store, 10, 0);
+        out.extend(&self.store);
+        let written = self.rows.write(plan, &event, &self.options.zone, out);
         let row_count = match written {
             Ok(rows) => rows,
             Err(error) => {
@@ -91,13 +103,13 @@ impl Decoder {
             event_type: Some(type_number),
             row_count: (row_count > 0).then_some(row_count),
         };
-        self.header.clear();
-        message::write_header(&mut self.header, origin, &self.gtid, parts);
+        self.header.write(origin, &self.gtid, parts);
         self.front.clear();
         let entry_type = message::entry_type::ROW_DATA;
-        let entry_len = message::write_front(&mut self.front, &self.header, entry_type, store_len);
-        move_store(out, start, guess, self.front.len());
-        if let Some(gap) = out.get_mut(start..start + self.front.len()) {
+        let entry_len =
+            message::write_front(&mut self.front, self.header.bytes(), entry_type, store_len);
+        out.resize_gap(start, guess, self.front.len());
+        if let Some(gap) = out.written_mut().get_mut(start..start + self.front.len()) {
             gap.copy_from_slice(&self.front);
         }
         plan.front_len.store(self.front.len(), Ordering::Relaxed);
@@ -126,16 +138,4 @@ fn check_hidden(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), DecodeErr
 
 fn bit(bits: &[u8], index: usize) -> bool {
     bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
-}
-
-/// Moves what lies behind the gap of `guess` bytes at `start` so that the gap has `need` bytes.
-fn move_store(out: &mut Vec<u8>, start: usize, guess: usize, need: usize) {
-    let len = out.len() - start - guess;
-    if need > guess {
-        out.resize(start + need + len, 0);
-        out.copy_within(start + guess..start + guess + len, start + need);
-    } else if need < guess {
-        out.copy_within(start + guess.., start + need);
-        out.truncate(start + need + len);
-    }
 }

@@ -105,7 +105,7 @@ impl Decoder {
         &mut self,
         body: &[u8],
         format: &FormatDescription,
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
         let mut query = QueryEvent::parse(body, format)?;
         let mut inflated = Vec::new();
@@ -119,7 +119,7 @@ impl Decoder {
         &mut self,
         body: &[u8],
         format: &FormatDescription,
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
         let query = QueryEvent::parse(body, format)?;
         // The usual case, and the one that must be fast.
@@ -131,7 +131,12 @@ impl Decoder {
         Ok(())
     }
 
-    fn statement(&mut self, query: &QueryEvent<'_>, format: &FormatDescription, origin: &Origin) {
+    fn statement(
+        &mut self,
+        query: &QueryEvent<'_>,
+        format: &FormatDescription,
+        origin: &Origin<'_>,
+    ) {
         let (sql, is_exact) = decode(query.sql, query.client_charset);
         let word = sql.trim().trim_end_matches(';').trim_end();
         if starts_with(&sql, "XA START") {
@@ -158,7 +163,7 @@ impl Decoder {
         }
     }
 
-    fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin) {
+    fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin<'_>) {
         self.store.clear();
         proto::int(&mut self.store, 2, number);
         proto::bytes(&mut self.store, 11, sql.as_bytes());
@@ -176,7 +181,7 @@ impl Decoder {
         query: &QueryEvent<'_>,
         sql: &str,
         reading: Reading,
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) {
         let database = String::from_utf8_lossy(query.schema);
         let (results, in_doubt) = self.tables.apply(sql, &database, reading);
@@ -229,7 +234,7 @@ impl Decoder {
     }
 
     /// A statement commits by itself, unless it is part of a transaction.
-    fn ddl_boundary(&mut self, sql: &str, origin: &Origin) {
+    fn ddl_boundary(&mut self, sql: &str, origin: &Origin<'_>) {
         if !self.is_inside(sql) {
             self.passed(origin);
         }
@@ -249,7 +254,7 @@ impl Decoder {
     }
 
     /// An entry that carries a statement and belongs to no table (2.4).
-    fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin) {
+    fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin<'_>) {
         if self.options.suppress.has(Suppress::QUERY_DML) {
             return;
         }
@@ -262,13 +267,13 @@ impl Decoder {
         self.push(origin, EntryKind::Query, parts);
     }
 
-    pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin) {
+    pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin<'_>) {
         let sql = String::from_utf8_lossy(sql);
         let table = towpath_schema::first_table(&sql);
         self.carry(sql.as_bytes(), table.as_deref(), origin);
     }
 
-    pub(super) fn annotate(&mut self, sql: &[u8], origin: &Origin) {
+    pub(super) fn annotate(&mut self, sql: &[u8], origin: &Origin<'_>) {
         let sql = String::from_utf8_lossy(sql);
         self.carry(sql.as_bytes(), Some(""), origin);
     }
@@ -277,7 +282,7 @@ impl Decoder {
         &mut self,
         event_type: u8,
         body: &[u8],
-        origin: &Origin,
+        origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
         let mut sql = Vec::new();
         if event_type == t::INTVAR {

@@ -57,7 +57,7 @@ impl Doubts {
     pub(super) fn add(&mut self, sql: &str, origin: &Origin) {
         self.count += 1;
         if self.latest.len() < DOUBTS_MAX {
-            let (file, offset) = (Arc::clone(&origin.file), origin.start);
+            let (file, offset) = (Arc::clone(origin.file), origin.start);
             let sql = sql.chars().take(DOUBT_CHARS_MAX).collect();
             self.latest.push(DoubtfulStatement { file, offset, sql });
         }
@@ -114,7 +114,7 @@ impl Decoder {
         }
         let is_statement = matches!(event_type, t::QUERY | t::MARIADB_QUERY_COMPRESSED);
         records.push(StructureRecord {
-            file: Arc::clone(&origin.file),
+            file: Arc::clone(origin.file),
             offset: if is_statement { origin.end } else { origin.start },
             gtid: self.gtid.set.clone(),
             timestamp_s: origin.timestamp_s,

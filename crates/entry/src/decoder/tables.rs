@@ -216,8 +216,8 @@ impl Tables {
     }
 
     /// The table of an id whose map is in force.
-    pub(super) fn at_hand(&self, table_id: u64) -> Option<TableAtHand> {
-        self.in_force.iter().rev().find(|(id, _)| *id == table_id).map(|(_, table)| table.clone())
+    pub(super) fn at_hand(&self, table_id: u64) -> Option<&TableAtHand> {
+        self.in_force.iter().rev().find(|(id, _)| *id == table_id).map(|(_, table)| table)
     }
 
     /// The last rows event of a statement: its table maps end.

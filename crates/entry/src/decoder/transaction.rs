@@ -9,12 +9,12 @@ use super::options::{GtidSet, Suppress};
 use super::{Boundary, Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
-use crate::message::{HeaderParts, encode_names};
+use crate::message::{EMPTY_NAMES, HeaderParts};
 use crate::proto;
 
 impl Decoder {
     /// TRANSACTIONBEGIN; `props` are XA's.
-    pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin) {
+    pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin<'_>) {
         self.output.close_group();
         self.in_transaction = true;
         if !self.bound_passes(EntryKind::Begin, origin) {
@@ -25,24 +25,19 @@ impl Decoder {
             proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
         }
         proto::int(&mut self.store, 4, u64::from(thread_id));
-        let names = encode_names(Some(""), Some(""));
-        self.push(
-            origin,
-            EntryKind::Begin,
-            HeaderParts { names: &names, ..HeaderParts::default() },
-        );
+        let parts = HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
+        self.push(origin, EntryKind::Begin, parts);
     }
 
     /// TRANSACTIONEND.
-    pub(super) fn end(&mut self, id: &str, props: &[(&str, &str)], origin: &Origin) {
+    pub(super) fn end(&mut self, id: &str, props: &[(&str, &str)], origin: &Origin<'_>) {
         if self.bound_passes(EntryKind::End, origin) {
             self.store.clear();
             proto::bytes(&mut self.store, 2, id.as_bytes());
             for (key, value) in props {
                 proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
             }
-            let names = encode_names(Some(""), Some(""));
-            let parts = HeaderParts { names: &names, ..HeaderParts::default() };
+            let parts = HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
             self.push(origin, EntryKind::End, parts);
         } else {
             self.output.close_group();
@@ -52,13 +47,13 @@ impl Decoder {
     }
 
     /// The stream can go on behind this event.
-    pub(super) fn passed(&mut self, origin: &Origin) {
+    pub(super) fn passed(&mut self, origin: &Origin<'_>) {
         let gtid = self.gtid.set.clone();
-        self.boundary = Some(Boundary { file: Arc::clone(&origin.file), offset: origin.end, gtid });
+        self.boundary = Some(Boundary { file: Arc::clone(origin.file), offset: origin.end, gtid });
     }
 
     /// False for a bound that `filter.transaction.entry` holds back (server-runtime 6.1).
-    fn bound_passes(&mut self, kind: EntryKind, origin: &Origin) -> bool {
+    fn bound_passes(&mut self, kind: EntryKind, origin: &Origin<'_>) -> bool {
         if !self.options.suppress.has(Suppress::TRANSACTION_ENTRIES) {
             return true;
         }
@@ -70,7 +65,7 @@ impl Decoder {
         due
     }
 
-    pub(super) fn xid(&mut self, body: &[u8], origin: &Origin) -> Result<(), DecodeError> {
+    pub(super) fn xid(&mut self, body: &[u8], origin: &Origin<'_>) -> Result<(), DecodeError> {
         // Canal prints the number as signed.
         let xid = event::parse_xid(body)?.cast_signed();
         self.end(itoa::Buffer::new().format(xid), &[], origin);

@@ -1,12 +1,14 @@
 //! FLOAT and DOUBLE in Java's notation: the shortest digits that identify the value (3.5).
 
+use std::fmt::Arguments;
+
 /// Appends a FLOAT.
 pub(crate) fn write_f32(out: &mut Vec<u8>, value: f32) {
     if !value.is_finite() {
         return write_not_finite(out, f64::from(value));
     }
     if value.is_subnormal() {
-        return write_scientific(out, &format!("{value:e}"), &format!("{value:.1e}"));
+        return write_scientific(out, format_args!("{value:e}"), format_args!("{value:.1e}"));
     }
     layout(out, value.is_sign_negative(), ryu::Buffer::new().format_finite(value.abs()));
 }
@@ -17,7 +19,7 @@ pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
         return write_not_finite(out, value);
     }
     if value.is_subnormal() {
-        return write_scientific(out, &format!("{value:e}"), &format!("{value:.1e}"));
+        return write_scientific(out, format_args!("{value:e}"), format_args!("{value:.1e}"));
     }
     layout(out, value.is_sign_negative(), ryu::Buffer::new().format_finite(value.abs()));
 }
@@ -33,9 +35,14 @@ fn write_not_finite(out: &mut Vec<u8>, value: f64) {
 }
 
 /// Subnormal numbers have few digits of precision: Java prints at least two.
-fn write_scientific(out: &mut Vec<u8>, shortest: &str, two_digits: &str) {
-    let text = if shortest.contains('.') { shortest } else { two_digits };
-    out.extend(text.bytes().map(|b| b.to_ascii_uppercase()));
+fn write_scientific(out: &mut Vec<u8>, shortest: Arguments<'_>, two_digits: Arguments<'_>) {
+    let start = out.len();
+    super::write_formatted(out, shortest);
+    if !out.get(start..).unwrap_or_default().contains(&b'.') {
+        out.truncate(start);
+        super::write_formatted(out, two_digits);
+    }
+    out.get_mut(start..).unwrap_or_default().make_ascii_uppercase();
 }
 
 /// Lays the digits of `text` (`123.4`, `1e21`, `1.5e-7`) out as Java does: plain from 0.001 up to

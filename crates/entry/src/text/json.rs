@@ -61,8 +61,17 @@ fn elements(
 
 fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    let text = String::from_utf8_lossy(bytes);
-    let mut rest: &str = &text;
+    for chunk in bytes.utf8_chunks() {
+        escaped(out, chunk.valid());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+fn escaped(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
     while let Some(at) =
         rest.find(|c: char| matches!(c, '"' | '\\' | '\0'..='\x1f' | '\x7f'..='\u{a0}'))
     {
@@ -75,7 +84,6 @@ fn string(out: &mut Vec<u8>, bytes: &[u8]) {
         rest = chars.as_str();
     }
     out.extend_from_slice(rest.as_bytes());
-    out.push(b'"');
 }
 
 fn escape(out: &mut Vec<u8>, c: char) {
@@ -86,10 +94,7 @@ fn escape(out: &mut Vec<u8>, c: char) {
         '\r' => out.extend_from_slice(b"\\r"),
         '\t' => out.extend_from_slice(b"\\t"),
         other => {
-            let code = u32::from(other);
-            let digit = |n: u32| char::from_digit(n & 15, 16).unwrap_or('0');
-            out.extend_from_slice(b"\\u00");
-            out.extend(format!("{}{}", digit(code >> 4), digit(code)).bytes());
+            super::write_formatted(out, format_args!("\\u{:04x}", u32::from(other)));
         }
     }
 }

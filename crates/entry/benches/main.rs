@@ -1,0 +1,105 @@
+//! Micro benchmarks of the way from an event to an entry, and from an entry to a packet or a flat
+//! message. `cargo bench -p towpath-entry`; `bench/instructions` counts instructions of the same.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark may fail at what it does not expect"
+)]
+
+#[path = "../tests/recorded.rs"]
+mod recorded;
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use recorded::{Case, cases};
+use towpath_entry::flat::write_flat;
+use towpath_entry::read::Entry;
+use towpath_wire::{FrameDecoder, LIMIT_CLIENT, Messages, Packet, PacketType, Reply, frame};
+
+/// Times that the rows of a recorded event are repeated.
+const TIMES: usize = 100;
+
+fn main() {
+    divan::main();
+}
+
+/// What is measured runs inside of this, so that `bench/instructions` can tell it from the rest.
+#[inline(never)]
+fn measured<R>(run: impl FnOnce() -> R) -> R {
+    run()
+}
+
+fn case(name: &str) -> Case {
+    cases().into_iter().find(|case| case.name == name).unwrap()
+}
+
+fn names() -> Vec<String> {
+    cases().into_iter().map(|case| case.name).collect()
+}
+
+/// A rows event into its entry, for each table of the recording: one for each family of types.
+#[divan::bench(args = names())]
+fn rows(bencher: Bencher, name: &str) {
+    let case = case(name);
+    let body = case.repeated(TIMES);
+    let mut decoder = case.decoder();
+    bencher.counter(BytesCount::new(body.len())).bench_local(|| {
+        case.feed_map(&mut decoder);
+        measured(|| case.feed_rows(&mut decoder, &body));
+        decoder.take()
+    });
+}
+
+/// The table map of a table that is known.
+#[divan::bench]
+fn table_map(bencher: Bencher) {
+    let case = case("t_int insert");
+    let mut decoder = case.decoder();
+    bencher.bench_local(|| measured(|| case.feed_map(&mut decoder)));
+}
+
+/// The entry of an event with many rows.
+fn entry() -> Vec<u8> {
+    let case = case("t_int insert");
+    let mut decoder = case.decoder();
+    // An unfinished group is handed on when it is large.
+    while decoder.pending_bytes() == 0 {
+        case.feed_map(&mut decoder);
+        case.feed_rows(&mut decoder, &case.repeated(TIMES));
+    }
+    decoder.take().unwrap().messages().next().unwrap().to_vec()
+}
+
+/// An entry into Canal's flat JSON.
+#[divan::bench]
+fn flat_json(bencher: Bencher) {
+    let bytes = entry();
+    let mut out = Vec::new();
+    bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+        out.clear();
+        measured(|| write_flat(&mut out, &Entry::parse(&bytes).unwrap(), 1, 1).unwrap())
+    });
+}
+
+/// A packet of a batch, taken out of a stream of bytes and read.
+#[divan::bench]
+fn packet(bencher: Bencher) {
+    let entry = entry();
+    let entries = vec![entry.as_slice(); 20];
+    let mut body = Vec::new();
+    Messages { batch_id: Some(1), entries }.write(&mut body);
+    let mut packet = Vec::new();
+    Packet { body: Some(&body), ..Packet::of(PacketType::Messages) }.write(&mut packet);
+    let framed = frame(&packet).unwrap();
+    bencher.counter(ItemsCount::new(20_u32)).bench_local(|| {
+        measured(|| {
+            let mut decoder = FrameDecoder::new(LIMIT_CLIENT);
+            decoder.space().extend_from_slice(&framed);
+            let packet = decoder.next_frame().unwrap().unwrap();
+            match Reply::parse(&Packet::parse(&packet).unwrap()).unwrap() {
+                Reply::Messages(messages) => messages.entries.len(),
+                Reply::Ack(_) | Reply::Handshake(_) => 0,
+            }
+        })
+    });
+}
