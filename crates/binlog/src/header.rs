@@ -94,6 +94,7 @@ impl EventHeader {
     /// # Errors
     /// [`ParseError::Truncated`]; [`ParseError::Invalid`] when the event claims to be shorter than
     /// its header.
+    #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader::new(bytes);
         let header = Self {

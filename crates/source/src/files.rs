@@ -174,6 +174,7 @@ impl FileSource {
         }
     }
 
+    #[inline]
     pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
         let limit = self.event_len_max;
         match &mut self.open {

@@ -166,6 +166,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`]
+    #[inline]
     pub fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
         match self {
             Self::Mysql(source) => source.next_event(),

@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// A client ends after this many row changes.
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
+    /// A source's binlog ends after this many bytes.
+    #[arg(long, value_name = "N")]
+    bytes: Option<u64>,
     /// A client ends after this many seconds without anything.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     idle: u32,
@@ -96,7 +99,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
         None if arguments.place.contains("://") => {
-            dump::run(&arguments.place, &arguments.from).await?
+            dump::run(&arguments.place, &arguments.from, arguments.bytes).await?
         }
         None => {
             let filter = TableFilter::new(&arguments.filter, "")

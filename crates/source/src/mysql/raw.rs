@@ -23,8 +23,8 @@ enum At {
     Payload(usize, bool),
 }
 
-/// Receives a server's binlog from `start` up to its end and throws it away, looking at the lengths of
-/// packets only. Returns the bytes of the events.
+/// Receives a server's binlog from `start` up to its end, or up to `limit_bytes`, and throws it away,
+/// looking at the lengths of packets only. Returns the bytes that came.
 ///
 /// # Errors
 /// [`SourceError`]
@@ -32,6 +32,7 @@ pub async fn throw_away(
     place: &str,
     config: SourceConfig,
     start: &Start,
+    limit_bytes: u64,
 ) -> Result<u64, SourceError> {
     let url = SourceUrl::parse(place)?;
     let mut connection = Connection::open(&url).await?;
@@ -44,7 +45,7 @@ pub async fn throw_away(
     let mut block = vec![0; BLOCK_LEN];
     let mut bytes = 0;
     let mut at = At::Header([0; 4], 0);
-    loop {
+    while bytes < limit_bytes {
         let count =
             connection.stream.read(&mut block).await.map_err(|e| connection.io(DOING, e))?;
         if count == 0 {
@@ -63,6 +64,7 @@ pub async fn throw_away(
             }
         }
     }
+    Ok(bytes)
 }
 
 enum Step {
