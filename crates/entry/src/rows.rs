@@ -84,6 +84,7 @@ impl RowsWriter {
         let mut r = Reader::new(event.rows);
         let mut rows = 0;
         while !r.is_empty() {
+            let row_start = r.offset();
             let start = out.len();
             let guess = 1 + proto::varint_len(proto::len64(self.row_len));
             out.skip(guess);
@@ -97,6 +98,9 @@ impl RowsWriter {
                     walk.image::<true>(&mut r, Image::Before)?;
                     walk.image::<true>(&mut r, Image::After)?;
                 }
+            }
+            if r.offset() == row_start {
+                return Err(r.invalid("row image", 0, "at least one column"));
             }
             self.row_len = out.len() - start - guess;
             close_row(out, start, guess, self.row_len);
