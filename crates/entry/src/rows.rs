@@ -180,8 +180,13 @@ impl<'e> Walk<'_, 'e> {
                 continue;
             }
             let raw_start = r.offset();
-            let mut emitted =
-                if partial { self.diff(r, index, column)? } else { self.value(r, image, column)? };
+            let mut emitted = if partial {
+                // Left alone, and its text is not known: as if it were not in the image.
+                let Some(emitted) = self.diff(r, index, column)? else { continue };
+                emitted
+            } else {
+                self.value(r, image, column)?
+            };
             emitted.raw = raw_start..r.offset();
             self.finish(image, index, emitted);
         }

@@ -119,6 +119,8 @@ fn compare(server: &Server, generator: &Generator, replica: &Replica, context: &
                 let ours = match (class, value) {
                     (_, None) => "NULL".to_owned(),
                     (Class::Json, Some(text)) if replay::is_call(text) => {
+                        let unknown = format!("({},", column.name);
+                        assert!(!text.contains(&unknown), "{at}: of what document? {text}");
                         let call = format!("SELECT HEX(CONVERT({text} USING utf8mb4))");
                         class.of_server(&server.query(&call)[0][0])
                     }

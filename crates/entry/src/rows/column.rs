@@ -279,13 +279,13 @@ impl<'e> Walk<'_, 'e> {
     }
 
     /// A JSON column of a partial update: its length, then the diffs. Without any it has the text of
-    /// the before image.
+    /// the before image; `None` when that does not have it.
     pub(super) fn diff(
         &mut self,
         r: &mut Reader<'e>,
         index: usize,
         column: &ColumnPlan,
-    ) -> Result<Emitted, ParseError> {
+    ) -> Result<Option<Emitted>, ParseError> {
         let frame = Frame::new(Image::After, column);
         let mut diffs: &[u8] = &[];
         if let ColumnKind::Json { len_bytes } = column.kind {
@@ -294,14 +294,15 @@ impl<'e> Walk<'_, 'e> {
         }
         self.writer.scratch.clear();
         if diffs.is_empty() {
-            if let Some(Before::Value(before)) = self.writer.before.get(index) {
-                let text = self.out.written().get(before.text.clone()).unwrap_or_default();
-                self.writer.scratch.extend_from_slice(text);
-            }
-            return Ok(self.scratch(frame));
+            let Some(Before::Value(before)) = self.writer.before.get(index) else {
+                return Ok(None);
+            };
+            let text = self.out.written().get(before.text.clone()).unwrap_or_default();
+            self.writer.scratch.extend_from_slice(text);
+            return Ok(Some(self.scratch(frame)));
         }
         text::write_diffs(&mut self.writer.scratch, &column.name, diffs)?;
-        Ok(self.scratch(Frame { wide: true, ..frame }))
+        Ok(Some(self.scratch(Frame { wide: true, ..frame })))
     }
 }
 

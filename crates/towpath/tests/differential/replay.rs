@@ -75,7 +75,7 @@ impl Replica {
                 let before = old.as_ref().and_then(|old| old.get(column.name)).cloned().flatten();
                 let value = match (column.value, before) {
                     (Some(call), Some(document))
-                        if column.mysql_type.starts_with("json") && is_call(call) =>
+                        if column.mysql_type.eq_ignore_ascii_case("json") && is_call(call) =>
                     {
                         Some(on_document(call, column.name, &document))
                     }
