@@ -75,10 +75,12 @@ impl Shared {
 
     /// An attempt, or the active time after it, ended.
     pub(crate) fn failed(&self, error: &ClientError) {
-        self.status.send_modify(|status| {
+        // Told with the state that follows at once.
+        self.status.send_if_modified(|status| {
             let was_active = matches!(status.state, State::Active { .. });
             status.attempt = if was_active { 1 } else { status.attempt + 1 };
             status.last_failure = Some(error.clone());
+            false
         });
     }
 
