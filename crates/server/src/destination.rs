@@ -239,7 +239,7 @@ impl Destination {
     /// Whether requests can be served: the instance lives and the lease, if there is one, holds.
     pub(crate) fn check_started(&self) -> Result<(), RequestError> {
         let destination = self.name.clone();
-        if self.fence.as_ref().is_some_and(|fence| !fence.holds()) {
+        if self.is_fenced() {
             return Err(RequestError::NotStarted { destination });
         }
         match &self.status.borrow().state {
@@ -262,6 +262,11 @@ impl Destination {
             // An error would mean that the destination is gone.
             _ = status.wait_for(|status| matches!(status.state, InstanceState::Stopped)) => {}
         }
+    }
+
+    /// Whether it has a lease that does not hold any more.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fence.as_ref().is_some_and(|fence| !fence.holds())
     }
 
     /// The epoch of its lease.

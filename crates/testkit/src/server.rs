@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::program::wait_until;
+
 use crate::version::{Layout, Version};
 
 /// Time for a server to come up, or for a statement file to run.
@@ -188,9 +190,7 @@ impl Server {
             output.map(|output| output.stdout).unwrap_or_default()
         };
         let all = count(source);
-        crate::wait_until("the replica to catch up", DEADLINE, || {
-            (count(self) == all).then_some(())
-        });
+        wait_until("the replica to catch up", DEADLINE, || (count(self) == all).then_some(()));
     }
 
     /// Makes a replica a server of its own.
@@ -282,6 +282,23 @@ impl Server {
     pub fn run(&self, sql: &str) {
         let (succeeded, said) = self.feed(sql, &[]);
         assert!(succeeded, "{sql}: {said}");
+    }
+
+    /// Purges the binlog files before `first`. The server ignores it without a word while a thread of its
+    /// own, or a dump that is ending, still reads one of them: so it is asked again and again.
+    ///
+    /// # Panics
+    /// When they stay.
+    pub fn purge_to(&self, first: &str) {
+        wait_until(&format!("the files before {first} to go"), DEADLINE, || {
+            self.run(&format!("PURGE BINARY LOGS TO '{first}'"));
+            let files = self.query("SHOW BINARY LOGS");
+            files
+                .first()
+                .and_then(|row| row.first())
+                .is_some_and(|file| file == first)
+                .then_some(())
+        });
     }
 
     /// Runs statements; goes on after those that fail.

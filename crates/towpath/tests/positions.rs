@@ -54,10 +54,7 @@ fn by_gtid(version: Version) {
     write(&server, 16..=20);
     server.run(&rotate);
     write(&server, 21..=30);
-    server.run(&format!("PURGE BINARY LOGS TO '{second}'"));
-    wait_until("the first file to go", DEADLINE, || {
-        (server.query("SHOW BINARY LOGS")[0][0] == second).then_some(())
-    });
+    server.purge_to(&second);
 
     assert_eq!(from(&server, &["--gtid", "--from", "earliest"], 30), exactly(11..=30));
     let middle = format!("gtid:{middle}");

@@ -80,6 +80,12 @@ impl Session {
             },
             Err(error) => Err(error.into()),
         };
+        // A process that is stopped between the question and the write sends it when it goes on: nobody
+        // can acknowledge it here then, and the client must come to know.
+        let sent = match sent {
+            Ok(()) if destination.is_fenced() => Err(Ending::Fenced),
+            sent => sent,
+        };
         if sent.is_err() {
             destination.take_back(client_id, batch.id);
         } else {
