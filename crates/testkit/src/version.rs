@@ -247,7 +247,8 @@ impl Version {
 
     /// The command that makes a data folder.
     pub(crate) fn install(self, layout: &Layout, data: &Path) -> Command {
-        let datadir = format!("--datadir={}", layout.inside(data).display());
+        let inside = layout.inside(data);
+        let datadir = format!("--datadir={}", inside.display());
         if !self.is_mariadb() {
             let mut command = layout.command();
             command.arg(datadir).arg("--initialize-insecure");
@@ -264,6 +265,9 @@ impl Version {
         };
         command.args(["--no-defaults", "--user=root", "--force", "--skip-name-resolve"]);
         command.arg(datadir).arg("--auth-root-authentication-method=normal");
+        // A MariaDB that starts removes the temporary tables of all others in its folder.
+        let tmpdir = inside.parent().unwrap_or(&inside);
+        command.arg(format!("--tmpdir={}", tmpdir.display()));
         if let Some(base) = &layout.base {
             command.arg(format!("--basedir={}", base.display()));
         }
