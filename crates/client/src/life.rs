@@ -119,7 +119,7 @@ impl Life {
     /// Waits until the cluster's servers are others than those of the last attempt.
     async fn news(&self, tries: &Tries) {
         if let Some(ensemble) = &self.inner.ensemble
-            // Not a new one: the end of the pause would leave it half made, for ZooKeeper to time out.
+            // Not a new one: that is for the next attempt.
             && let Some(session) = ensemble.current().await
             && let Ok((servers, changed)) = Servers::look(&session, &self.shared.destination).await
         {

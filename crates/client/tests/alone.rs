@@ -36,7 +36,7 @@ pub(crate) async fn until(connection: &Connection, what: &str, is_it: impl Fn(&S
     assert!(matches!(reached, Ok(Ok(_))), "not {what}: {}", connection.status());
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn batches_are_acknowledged_or_come_again() {
     let (served, _directory) = Served::new().await;
     let client = to(&served.address.to_string()).unacked_max(8).prefetch(4).build().unwrap();
@@ -81,7 +81,7 @@ async fn batches_are_acknowledged_or_come_again() {
 }
 
 /// What a closed connection had not acknowledged goes to the next one, and nothing else.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_closed_connection_gives_back_what_is_out() {
     let (served, _directory) = Served::new().await;
     let client = to(&served.address.to_string()).build().unwrap();
@@ -110,7 +110,7 @@ async fn a_closed_connection_gives_back_what_is_out() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_server_that_goes_away_is_found_again() {
     let (served, directory) = Served::new().await;
     let link = Proxy::start(served.address.port());
@@ -138,7 +138,7 @@ async fn a_server_that_goes_away_is_found_again() {
 }
 
 /// Several servers: the one that serves the destination is found, wherever it stands in the list.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn servers_are_tried_in_turn() {
     let (served, _directory) = Served::new().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -159,7 +159,7 @@ async fn servers_are_tried_in_turn() {
 }
 
 /// I-CAUSE, and a password that is wrong is not tried again.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_cause_failures_tell_what_happened() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = to(&nobody.to_string()).wait(Duration::from_millis(100)).build().unwrap();
@@ -197,7 +197,7 @@ async fn i_cause_failures_tell_what_happened() {
 }
 
 /// I-BOUND and I-SOCK: servers that say nothing, close at once, or talk nonsense.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn odd_servers_cost_no_more_than_their_deadline() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -235,7 +235,7 @@ async fn odd_servers_cost_no_more_than_their_deadline() {
 }
 
 /// I-BACKOFF: against a server that refuses, attempts become rare.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_backoff_attempts_become_rare() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let client = Client::builder().server(&nobody.to_string()).build().unwrap();
@@ -259,7 +259,7 @@ async fn i_backoff_attempts_become_rare() {
 }
 
 /// I-PAIR: an answer that nobody asked for ends the connection, and nothing of it reaches the user.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_pair_an_unasked_answer_ends_the_connection() {
     let (served, _directory) = Served::new().await;
     let client = to(&served.address.to_string()).build().unwrap();
@@ -284,7 +284,7 @@ async fn i_pair_an_unasked_answer_ends_the_connection() {
 }
 
 /// I-BOUND and I-IDEM: closing takes a second at most, in every state.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_bound_closing_is_quick_in_every_state() {
     let (served, _directory) = Served::new().await;
     let link = Proxy::start(served.address.port());

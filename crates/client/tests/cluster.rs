@@ -64,7 +64,7 @@ fn is_standby(state: &State) -> bool {
 }
 
 /// alibaba/canal#5289: a cluster without a live server is an answer, before anything is connected.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_empty_cluster_is_an_answer() {
     let zookeeper = ZooKeeper::start();
     let client = of(&zookeeper.address()).wait(Duration::ZERO).build().unwrap();
@@ -90,7 +90,7 @@ async fn an_empty_cluster_is_an_answer() {
 }
 
 /// A connection that was told so gives up, and says why.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn waiting_for_a_server_ends_when_it_was_told_to() {
     let zookeeper = ZooKeeper::start();
     let client =
@@ -103,7 +103,7 @@ async fn waiting_for_a_server_ends_when_it_was_told_to() {
 }
 
 /// It waits on the watch, and is active as soon as there is a server.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_server_that_comes_is_connected_at_once() {
     let zookeeper = ZooKeeper::start();
     let client = of(&zookeeper.address()).build().unwrap();
@@ -139,7 +139,7 @@ async fn a_server_that_comes_is_connected_at_once() {
 }
 
 /// I-ONE: of two clients one is active; the other knows of whom it is the standby, and takes over.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_one_a_standby_takes_over() {
     let zookeeper = ZooKeeper::start();
     let (served, _directory) = Served::new().await;
@@ -178,7 +178,7 @@ async fn i_one_a_standby_takes_over() {
 
 /// I-ONE: an active client that loses ZooKeeper stops before the lock can be another's, and hands
 /// nothing on after that.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_one_a_client_cut_off_from_zookeeper_stops_in_time() {
     let zookeeper = ZooKeeper::start();
     let link = Proxy::start(zookeeper.port());
@@ -222,7 +222,7 @@ async fn i_one_a_client_cut_off_from_zookeeper_stops_in_time() {
 }
 
 /// The lock is removed by hand, taken by another, or released by an operator.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_lost_lock_ends_the_active_time_and_is_taken_again() {
     let zookeeper = ZooKeeper::start();
     let (served, _directory) = Served::new().await;
@@ -264,7 +264,7 @@ async fn wait_for_gone(admin: &ZkSession, path: &str) {
 }
 
 /// `running` names another server: the client goes there.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn the_client_follows_the_active_server() {
     let zookeeper = ZooKeeper::start();
     let (one, _one_directory) = Served::new().await;
@@ -291,7 +291,7 @@ async fn the_client_follows_the_active_server() {
 
 /// Garbage in `running`, a stale address, servers that send each other's clients away: the live server
 /// is found, or the error tells what is in the way.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn stale_and_broken_nodes_are_passed_by() {
     let zookeeper = ZooKeeper::start();
     let admin = admin(&zookeeper).await;
@@ -347,7 +347,7 @@ async fn stale_and_broken_nodes_are_passed_by() {
 }
 
 /// Its data gone, and started again: sessions, lock and watches are made anew.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_zookeeper_that_lost_its_data_is_used_again() {
     let mut zookeeper = ZooKeeper::start();
     let (served, _directory) = Served::new().await;
@@ -373,7 +373,7 @@ async fn a_zookeeper_that_lost_its_data_is_used_again() {
 }
 
 /// I-IDEM and I-LOCK: closed or dropped, in whatever state, the end is the same.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_idem_every_end_is_the_same_end() {
     let zookeeper = ZooKeeper::start();
     let (served, _directory) = Served::new().await;
@@ -431,7 +431,7 @@ async fn i_idem_every_end_is_the_same_end() {
 }
 
 /// I-BOUND: ZooKeeper and the server both silent, closing takes a second at most.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn i_bound_closing_needs_nobody() {
     let zookeeper = ZooKeeper::start();
     let to_zookeeper = Proxy::start(zookeeper.port());

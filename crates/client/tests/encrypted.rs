@@ -47,7 +47,7 @@ async fn terminator(server: std::net::SocketAddr) -> (u16, JoinSet<()>) {
     (port, tasks)
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_server_behind_tls_is_followed_and_another_is_not_trusted() {
     let (served, _directory) = Served::new().await;
     let (port, _tasks) = terminator(served.address).await;

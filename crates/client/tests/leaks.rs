@@ -55,7 +55,7 @@ fn i_sock_i_lock_an_active_connection_holds_what_is_counted() {
     alone("alone_active");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 #[ignore = "run in a process of its own by the test above"]
 async fn alone_active() {
     let bed = Bed::start(&crate::ALLOCATED).await;

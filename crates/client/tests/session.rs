@@ -84,7 +84,7 @@ fn batch(id: i64, entries: &[u8]) -> Vec<u8> {
     bytes
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_session_goes_through() {
     let (mut client, mut tasks) = connected(vec![
         Do::Expect(PacketType::Subscription),
@@ -113,7 +113,7 @@ async fn a_session_goes_through() {
     tasks.join_next().await.unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn the_login_is_the_worked_one_and_old_servers_are_served() {
     let auth = |password: &str| {
         towpath_wire::request::login(&towpath_wire::ClientAuth {
@@ -143,7 +143,7 @@ async fn the_login_is_the_worked_one_and_old_servers_are_served() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_is_no_canal_server_is_said_so() {
     let http = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
     assert!(refused(vec![Do::Send(http)]).await.contains("above the limit of 268435456 bytes"));
@@ -164,7 +164,7 @@ async fn what_is_no_canal_server_is_said_so() {
     assert!(error.to_string().contains("connect: "), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_error_that_nobody_asked_for_closes_the_connection() {
     let error = reply::error(400, "ack error , clientId:1001 batchId:7 is not exist\n");
     let (mut client, _tasks) = connected(vec![
@@ -181,7 +181,7 @@ async fn an_error_that_nobody_asked_for_closes_the_connection() {
     assert!(matches!(error, ClientError::Closed { .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_late_answer_and_a_dropped_request_close_the_connection() {
     let (mut client, _tasks) = connected(vec![Do::Expect(PacketType::Get), Do::Silence]).await;
     let error = client.get(1, Duration::from_millis(10)).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn a_late_answer_and_a_dropped_request_close_the_connection() {
     assert!(matches!(client.ack(1).await, Err(ClientError::Closed { .. })));
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_answer_too_many_closes_the_connection() {
     let twice = [reply::ok(), reply::ok()].concat();
     let (mut client, _tasks) =
@@ -204,7 +204,7 @@ async fn an_answer_too_many_closes_the_connection() {
     assert!(matches!(error, ClientError::Unexpected { .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn frames_may_come_in_pieces() {
     let bytes = batch(9, &[0x12, 1, 0xcc]);
     let pieces = bytes.iter().map(|byte| Do::Send(vec![*byte]));

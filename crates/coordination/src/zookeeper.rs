@@ -11,6 +11,7 @@
 mod cursor;
 mod ensemble;
 mod error;
+mod farewell;
 mod janitor;
 mod lease;
 mod presence;

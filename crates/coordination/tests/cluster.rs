@@ -70,7 +70,7 @@ async fn nothing_left(server: &ZooKeeper) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_lease_goes_to_the_next_when_it_is_released() {
     let server = ZooKeeper::start();
     let one = connect(&server.address()).await;
@@ -99,7 +99,7 @@ async fn a_lease_goes_to_the_next_when_it_is_released() {
     nothing_left(&server).await;
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_lease_dropped_is_gone_at_once() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -113,7 +113,7 @@ async fn a_lease_dropped_is_gone_at_once() {
 }
 
 /// I-LOCK: whenever a contender is cancelled, no node of it is left in a session that goes on.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_contender_cancelled_anywhere_leaves_no_node() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -153,7 +153,7 @@ async fn nobody_there(session: &ZkSession, path: &str) {
 }
 
 /// Two contenders of one process and session are two: neither takes the node of the other.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn one_session_has_one_owner_of_a_node() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -167,7 +167,7 @@ async fn one_session_has_one_owner_of_a_node() {
     drop(take(&session, "10.0.0.1:11111").await);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_node_of_an_earlier_process_with_our_address_is_replaced() {
     let server = ZooKeeper::start();
     let dead = connect(&server.address()).await;
@@ -177,7 +177,7 @@ async fn a_node_of_an_earlier_process_with_our_address_is_replaced() {
     assert!(lease.fence().holds());
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_owner_cut_off_stops_before_another_can_begin() {
     let server = ZooKeeper::start();
     let link = Proxy::start(server.port());
@@ -207,7 +207,7 @@ async fn an_owner_cut_off_stops_before_another_can_begin() {
     assert!(stopped - cut <= SESSION * 2 / 3 + Duration::from_millis(200), "{reason}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_short_cut_costs_no_lease() {
     let server = ZooKeeper::start();
     let link = Proxy::start(server.port());
@@ -225,7 +225,7 @@ async fn a_short_cut_costs_no_lease() {
     assert!(lease.fence().holds());
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_operator_takes_a_lease_away() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -244,7 +244,7 @@ async fn an_operator_takes_a_lease_away() {
     assert!(matches!(lost, LeaseLost::Removed { .. }), "{lost}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn servers_are_seen_as_they_come_and_go() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -272,7 +272,7 @@ async fn servers_are_seen_as_they_come_and_go() {
     nothing_left(&server).await;
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_ensemble_away_is_an_error_within_its_deadline() {
     let server = ZooKeeper::start();
     let link = Proxy::start(server.port());
@@ -288,7 +288,7 @@ async fn an_ensemble_away_is_an_error_within_its_deadline() {
     nothing_left(&server).await;
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_expired_session_says_so() {
     let server = ZooKeeper::start();
     let link = Proxy::start(server.port());
@@ -316,7 +316,7 @@ async fn run_writer(
     writer.run().await
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn cursors_lie_where_canal_looks_for_them() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -371,7 +371,7 @@ async fn cursors_lie_where_canal_looks_for_them() {
     assert!(refused.to_string().contains("/9/cursor holds"), "{refused}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_former_owner_writes_no_cursor() {
     let server = ZooKeeper::start();
     let old_session = connect(&server.address()).await;
@@ -413,7 +413,7 @@ async fn a_former_owner_writes_no_cursor() {
 }
 
 /// A Canal server goes on writing without asking when its session is over.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_a_former_owner_writes_all_the_same_is_written_over() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;
@@ -437,7 +437,7 @@ async fn what_a_former_owner_writes_all_the_same_is_written_over() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_cursor_write_whose_answer_was_lost_is_no_other_owner() {
     let server = ZooKeeper::start();
     let link = Proxy::start(server.port());
@@ -471,7 +471,7 @@ async fn a_cursor_write_whose_answer_was_lost_is_no_other_owner() {
     tasks.join_next().await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_wiped_tree_is_made_again() {
     let server = ZooKeeper::start();
     let session = connect(&server.address()).await;

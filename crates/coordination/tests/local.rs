@@ -36,7 +36,7 @@ async fn write(path: &Path, changes: impl FnOnce(&CursorStore)) {
     writer.run().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_was_written_is_read_again() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), |store| {
@@ -64,7 +64,7 @@ async fn what_was_written_is_read_again() {
     assert!(!directory.path().join("example/meta.dat.tmp").exists());
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_change_is_on_disk_at_once_and_many_are_one_write() {
     let directory = tempfile::tempdir().unwrap();
     let (store, writer) = open(directory.path()).unwrap();
@@ -87,7 +87,7 @@ async fn a_change_is_on_disk_at_once_and_many_are_one_write() {
     tasks.join_next().await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_damaged_file_gives_way_to_its_previous_generation() {
     for damage in [&b""[..], &[0; 64], b"{\"clientDatas\":[{\"clientIdent"] {
         let directory = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ async fn a_damaged_file_gives_way_to_its_previous_generation() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_crash_between_the_renames_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     write(directory.path(), |store| {
@@ -129,7 +129,7 @@ async fn a_crash_between_the_renames_loses_nothing() {
     assert_eq!(store.cursor(1001), Some(cursor(100)));
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_file_of_canal_is_taken_over() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("example")).unwrap();
@@ -143,7 +143,7 @@ async fn a_file_of_canal_is_taken_over() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn one_directory_serves_one_owner_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let (store, writer) = open(directory.path()).unwrap();
@@ -154,7 +154,7 @@ async fn one_directory_serves_one_owner_at_a_time() {
     drop(open(directory.path()).unwrap());
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn directories_that_cannot_be_used_say_so_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");

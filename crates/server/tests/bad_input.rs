@@ -16,7 +16,7 @@ async fn impatient() -> (Served, tempfile::TempDir) {
     (Served::with(config, StoreOptions::default()).await, directory)
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn garbage_and_impossible_lengths_end_the_connection_at_once() {
     let (served, _directory) = Served::new().await;
     for bytes in [
@@ -40,7 +40,7 @@ async fn garbage_and_impossible_lengths_end_the_connection_at_once() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn half_a_frame_and_silence_end_at_the_login_deadline() {
     let (served, _directory) = impatient().await;
     for half in [&b""[..], &[0, 0], &[0, 0, 0, 9, 0x18, 2]] {
@@ -51,7 +51,7 @@ async fn half_a_frame_and_silence_end_at_the_login_deadline() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn silence_after_the_login_ends_at_the_idle_timeout_asked_for() {
     let (served, _directory) = Served::new().await;
     let (mut peer, _) = Peer::connect(served.address).await;
@@ -63,7 +63,7 @@ async fn silence_after_the_login_ends_at_the_idle_timeout_asked_for() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn frames_in_pieces_and_many_at_once_are_served() {
     let (served, _directory) = Served::new().await;
     let mut peer = Peer::login(served.address).await;
@@ -79,7 +79,7 @@ async fn frames_in_pieces_and_many_at_once_are_served() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_password_is_asked_for_and_checked() {
     let directory = tempfile::tempdir().unwrap();
     let credentials =
@@ -119,7 +119,7 @@ async fn a_password_is_asked_for_and_checked() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_error_without_a_request_is_the_last_thing_sent() {
     let (served, _directory) = Served::new().await;
     served.push(numbered(1)).await;
@@ -151,7 +151,7 @@ async fn an_error_without_a_request_is_the_last_thing_sent() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_a_server_needs_is_checked_at_its_start() {
     let directory = tempfile::tempdir().unwrap();
     let bind = async |config: ServerConfig, names: &[&str]| {
@@ -183,7 +183,7 @@ async fn what_a_server_needs_is_checked_at_its_start() {
     assert!(error.contains("plain file name"), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn connections_above_the_limit_are_closed_and_the_others_served() {
     let directory = tempfile::tempdir().unwrap();
     let config = ServerConfig { connections_max: 2, ..config(directory.path()) };

@@ -72,7 +72,7 @@ async fn served(state: &Path, name: &str, fetch_size: i32, max: usize) -> Vec<Ve
     entries
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_binlog_file_reaches_the_client_as_canals_bytes() {
     for fetch_size in [1, 7, 1000] {
         let directory = tempfile::tempdir().unwrap();
@@ -90,7 +90,7 @@ fn places(entries: &[Vec<u8>]) -> Vec<(i64, u64)> {
     entries.iter().map(place).collect()
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_binlog_file_is_read_on_behind_the_last_ack_after_each_restart() {
     let directory = tempfile::tempdir().unwrap();
     let expected = places(&recorded("types-fullmeta"));
@@ -107,7 +107,7 @@ async fn a_binlog_file_is_read_on_behind_the_last_ack_after_each_restart() {
     assert_eq!(got, expected);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_failed_instance_says_why_and_the_others_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing");
@@ -146,7 +146,7 @@ async fn a_failed_instance_says_why_and_the_others_go_on() {
     timeout(PATIENCE, tasks.join_next()).await.unwrap().unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn the_error_of_the_only_instance_ends_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing");

@@ -188,7 +188,7 @@ fn closes(noted: &[String]) -> bool {
     })
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn odd_requests_are_answered_as_canal_answers_but_for_the_named_differences() {
     let mut count = 0;
     for section in ODD.split("## ").skip(1) {
@@ -210,7 +210,7 @@ fn messages(body: &[u8]) -> Option<(i64, Vec<Vec<u8>>)> {
 
 /// The recorded entries go in as the source's, the recorded requests are asked again, and each answer
 /// is the recorded one, batch ids counted from 1.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn recorded_sessions_run_again_byte_for_byte() {
     for (name, session) in SESSIONS {
         let lines: Vec<(&str, &str)> =

@@ -37,7 +37,7 @@ async fn until_written(state: &Path, text: &str) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_connection_that_comes_back_gets_what_it_did_not_ack() {
     let (served, _directory) = Served::new().await;
     for number in 0..4 {
@@ -74,7 +74,7 @@ async fn a_connection_that_comes_back_gets_what_it_did_not_ack() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_stop_keeps_the_last_ack() {
     let (served, directory) = Served::new().await;
     let mut peer = Peer::subscribed(served.address, "1001").await;
@@ -91,7 +91,7 @@ async fn a_stop_keeps_the_last_ack() {
 }
 
 /// T-POS-1, as far as it goes without a process of its own.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_killed_server_goes_on_behind_the_last_ack_and_uses_no_batch_id_twice() {
     let directory = tempfile::tempdir().unwrap();
     let mut next = 0;
@@ -128,7 +128,7 @@ async fn a_killed_server_goes_on_behind_the_last_ack_and_uses_no_batch_id_twice(
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_client_that_acked_nothing_begins_where_it_began_before() {
     let (served, directory) = Served::new().await;
     let mut peer = Peer::subscribed(served.address, "1001").await;

@@ -10,7 +10,7 @@ use crate::fixture::{Peer, Served, config, numbered};
 /// Long for a get, so that an answer shows that something woke it.
 const LONG_MS: i64 = 600_000;
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_get_is_answered_as_soon_as_there_is_something() {
     let (served, _directory) = Served::new().await;
     let mut peer = Peer::subscribed(served.address, "1001").await;
@@ -30,7 +30,7 @@ async fn a_get_is_answered_as_soon_as_there_is_something() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn two_hundred_waiting_gets_do_not_keep_a_new_client_waiting() {
     let (served, _directory) = Served::new().await;
     let mut waiting = Vec::new();
@@ -59,7 +59,7 @@ async fn two_hundred_waiting_gets_do_not_keep_a_new_client_waiting() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_client_that_goes_while_it_waits_takes_no_batch() {
     let (served, _directory) = Served::new().await;
     for linger in [None, Some(Duration::ZERO)] {
@@ -80,7 +80,7 @@ async fn a_client_that_goes_while_it_waits_takes_no_batch() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn requests_behind_a_waiting_get_are_served_in_order() {
     let (served, _directory) = Served::new().await;
     let mut peer = Peer::subscribed(served.address, "1001").await;
@@ -98,7 +98,7 @@ async fn requests_behind_a_waiting_get_are_served_in_order() {
     served.stop().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_client_that_never_acks_holds_the_reader_and_no_more_memory() {
     let directory = tempfile::tempdir().unwrap();
     let store = StoreOptions { capacity_bytes: 64 << 10, ..StoreOptions::default() };

@@ -34,7 +34,7 @@ async fn next(connection: &mut towpath_client::Connection) -> Batch {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(crate = "towpath_testkit", flavor = "multi_thread", worker_threads = 1)]
 async fn our_client_gets_every_row_of_a_canal_server_once_and_in_order() {
     let source = Server::start(Version::Mariadb1011, &[]);
     let mut workload = Workload::default();
@@ -99,7 +99,7 @@ fn a_canal_server_says_what_it_does_not_have_and_filters() {
     assert_eq!(rows, ["INSERT shop.done () (id=7)"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+#[tokio::test(crate = "towpath_testkit", flavor = "multi_thread", worker_threads = 1)]
 async fn a_canal_server_with_a_password_takes_ours_and_no_other() {
     let source =
         Server::start(Version::Mysql80, &["--default-authentication-plugin=mysql_native_password"]);

@@ -155,7 +155,7 @@ fn each_server_is_told_from_the_other(cluster: &str, one: &Towpath, two: &Towpat
     ids.ends_with(0).has("ok", "clients", &["client id 1001"]);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_is_wrong_in_the_tree_is_named_with_its_node() {
     let zookeeper = ZooKeeper::start();
     let cluster = zk(&zookeeper);
@@ -233,7 +233,7 @@ async fn what_is_wrong_in_the_tree_is_named_with_its_node() {
 }
 
 /// Servers that answer, and are not what the tree says they are.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn servers_are_asked_whether_they_do_what_the_tree_says() {
     let zookeeper = ZooKeeper::start();
     let source = Server::start(Version::Mariadb1011, &[]);

@@ -19,9 +19,6 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// that a turn is a step.
 const TURN: Duration = Duration::from_micros(300);
 
-/// A session with ZooKeeper whose making is cancelled may be there, known to nobody, until it times out.
-const HALF_MADE: Duration = Duration::from_secs(2);
-
 /// Turns after which a connect must have come to its end.
 const TURNS_MAX: usize = 100_000;
 
@@ -99,12 +96,10 @@ impl<'b> Rounds<'b> {
             }
             Round::DiesAfterAck => (bed.builder(), Dies::AfterAck),
             Round::Expired => (Bed::builder_at(bed.expiry.address()), Dies::Never),
-            Round::CancelledAnew => {
-                (bed.builder().zookeeper_session_timeout(HALF_MADE), Dies::Never)
-            }
             Round::Cycle
             | Round::DiesInBatch
             | Round::Cancelled
+            | Round::CancelledAnew
             | Round::Dropped
             | Round::Standby
             | Round::LockLost => (bed.builder(), Dies::Never),

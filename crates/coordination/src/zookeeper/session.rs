@@ -15,6 +15,7 @@ use zookeeper_client::{
     StateWatcher,
 };
 
+use super::farewell::{self, Owner};
 use super::janitor::{self, Suspects};
 use super::{Tree, ZkError, ZkUrl};
 
@@ -43,6 +44,7 @@ pub(super) struct Inner {
     /// Nodes that a value of this process owns, or is about to.
     claims: Mutex<HashSet<String>>,
     suspects: Arc<Suspects>,
+    _owner: Owner,
     /// Ends with the session.
     _janitor: JoinSet<()>,
 }
@@ -121,7 +123,8 @@ impl ZkSession {
     /// Connects.
     ///
     /// # Errors
-    /// [`ZkError::Unreachable`] when there is no session within `deadline`; nothing is left behind.
+    /// [`ZkError::Unreachable`] when there is no session within `deadline`. Whatever was made of one is
+    /// ended within two seconds, also when the future is dropped.
     pub async fn connect(
         url: &ZkUrl,
         session_timeout: Duration,
@@ -132,12 +135,12 @@ impl ZkSession {
             after: deadline,
             reason,
         };
-        let connecting = Client::connector()
-            .with_session_timeout(session_timeout)
-            .with_fail_eagerly()
-            .connect(&url.servers);
-        let client = match timeout(deadline, connecting).await {
-            Ok(Ok(client)) => client,
+        let connector =
+            Client::connector().with_session_timeout(session_timeout).with_fail_eagerly();
+        let servers = url.servers.clone();
+        let connecting = farewell::connect(async move { connector.connect(&servers).await });
+        let (client, owner) = match timeout(deadline, connecting).await {
+            Ok(Ok(connected)) => connected,
             Ok(Err(Error::NoHosts)) => return Err(failed("no server answers".to_owned())),
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(_) => return Err(failed("no answer".to_owned())),
@@ -151,6 +154,7 @@ impl ZkSession {
             contact_ms: AtomicU64::new(0),
             watches: AtomicUsize::new(0),
             claims: Mutex::new(HashSet::new()),
+            _owner: owner,
             _janitor: janitor::start(Weak::clone(session), Arc::clone(&suspects)),
             suspects,
         });

@@ -96,7 +96,7 @@ fn text<T: std::fmt::Debug>(result: Result<T, RequestError>) -> String {
     result.unwrap_err().to_string()
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn batches_are_acked_in_order_and_move_the_cursor() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..3).await;
@@ -113,7 +113,7 @@ async fn batches_are_acked_in_order_and_move_the_cursor() {
     assert!(text(d.ack(1001, 2)).contains("is not exist"), "an ack works once");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_rollback_brings_the_same_entries_under_new_ids() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..2).await;
@@ -130,7 +130,7 @@ async fn a_rollback_brings_the_same_entries_under_new_ids() {
     assert_eq!(f.get(1001, 9), None);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn rolling_back_a_batch_drops_the_younger_ones_too() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..2).await;
@@ -145,7 +145,7 @@ async fn rolling_back_a_batch_drops_the_younger_ones_too() {
     assert_eq!(f.get(1001, 9), Some((4, vec![0, 0, 0, 1, 1, 1])));
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn who_has_not_subscribed_gets_nothing_but_may_roll_back() {
     let f = Fixture::new();
     let expected = "ClientIdentity:ClientIdentity[destination=example,clientId=7,filter=<null>] \
@@ -157,7 +157,7 @@ async fn who_has_not_subscribed_gets_nothing_but_may_roll_back() {
     f.destination.unsubscribe(7).unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn an_unsubscribed_client_leaves_its_entries_to_the_next_and_its_ids_unused() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..1).await;
@@ -175,7 +175,7 @@ async fn an_unsubscribed_client_leaves_its_entries_to_the_next_and_its_ids_unuse
     assert_eq!(known.iter().map(|client| client.id).collect::<Vec<_>>(), [7, 1001]);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..2).await;
@@ -193,7 +193,7 @@ async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
     assert_eq!(f.get(1001, 3), Some((65_537, vec![1, 1, 1])));
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_client_that_never_acks_is_known_from_where_it_began() {
     let f = Fixture::new();
     f.subscribe(1001).await;
@@ -215,7 +215,7 @@ async fn a_client_that_never_acks_is_known_from_where_it_began() {
     assert_eq!(f.resume(8), Some(90), "a new client begins behind what is acked");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn clients_of_one_destination_share_the_entries_and_lose_none() {
     let f = Fixture::subscribed(&[1, 2]).await;
     f.push(0..4).await;
@@ -235,7 +235,7 @@ async fn clients_of_one_destination_share_the_entries_and_lose_none() {
     assert_eq!(f.destination.core().store.held_bytes(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_batch_that_could_not_be_sent_comes_again() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..2).await;
@@ -248,7 +248,7 @@ async fn a_batch_that_could_not_be_sent_comes_again() {
     f.destination.ack(1001, 2).unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn filters_are_checked_before_anything_changes() {
     let f = Fixture::subscribed(&[1001]).await;
     let mut changes = f.destination.filter_changes();
@@ -263,7 +263,7 @@ async fn filters_are_checked_before_anything_changes() {
     assert!(!f.destination.stored_filter().unwrap().matches("other", "t"));
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     let f = Fixture::subscribed(&[1001]).await;
     let cause = InstanceError::Task("the position is gone".to_owned());
@@ -275,7 +275,7 @@ async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     f.destination.rollback_all(1001);
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_full_store_holds_the_reader_until_something_is_acked() {
     let f = Fixture::subscribed(&[1001]).await;
     let row = |byte: u8| {

@@ -60,7 +60,7 @@ async fn keep(folder: &std::path::Path, first: HistoryPosition, records: Vec<Str
     }
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn structures_are_those_of_the_place() {
     let file = |number: u32, offset| place(&format!("bin.{number:06}"), offset, "");
     for (at, expected) in [
@@ -86,7 +86,7 @@ async fn structures_are_those_of_the_place() {
 }
 
 /// Files and offsets differ between the servers that a position by GTID can come from.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn gtid_sets_order_the_records() {
     let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
     let mysql = |last: u32| format!("{uuid}:1-{last}");
@@ -105,7 +105,7 @@ async fn gtid_sets_order_the_records() {
 }
 
 /// A table that was looked up later had the same structure before, if nothing had changed it.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn what_was_learned_later_holds_until_a_statement_changes_it() {
     let at = |offset| place("bin.000001", offset, "");
     let learned = |name, column| StructureChange::Learned(table(name, column));
@@ -124,7 +124,7 @@ async fn what_was_learned_later_holds_until_a_statement_changes_it() {
     assert_eq!(column(catalog.as_ref(), "t"), "first");
 }
 
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_history_of_another_server_is_not_used_for_files() {
     let folder = tempfile::tempdir().unwrap();
     keep(folder.path(), place("bin.000001", 4, ""), Vec::new()).await;
@@ -140,7 +140,7 @@ async fn a_history_of_another_server_is_not_used_for_files() {
 
 /// A start does not replay years: snapshots come before there is much to replay, and what is older
 /// than the one that is needed goes.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn the_file_stays_small_and_a_start_short() {
     let at = |offset| place("bin.000001", offset, "");
     let folder = tempfile::tempdir().unwrap();
