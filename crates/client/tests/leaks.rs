@@ -5,6 +5,7 @@
 
 mod bed;
 mod expiry;
+mod follower;
 mod rounds;
 mod scripted;
 
@@ -28,6 +29,16 @@ fn alone(test: &str) {
     let ended = Program::start(&mut command, "this is the test itself").wait(DEADLINE);
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains("1 passed"), "no test named {test}: {}", ended.stdout);
+}
+
+/// Where the follower's process finds ZooKeeper.
+const ZOOKEEPER: &str = "TOWPATH_LEAKS_ZOOKEEPER";
+
+/// This program as a client that [`follower::follow`]s.
+pub(crate) fn follower(zookeeper: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "leaks::alone_follower"]).env(ZOOKEEPER, zookeeper);
+    command
 }
 
 /// Goes through the rounds after a warm-up, and looks what is left.
@@ -161,4 +172,22 @@ fn i_idem_client_connection_and_batch_dropped_in_any_order_leave_nothing() {
 #[ignore = "run in a process of its own by the test above"]
 fn alone_dropped() {
     nothing_is_left(&[(Round::Dropped, 400)]);
+}
+
+#[test]
+fn i_sess_a_process_that_is_told_to_end_with_a_batch_in_hand_leaves_nothing() {
+    alone("alone_terminated");
+}
+
+#[test]
+#[ignore = "run in a process of its own by the test above"]
+fn alone_terminated() {
+    nothing_is_left(&[(Round::Terminated, 50)]);
+}
+
+#[tokio::test(crate = "towpath_testkit")]
+#[ignore = "run in a process of its own by the test above"]
+async fn alone_follower() {
+    let zookeeper = std::env::var_os(ZOOKEEPER).unwrap();
+    follower::follow(zookeeper.to_str().unwrap()).await;
 }

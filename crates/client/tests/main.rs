@@ -11,5 +11,7 @@ mod encrypted;
 mod leaks;
 mod session;
 
+use leaks::follower;
+
 #[global_allocator]
 static ALLOCATED: towpath_testkit::CountingAllocator = towpath_testkit::CountingAllocator::new();

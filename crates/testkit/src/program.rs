@@ -161,7 +161,11 @@ impl Program {
         let end = Instant::now() + deadline;
         loop {
             if let Some(status) = self.ended() {
-                return Ended { status, stdout: self.stdout(), stderr: self.stderr() };
+                let ended = Ended { status, stdout: self.stdout(), stderr: self.stderr() };
+                // I-TASK, as our own programs see it when they end.
+                let has_left = ended.stderr.contains("tasks outlived their owners");
+                assert!(!has_left, "{}: {}", self.name, ended.stderr);
+                return ended;
             }
             assert!(
                 Instant::now() < end,

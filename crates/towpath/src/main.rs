@@ -12,8 +12,16 @@ mod signals;
 mod tail;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::time::{Instant, sleep};
+
+/// Time for a goodbye to ZooKeeper, and for what is aborted to be gone.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Pause between two looks whether they are.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// Carries the changes of a MySQL or MariaDB database to everything that follows it.
 #[derive(Debug, Parser)]
@@ -57,8 +65,23 @@ fn main() -> ExitCode {
         }
         .map(|()| ExitCode::SUCCESS)
     });
-    match result {
-        Ok(code) => code,
-        Err(failure) => report::fail(&failure),
+    let code = result.unwrap_or_else(|failure| report::fail(&failure));
+    runtime.block_on(farewell());
+    code
+}
+
+/// Waits for the tasks that were told to end, within a bound; the rest of them is a defect.
+async fn farewell() {
+    let end = Instant::now() + FAREWELL;
+    loop {
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if tasks == 0 {
+            return;
+        }
+        if Instant::now() >= end {
+            tracing::warn!(tasks, "tasks outlived their owners");
+            return;
+        }
+        sleep(LOOK_AGAIN).await;
     }
 }

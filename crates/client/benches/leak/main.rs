@@ -6,6 +6,8 @@
 mod bed;
 #[path = "../../tests/leaks/expiry.rs"]
 mod expiry;
+#[path = "../../tests/leaks/follower.rs"]
+mod follower;
 mod picture;
 #[path = "../../tests/leaks/rounds.rs"]
 mod rounds;
@@ -14,7 +16,7 @@ mod sample;
 mod scripted;
 mod soak;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use towpath_testkit::CountingAllocator;
@@ -29,7 +31,7 @@ static ALLOCATED: CountingAllocator = CountingAllocator::new();
 /// Rounds until the runtime's and the session's own lists have their size.
 const WARM_UP: usize = 200;
 
-const KINDS: [Round; 13] = [
+const KINDS: [Round; 14] = [
     Round::Empty,
     Round::EmptyAnew,
     Round::Cycle,
@@ -43,6 +45,7 @@ const KINDS: [Round; 13] = [
     Round::Standby,
     Round::LockLost,
     Round::Expired,
+    Round::Terminated,
 ];
 
 const USAGE: &str = "\
@@ -67,6 +70,11 @@ fn main() -> ExitCode {
         println!("{USAGE}");
         return ExitCode::SUCCESS;
     };
+    if command == "follow" {
+        let zookeeper = arguments.next().unwrap();
+        follow(&zookeeper);
+        return ExitCode::SUCCESS;
+    }
     let mut options = Options::default();
     while let Some(name) = arguments.next() {
         let known = arguments.next().is_some_and(|value| options.set(&name, value));
@@ -140,6 +148,18 @@ impl Options {
         }
         true
     }
+}
+
+/// This program as a client of its own.
+fn follower(zookeeper: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["follow", zookeeper]);
+    command
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn follow(zookeeper: &str) {
+    follower::follow(zookeeper).await;
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,8 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use towpath_client::{Builder, Client, ClientError, Connection, State, Waiting};
+use towpath_testkit::Program;
 
 use super::bed::Bed;
 use super::scripted::{Dies, batch_len, opening_len};
@@ -52,6 +53,8 @@ pub(crate) enum Round {
     LockLost,
     /// ZooKeeper ends the session of an active connection, which goes on with a new one.
     Expired,
+    /// A process that was given a batch is told to end (SIGTERM), after another time each round.
+    Terminated,
 }
 
 impl Round {
@@ -70,6 +73,7 @@ impl Round {
             Self::Standby => "standby",
             Self::LockLost => "lock-lost",
             Self::Expired => "expired",
+            Self::Terminated => "terminated",
         }
     }
 }
@@ -102,7 +106,8 @@ impl<'b> Rounds<'b> {
             | Round::CancelledAnew
             | Round::Dropped
             | Round::Standby
-            | Round::LockLost => (bed.builder(), Dies::Never),
+            | Round::LockLost
+            | Round::Terminated => (bed.builder(), Dies::Never),
         };
         bed.server.dies(dies);
         match round {
@@ -121,7 +126,8 @@ impl<'b> Rounds<'b> {
             | Round::Dropped
             | Round::Standby
             | Round::LockLost
-            | Round::Expired => bed.announce(bed.server.address()).await,
+            | Round::Expired
+            | Round::Terminated => bed.announce(bed.server.address()).await,
         }
         let [client, other] = [(); 2].map(|()| builder.clone().build().unwrap());
         Self { bed, round, builder, client, other, number: 0, turns: 0, passes: 0 }
@@ -200,6 +206,7 @@ impl<'b> Rounds<'b> {
                 failed(&connection).await;
                 active_again(connection).await;
             }
+            Round::Terminated => self.terminated().await,
         }
     }
 
@@ -279,6 +286,29 @@ impl<'b> Rounds<'b> {
         assert!(control.delete(&lock, None).await.unwrap());
         failed(&connection).await;
         active_again(connection).await;
+    }
+
+    async fn terminated(&self) {
+        let batches = self.bed.server.batches();
+        let mut command = crate::follower(&self.bed.zookeeper.address());
+        let mut follower = Program::start(&mut command, "this is the program itself");
+        let has_batch = async {
+            while self.bed.server.batches() == batches {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, has_batch).await.unwrap();
+        sleep(Duration::from_micros(u64::try_from(self.number % 8).unwrap() * 250)).await;
+        follower.terminate();
+        // The server is in this runtime: nothing may block it.
+        let has_ended = async {
+            while !follower.has_ended() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(DEADLINE, has_ended).await.unwrap();
+        let ended = follower.wait(Duration::ZERO);
+        assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     }
 }
 

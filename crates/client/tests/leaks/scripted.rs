@@ -1,5 +1,6 @@
 //! A server that serves until its script says that it dies.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(crate) enum Dies {
 pub(crate) struct Scripted {
     address: String,
     dies: Arc<Mutex<Dies>>,
+    batches: Arc<AtomicUsize>,
     _task: JoinSet<()>,
 }
 
@@ -56,12 +58,18 @@ impl Scripted {
         let address = listener.local_addr().unwrap().to_string();
         let dies = Arc::new(Mutex::new(Dies::Never));
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, Arc::clone(&dies)));
-        Self { address, dies, _task: task }
+        let batches = Arc::new(AtomicUsize::new(0));
+        task.spawn(accept(listener, Arc::clone(&dies), Arc::clone(&batches)));
+        Self { address, dies, batches, _task: task }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Batches sent so far.
+    pub(crate) fn batches(&self) -> usize {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// For the connections to come.
@@ -70,14 +78,15 @@ impl Scripted {
     }
 }
 
-async fn accept(listener: TcpListener, dies: Arc<Mutex<Dies>>) {
+async fn accept(listener: TcpListener, dies: Arc<Mutex<Dies>>, batches: Arc<AtomicUsize>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let dies = *dies.lock().unwrap_or_else(PoisonError::into_inner);
                 let left = if let Dies::AfterBytes(count) = dies { count } else { usize::MAX };
-                let served = Served { stream: accepted.unwrap().0, dies, left };
+                let (stream, batches) = (accepted.unwrap().0, Arc::clone(&batches));
+                let served = Served { stream, dies, left, batches };
                 connections.spawn(served.run());
             }
             Some(_) = connections.join_next() => {}
@@ -91,6 +100,7 @@ struct Served {
     dies: Dies,
     /// Bytes that it may still send.
     left: usize,
+    batches: Arc<AtomicUsize>,
 }
 
 impl Served {
@@ -117,7 +127,9 @@ impl Served {
 
     async fn answer_get(&mut self, has_batch: bool) -> std::io::Result<()> {
         if has_batch {
-            return self.send(&batch(1)).await;
+            self.send(&batch(1)).await?;
+            self.batches.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
         }
         tokio::time::sleep(HOLD).await;
         self.send(&reply::no_messages()).await
