@@ -14,6 +14,9 @@ pub(crate) const DESTINATION: &str = "example";
 /// Time in which everything that an attempt had must be gone.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Looks in a row that must find the same.
+const STEADY_LOOKS: usize = 5;
+
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a process holds, and ZooKeeper for it. The bed itself has one session, and its servers' tasks.
@@ -126,15 +129,14 @@ impl Bed {
 
     /// What is held once nothing of it goes away any more by itself: for a baseline.
     pub(crate) async fn at_rest(&self) -> Held {
-        let mut before = self.held();
-        loop {
+        let (mut before, mut looks) = (self.held(), 0);
+        while looks < STEADY_LOOKS {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let now = self.held();
-            if now == before {
-                return now;
-            }
+            looks = if now == before { looks + 1 } else { 0 };
             before = now;
         }
+        before
     }
 
     /// Waits until no more is held than at the baseline, but for some bytes.
