@@ -185,6 +185,34 @@ pub enum SourceError {
         /// What is there.
         has: String,
     },
+    /// The archive of purged binlogs, or the way to it.
+    #[error("{place}: {doing}: {reason}")]
+    Archive {
+        /// The URL, without what is secret in it.
+        place: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What went wrong.
+        reason: String,
+        /// Whether trying again can help.
+        recovery: Recovery,
+    },
+    /// A binlog file is lost: the server has purged it, and the archive does not have it.
+    #[error(
+        "{file} is neither on {address}, which keeps {kept}, nor in the archive, which has \
+         {archived}: what it held is lost. Start with --from earliest to go on with a gap, or --from \
+         now to skip what was missed"
+    )]
+    Gap {
+        /// Host and port of the source.
+        address: String,
+        /// The file that is needed.
+        file: String,
+        /// What the server has.
+        kept: String,
+        /// What the archive has.
+        archived: String,
+    },
     /// An event is malformed.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -299,7 +327,9 @@ impl SourceError {
                 | Cause::Boundary
                 | Cause::Dump => Recovery::Stop,
             },
-            Self::Url { .. }
+            Self::Archive { recovery, .. } => *recovery,
+            Self::Gap { .. }
+            | Self::Url { .. }
             | Self::Start { .. }
             | Self::Tls { .. }
             | Self::Privilege { .. }
@@ -312,6 +342,14 @@ impl SourceError {
             | Self::File { .. }
             | Self::BadFile { .. } => Recovery::Stop,
         }
+    }
+
+    /// Whether the source no longer has what was asked for.
+    pub(crate) fn is_purged(&self) -> bool {
+        if let Self::Server { errno, message, .. } = self {
+            return cause(*errno, message) == Cause::Purged;
+        }
+        matches!(self, Self::Purged { .. })
     }
 
     /// What the operator can do, where the message does not say it already.
@@ -357,6 +395,8 @@ impl SourceError {
             | Self::InsideEvent { .. }
             | Self::OtherServer { .. }
             | Self::Behind { .. }
+            | Self::Archive { .. }
+            | Self::Gap { .. }
             | Self::Stream(_)
             | Self::File { .. }
             | Self::BadFile { .. } => None,

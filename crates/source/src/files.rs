@@ -25,8 +25,9 @@ pub struct FileSource {
     event_len_max: usize,
 }
 
+/// A binlog file that is being read.
 #[derive(Debug)]
-struct OpenFile {
+pub(crate) struct OpenFile {
     path: PathBuf,
     file: File,
     stream: EventStream,
@@ -126,33 +127,8 @@ impl FileSource {
 
     fn next_file(&mut self) -> Result<bool, SourceError> {
         let Some(path) = self.waiting.pop_front() else { return Ok(false) };
-        let failed = |source| SourceError::File { path: path.clone(), source };
-        let mut file = File::open(&path).map_err(failed)?;
-        let mut magic = [0; 4];
-        let read = file.read(&mut magic).map_err(failed)?;
-        let bad = |reason: &str| SourceError::BadFile {
-            path: path.clone(),
-            offset: 0,
-            reason: reason.to_owned(),
-        };
-        if magic == MAGIC_ENCRYPTED {
-            return Err(bad("the file is encrypted: read it through its server instead"));
-        }
-        if read < 4 || magic != MAGIC {
-            return Err(bad("not a binlog: it does not begin with fe 62 69 6e"));
-        }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let stream = EventStream::new(&name.unwrap_or_default(), 4, Checksum::None);
-        self.open = Some(OpenFile {
-            path,
-            file,
-            stream,
-            buffer: Vec::new(),
-            unread: 0..0,
-            at: 4,
-            last: (0, 0),
-            from: 4,
-        });
+        self.open = Some(OpenFile::open(&path, &name.unwrap_or_default(), 4)?);
         Ok(true)
     }
 
@@ -164,11 +140,8 @@ impl FileSource {
                 }
                 return Ok(Filled::End);
             };
-            if open.read_block()? > 0 {
+            if open.fill()? {
                 return Ok(Filled::Events);
-            }
-            if !open.unread.is_empty() {
-                return Err(open.cut_off());
             }
             self.open = None;
         }
@@ -189,15 +162,68 @@ impl FileSource {
 
     pub(crate) fn unread(&mut self) {
         if let Some(open) = &mut self.open {
-            let (start, offset) = open.last;
-            open.at -= widen(open.unread.start - start);
-            open.unread.start = start;
-            open.stream.unread(offset);
+            open.unread();
         }
     }
 }
 
 impl OpenFile {
+    /// Opens the file at `path`, which is called `name` in the binlog. Its events come from offset
+    /// `from` on.
+    pub(crate) fn open(path: &Path, name: &str, from: u64) -> Result<Self, SourceError> {
+        let failed = |source| SourceError::File { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(failed)?;
+        let mut magic = [0; 4];
+        let read = file.read(&mut magic).map_err(failed)?;
+        let bad = |reason: &str| SourceError::BadFile {
+            path: path.to_owned(),
+            offset: 0,
+            reason: reason.to_owned(),
+        };
+        if magic == MAGIC_ENCRYPTED {
+            return Err(bad("the file is encrypted: read it through its server instead"));
+        }
+        if read < 4 || magic != MAGIC {
+            return Err(bad("not a binlog: it does not begin with fe 62 69 6e"));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            stream: EventStream::new(name, 4, Checksum::None),
+            buffer: Vec::new(),
+            unread: 0..0,
+            at: 4,
+            last: (0, 0),
+            from,
+        })
+    }
+
+    /// Reads the next block; false at the end of the file.
+    pub(crate) fn fill(&mut self) -> Result<bool, SourceError> {
+        if self.read_block()? > 0 {
+            return Ok(true);
+        }
+        if self.unread.is_empty() { Ok(false) } else { Err(self.cut_off()) }
+    }
+
+    /// The event that came last comes again.
+    pub(crate) fn unread(&mut self) {
+        let (start, offset) = self.last;
+        self.at -= widen(self.unread.start - start);
+        self.unread.start = start;
+        self.stream.unread(offset);
+    }
+
+    /// The binlog file, or the one that its last event announced.
+    pub(crate) const fn name(&self) -> &Arc<str> {
+        self.stream.file()
+    }
+
+    /// Offset of the event that was handed out last.
+    pub(crate) const fn last_offset(&self) -> u64 {
+        self.last.1
+    }
+
     fn read_block(&mut self) -> Result<usize, SourceError> {
         self.buffer.copy_within(self.unread.clone(), 0);
         let filled = self.unread.len();
@@ -230,7 +256,8 @@ impl OpenFile {
         }
     }
 
-    fn next_event(&mut self, limit: usize) -> Result<Option<RawEvent<'_>>, SourceError> {
+    /// The next event that is in the buffer; `limit` is the longest that is taken, in bytes.
+    pub(crate) fn next_event(&mut self, limit: usize) -> Result<Option<RawEvent<'_>>, SourceError> {
         loop {
             let rest = self.buffer.get(self.unread.clone()).unwrap_or_default();
             if rest.len() < EventHeader::LEN {

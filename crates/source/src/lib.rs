@@ -3,6 +3,7 @@
 //! Knows nothing of clients or of what becomes of the events. A source is a value: it owns its
 //! sockets, and dropping it closes them.
 
+mod archive;
 mod connection;
 mod error;
 mod files;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use towpath_binlog::RawEvent;
 use towpath_schema::{NameCase, StructureAnswer, Table};
 
+pub use archive::{AccessKey, ArchiveConfig};
 pub use error::{Recovery, SourceError};
 pub use files::FileSource;
 pub use inspect::Inspector;
@@ -51,6 +53,8 @@ pub struct SourceConfig {
     pub fallback: Duration,
     /// What was read last, when reading begins behind it.
     pub last: Option<LastEvent>,
+    /// Where the binlog files are that the server has purged.
+    pub archive: Option<ArchiveConfig>,
 }
 
 /// An event that was read before. It tells whether a binlog is still the one that was read.
@@ -101,6 +105,7 @@ impl Default for SourceConfig {
             detect: None,
             fallback: Duration::from_secs(60),
             last: None,
+            archive: None,
         }
     }
 }

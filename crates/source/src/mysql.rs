@@ -1,7 +1,9 @@
 //! A server as the source: dump its binlog as a replica would, and come back after a fault.
 
+mod archived;
 pub(crate) mod dialect;
 mod dump;
+mod feed;
 mod find;
 mod gtid;
 mod prepare;
@@ -17,6 +19,7 @@ use towpath_binlog::{RawEvent, event_type as t};
 use towpath_schema::NameCase;
 use tracing::{info, warn};
 
+use crate::archive::{Archive, Ended};
 use crate::connection::Connection;
 use crate::error::{Recovery, SourceError};
 use crate::start::Start;
@@ -24,6 +27,7 @@ use crate::url::SourceUrl;
 use crate::{Filled, FollowBy, SourceConfig};
 use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
+use feed::Feed;
 pub use raw::throw_away;
 use servers::{Detector, Servers};
 use structure::Ahead;
@@ -57,7 +61,8 @@ pub struct MysqlSource {
     identity: String,
     resume: From,
     progress: Progress,
-    dump: Option<Dump>,
+    archive: Option<Archive>,
+    feed: Feed,
     detector: Option<Detector>,
     metadata: Option<Connection>,
     /// How the server compares names.
@@ -113,35 +118,26 @@ impl MysqlSource {
         let last_s = config.last.as_ref().map_or(0, |last| last.time_s);
         let progress =
             Progress { boundary_s: last_s, told_s: last_s, seen_s: last_s, ..Progress::default() };
-        let resume = match start {
-            // A position of the master: on its standby the time is what it has in common.
-            Start::At { .. } if is_standby && config.last.is_some() => {
-                by_time(url, &mut connection, &progress, (&config, server_id)).await?
+        let archive = config.archive.as_ref().map(Archive::open).transpose()?;
+        let opening = Opening { url, config: &config, server_id, start, is_standby };
+        let (resume, feed) = match opening.place(&mut connection, &progress).await {
+            Ok(resume) => {
+                info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
+                (resume, Feed::Nothing)
             }
-            Start::Now
-            | Start::Earliest
-            | Start::At { .. }
-            | Start::Gtid(_)
-            | Start::Time { .. } => {
-                find::find(url, &mut connection, start, (server_id, config.by)).await?
+            Err(error) if error.is_purged() => {
+                let (Some(archive), Some(from)) = (&archive, opening.archived()) else {
+                    return Err(error);
+                };
+                let found =
+                    archived::find(archive, &mut connection, &from, (&config, None, last_s));
+                let reading = Box::pin(found).await?;
+                (from, Feed::Archive(Box::new(reading)))
             }
+            Err(error) => return Err(error),
         };
-        match (&resume, start, &config.last) {
-            (From::Gtid(set), ..) => {
-                gtid::check_mode(&mut connection).await?;
-                gtid::check(&mut connection, set).await?;
-            }
-            (From::Position { .. }, Start::At { .. }, Some(last)) if !is_standby => {
-                find::check_last(url, last, server_id).await?;
-            }
-            (From::Position { .. }, ..) => {}
-        }
-        info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
-        let request = Request { config: &config, server_id, from: &resume, at_end: AtEnd::Wait };
         let flavour = connection.flavour();
-        let dump = Dump::begin(connection, &request).await?;
-        let detector = config.detect.as_ref().map(|detect| Detector::start(url, detect));
-        Ok(Self {
+        let mut source = Self {
             servers,
             config,
             server_id,
@@ -149,8 +145,9 @@ impl MysqlSource {
             identity,
             resume,
             progress,
-            dump: Some(dump),
-            detector,
+            archive,
+            feed,
+            detector: None,
             metadata: None,
             case,
             ahead: Ahead::default(),
@@ -158,7 +155,26 @@ impl MysqlSource {
             attempt: 0,
             since: Instant::now(),
             behind_since: None,
-        })
+        };
+        if matches!(source.feed, Feed::Nothing) {
+            source.dump_on(connection).await?;
+        }
+        Ok(source)
+    }
+
+    /// Begins the dump at `resume`.
+    async fn dump_on(&mut self, connection: Connection) -> Result<(), SourceError> {
+        let request = Request {
+            config: &self.config,
+            server_id: self.server_id,
+            from: &self.resume,
+            at_end: AtEnd::Wait,
+        };
+        self.feed = Feed::Server(Box::new(Dump::begin(connection, &request).await?));
+        let url = self.servers.current();
+        self.detector = self.config.detect.as_ref().map(|detect| Detector::start(url, detect));
+        self.since = Instant::now();
+        Ok(())
     }
 
     /// Whether the server is a MariaDB, whose GTID sets are of another kind.
@@ -179,8 +195,16 @@ impl MysqlSource {
     /// See [`crate::Source::fill`].
     pub(crate) async fn fill(&mut self) -> Result<Filled, SourceError> {
         loop {
-            let fault = match &mut self.dump {
-                Some(dump) => {
+            let fault = match &mut self.feed {
+                Feed::Archive(reading) => match Box::pin(reading.fill()).await {
+                    Ok(Ended::Not) => return Ok(Filled::Events),
+                    Ok(Ended::Before(next)) => match Box::pin(self.after_archive(next)).await {
+                        Ok(()) => continue,
+                        Err(fault) => fault,
+                    },
+                    Err(fault) => fault,
+                },
+                Feed::Server(dump) => {
                     let silence = self.config.read_timeout;
                     let filled = match &mut self.detector {
                         None => dump.fill(silence).await,
@@ -203,7 +227,7 @@ impl MysqlSource {
                         }
                     }
                 }
-                None => {
+                Feed::Nothing => {
                     tokio::time::sleep(self.jittered()).await;
                     match self.reconnect().await {
                         Ok(()) => return Ok(Filled::Reconnected),
@@ -216,9 +240,12 @@ impl MysqlSource {
                     }
                 }
             };
-            self.dump = None;
+            self.feed = Feed::Nothing;
             self.detector = None;
-            if fault.recovery() == Recovery::Stop && !self.catches_up(&fault) {
+            if fault.recovery() == Recovery::Stop
+                && !self.catches_up(&fault)
+                && !self.is_archived(&fault)
+            {
                 return Err(fault);
             }
             self.attempt += 1;
@@ -238,6 +265,11 @@ impl MysqlSource {
         // The server that had it has lost it for good.
         let Some(since) = self.behind_since else { return false };
         since.elapsed() < CATCH_UP
+    }
+
+    /// Whether what the server has purged while it was read may be in the archive.
+    fn is_archived(&self, fault: &SourceError) -> bool {
+        self.archive.is_some() && matches!(fault, SourceError::Server { .. }) && fault.is_purged()
     }
 
     /// Between half of the back-off and all of it; then doubles it up to its bound.
@@ -271,17 +303,34 @@ impl MysqlSource {
             self.progress.file = None;
         }
         (self.identity, self.resume, self.behind_since) = (now, from, None);
-        let request = Request {
-            config: &self.config,
-            server_id: self.server_id,
-            from: &self.resume,
-            at_end: AtEnd::Wait,
-        };
-        self.dump = Some(Dump::begin(connection, &request).await?);
-        self.detector = self.config.detect.as_ref().map(|detect| Detector::start(&url, detect));
+        match &self.archive {
+            Some(archive) if !self.is_kept(&mut connection).await? => {
+                let file = self.progress.boundary.as_ref().map(|(file, _)| file.as_str());
+                let read = (&self.config, file, self.progress.seen_s);
+                let found = archived::find(archive, &mut connection, &self.resume, read);
+                let reading = Box::pin(found).await?;
+                self.feed = Feed::Archive(Box::new(reading));
+            }
+            _ => self.dump_on(connection).await?,
+        }
         self.servers.reached();
         self.since = Instant::now();
         Ok(())
+    }
+
+    /// Whether the server has what comes next.
+    async fn is_kept(&self, connection: &mut Connection) -> Result<bool, SourceError> {
+        match &self.resume {
+            From::Position { file, .. } => {
+                let files = dialect::files(connection).await?;
+                Ok(files.iter().any(|log| log.name == *file))
+            }
+            From::Gtid(set) => match gtid::check(connection, set).await {
+                Ok(()) => Ok(true),
+                Err(error) if error.is_purged() => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     /// Where to go on there: by GTID wherever there is a set, else at the same file and offset of the
@@ -295,7 +344,10 @@ impl MysqlSource {
         match &self.resume {
             From::Gtid(set) => {
                 gtid::check_mode(connection).await?;
-                gtid::check(connection, set).await?;
+                match gtid::check(connection, set).await {
+                    Err(error) if error.is_purged() && self.archive.is_some() => {}
+                    result => result?,
+                }
             }
             From::Position { file, offset } if *now == self.identity => {
                 find::check_end(connection, file, *offset).await?;
@@ -316,8 +368,7 @@ impl MysqlSource {
     }
 
     pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
-        let Some(dump) = &mut self.dump else { return Ok(None) };
-        let Some(event) = dump.next_event()? else { return Ok(None) };
+        let Some(event) = self.feed.next_event()? else { return Ok(None) };
         let header = &event.header;
         if header.event_type == t::FORMAT_DESCRIPTION && header.timestamp_s != 0 {
             self.progress.file_begins(&event, &self.servers)?;
@@ -328,9 +379,7 @@ impl MysqlSource {
     }
 
     pub(crate) fn unread(&mut self) {
-        if let Some(dump) = &mut self.dump {
-            dump.unread();
-        }
+        self.feed.unread();
     }
 
     pub(crate) fn resume_from(&mut self, file: &str, offset: u64, gtid: Option<&str>) {
@@ -355,7 +404,7 @@ impl MysqlSource {
     }
 
     pub(crate) fn file(&self) -> Option<Arc<str>> {
-        self.dump.as_ref().map(Dump::file)
+        self.feed.file()
     }
 
     /// Which server this is.
@@ -370,7 +419,7 @@ impl MysqlSource {
 
     /// Ends the dump: closes its socket and tells the server to forget it.
     pub(crate) async fn close(mut self) {
-        let Some(dump) = self.dump.take() else { return };
+        let Some(dump) = self.feed.take_dump() else { return };
         let thread_id = dump.thread_id();
         drop(dump);
         let kill = async {
@@ -386,6 +435,58 @@ impl MysqlSource {
             Err(_) => {
                 warn!(source = %self.servers.current(), "could not end the dump thread in time");
             }
+        }
+    }
+}
+
+/// What it takes to find where to begin.
+struct Opening<'a> {
+    url: &'a SourceUrl,
+    config: &'a SourceConfig,
+    server_id: u32,
+    start: &'a Start,
+    is_standby: bool,
+}
+
+impl Opening<'_> {
+    /// The place on the server, checked as far as that is possible.
+    async fn place(
+        &self,
+        connection: &mut Connection,
+        progress: &Progress,
+    ) -> Result<From, SourceError> {
+        let Self { url, config, server_id, start, is_standby } = *self;
+        let resume = match start {
+            // A position of the master: on its standby the time is what it has in common.
+            Start::At { .. } if is_standby && config.last.is_some() => {
+                by_time(url, connection, progress, (config, server_id)).await?
+            }
+            Start::Now
+            | Start::Earliest
+            | Start::At { .. }
+            | Start::Gtid(_)
+            | Start::Time { .. } => {
+                find::find(url, connection, start, (server_id, config.by)).await?
+            }
+        };
+        match (&resume, start, &config.last) {
+            (From::Gtid(set), ..) => {
+                gtid::check_mode(connection).await?;
+                gtid::check(connection, set).await?;
+            }
+            (From::Position { .. }, Start::At { .. }, Some(last)) if !is_standby => {
+                find::check_last(url, last, server_id).await?;
+            }
+            (From::Position { .. }, ..) => {}
+        }
+        Ok(resume)
+    }
+
+    /// The place in an archive, if it can be one: a file and offset do not become a set there.
+    fn archived(&self) -> Option<From> {
+        match (archived::place_of(self.start)?, self.config.by) {
+            (From::Position { .. }, FollowBy::Gtid) => None,
+            (from, _) => Some(from),
         }
     }
 }

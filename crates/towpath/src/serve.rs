@@ -1,5 +1,7 @@
 //! `towpath serve`: follow a database and serve its changes to Canal clients.
 
+mod archive;
+
 use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use towpath_wire::PasswordHash;
 
 use crate::report::{Failure, say};
 use crate::signals::Shutdown;
+use archive::ArchiveArguments;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -75,6 +78,8 @@ pub(crate) struct Arguments {
     standby: Option<String>,
     #[command(flatten)]
     failover: FailoverArguments,
+    #[command(flatten)]
+    archive: ArchiveArguments,
     /// Id under which the source knows this reader; unique among its replicas. Generated if absent.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
@@ -187,6 +192,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     config.standby = standby.transpose().map_err(Failure::source)?;
     arguments.failover.apply(&mut config);
+    config.archive = arguments.archive.read(&arguments.state, &arguments.destination)?;
     let feed = SourceFeed {
         place: arguments.source.clone(),
         config,

@@ -38,6 +38,13 @@ pub(super) struct Ahead {
     until: Option<(String, u64)>,
 }
 
+impl Ahead {
+    /// Takes a statement, if an event is one.
+    pub(super) fn take(&mut self, event: &RawEvent<'_>) -> Result<(), SourceError> {
+        take(&mut self.statements, event)
+    }
+}
+
 /// Order of places on one server: files are numbered, whatever they are called.
 fn order(file: &str, offset: u64) -> (u64, u64) {
     let number = file.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
@@ -67,6 +74,9 @@ impl MysqlSource {
         schema: &str,
         table: &str,
     ) -> Result<StructureAnswer, SourceError> {
+        if let Some(obstacle) = self.foreign_archive().await? {
+            return Ok(StructureAnswer { candidates: Vec::new(), obstacle: Some(obstacle) });
+        }
         self.read_ahead().await?;
         for _ in 0..ATTEMPTS {
             let fate = self.ahead.statements.fate(self.case, schema, table);
@@ -111,6 +121,9 @@ impl MysqlSource {
 
     /// See [`crate::Source::tables`].
     pub(crate) async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+        if self.foreign_archive().await?.is_some() {
+            return Ok(Vec::new());
+        }
         let connection = self.metadata().await?;
         let mut tables = all_tables(connection).await?;
         self.read_ahead().await?;
@@ -151,13 +164,16 @@ impl MysqlSource {
 
     /// Reads the statements between the event that came last and the present.
     async fn read_ahead(&mut self) -> Result<(), SourceError> {
-        let Some((file, offset)) = self.dump.as_ref().map(Dump::place) else { return Ok(()) };
+        let Some((file, offset)) = self.feed.place() else { return Ok(()) };
         let at = order(&file, offset);
         self.ahead.statements.forget_while(|file, offset| order(file, offset) < at);
         let (end_file, end_offset) = dialect::end(self.metadata().await?).await?;
         let end = order(&end_file, end_offset);
         let until = self.ahead.until.take().filter(|(file, offset)| order(file, *offset) > at);
-        let (file, offset) = until.unwrap_or((file, offset));
+        let (mut file, mut offset) = until.unwrap_or((file, offset));
+        if let Some(next) = Box::pin(self.scan_archive(&file)).await? {
+            (file, offset) = (next, 4);
+        }
         if order(&file, offset) < end {
             self.scan((file, offset), end).await?;
         }
@@ -183,7 +199,7 @@ impl MysqlSource {
                 if order(event.file, event.start) >= end {
                     return Ok(());
                 }
-                take(&mut self.ahead.statements, &event)?;
+                self.ahead.take(&event)?;
             }
             match dump.fill(SILENCE).await {
                 Ok(()) => {}
