@@ -7,6 +7,7 @@
     reason = "test code"
 )]
 
+mod archive;
 mod canal_cluster;
 mod canal_server;
 mod chaos;

@@ -48,8 +48,10 @@ impl Serving {
     }
 
     /// The same when the destination before may have failed.
-    pub(crate) fn restart_failing(self, arguments: &[&str]) -> Self {
-        let _ended = self.towpath.terminate();
+    pub(crate) fn restart_failing(mut self, arguments: &[&str]) -> Self {
+        if !self.towpath.program().has_ended() {
+            let _ended = self.towpath.terminate();
+        }
         Self::with_state(self.state, arguments)
     }
 
@@ -64,19 +66,39 @@ impl Serving {
 
     /// The numbers that a client gets up to `last`, each batch acknowledged.
     pub(crate) fn numbers_until(&mut self, last: i64) -> Vec<i64> {
+        self.numbers_in_batches(last, 1000)
+    }
+
+    /// The same by batches of about `fetch_size` KiB: what comes behind the last one is not
+    /// acknowledged.
+    pub(crate) fn numbers_in_batches(&mut self, last: i64, fetch_size: i32) -> Vec<i64> {
+        self.take(&last, fetch_size, inserted)
+    }
+
+    /// The rows inserted up to `last`, with the names of their columns.
+    pub(crate) fn rows_until(&mut self, last: &str) -> Vec<String> {
+        self.take(&last.to_owned(), 1000, named)
+    }
+
+    fn take<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        last: &T,
+        fetch_size: i32,
+        read: fn(&[u8]) -> Vec<T>,
+    ) -> Vec<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (address, end) = (self.towpath.address(), Instant::now() + DEADLINE);
-        let mut numbers = Vec::new();
+        let mut taken = Vec::new();
         let result = runtime.block_on(async {
             let mut client = Session::connect(&address, SessionOptions::default()).await?;
             client.subscribe("d\\.n").await?;
-            while !numbers.contains(&last) && Instant::now() < end {
-                let batch = client.get(1000, Duration::from_secs(1)).await?;
+            while !taken.contains(last) && Instant::now() < end {
+                let batch = client.get(fetch_size, Duration::from_secs(1)).await?;
                 if batch.is_nothing() {
                     continue;
                 }
                 for entry in &batch.entries {
-                    numbers.extend(inserted(entry));
+                    taken.extend(read(entry));
                 }
                 client.ack(batch.id).await?;
             }
@@ -85,9 +107,20 @@ impl Serving {
         });
         let mut said = || self.towpath.program().stderr();
         assert!(result.is_ok(), "{result:?}: {}", said());
-        assert!(numbers.contains(&last), "{last} is not in {numbers:?}: {}", said());
-        numbers
+        assert!(taken.contains(last), "{last:?} is not in {taken:?}: {}", said());
+        taken
     }
+}
+
+fn named(entry: &[u8]) -> Vec<String> {
+    let entry = Entry::parse(entry).unwrap();
+    let change = entry.row_change().unwrap().unwrap_or_default();
+    let rows = change.rows.iter().map(|row| {
+        let columns = row.after.iter();
+        let columns = columns.map(|column| format!("{}={}", column.name, column.value.unwrap()));
+        columns.collect::<Vec<_>>().join(",")
+    });
+    rows.collect()
 }
 
 fn inserted(entry: &[u8]) -> Vec<i64> {

@@ -1,0 +1,292 @@
+//! Binlogs that the source has purged and an archive has kept (mysql-source 3.9).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use towpath_testkit::{Packing, Rds, RdsFault, Server, Towpath, Version};
+
+use crate::binary;
+use crate::sequence::{Serving, TABLE, exactly, write};
+
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// A source whose files end up in an archive.
+struct Source {
+    server: Server,
+    rds: Rds,
+}
+
+impl Source {
+    fn start(version: Version, arguments: &[&str]) -> Self {
+        let server = Server::start(version, arguments);
+        server.run(TABLE);
+        Self { server, rds: Rds::start(2) }
+    }
+
+    /// Ends the current file, keeps a copy, and purges it. Its name.
+    fn archive(&self, host: &str, packing: Packing) -> String {
+        let name = self.rotate();
+        self.rds.keep(host, &self.path(&name), packing);
+        self.server.purge_to(&self.server.binlog_end().0);
+        name
+    }
+
+    /// Ends the current file; its name.
+    fn rotate(&self) -> String {
+        let name = self.server.binlog_end().0;
+        self.server.run(self.server.version().rotate_sql());
+        name
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.server.binlog_folder().join(name)
+    }
+
+    fn arguments(&self, more: &[&str]) -> Vec<String> {
+        let mut all = vec!["--source".to_owned(), self.server.url()];
+        all.extend(self.rds.arguments());
+        all.extend(more.iter().map(|&argument| argument.to_owned()));
+        all
+    }
+
+    fn serve(&self, more: &[&str]) -> Serving {
+        let arguments = self.arguments(more);
+        Serving::start(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Starts it again; it may have ended by itself.
+    fn restart(&self, serving: Serving, more: &[&str]) -> Serving {
+        let arguments = self.arguments(more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        serving.restart_failing(&arguments)
+    }
+
+    /// Nobody said what is secret, and every request was a good one.
+    fn is_content(&self, serving: &mut Serving) {
+        let said = serving.towpath.program().stderr();
+        for secret in [self.rds.secret(), "planted-link-signature"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        assert_eq!(self.rds.refused(), Vec::<String>::new());
+        assert!(self.rds.has_failed(), "not every fault came");
+    }
+}
+
+/// Goes on after a restart: a batch may have ended inside a transaction, whose row comes again.
+fn go_on(numbers: &mut Vec<i64>, more: Vec<i64>) {
+    let repeated = usize::from(more.first() == numbers.last());
+    numbers.extend(more.into_iter().skip(repeated));
+}
+
+/// Files of a folder, without the list of downloads.
+fn files(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = entries.map(|name| name.into_string().unwrap());
+    names.filter(|name| name != "downloads.list").collect()
+}
+
+/// RDS 1: what the server has purged comes from the archive, through every fault of it, over restarts
+/// in its midst, then from the server, which is written to all the while: each row once, in order.
+fn by_position(version: Version, packing: Packing) {
+    let source = Source::start(version, &[]);
+    let folder = TempDir::new().unwrap();
+    let more = ["--from", "earliest", "--rds-ahead", "1", "--rds-folder"];
+    let more: Vec<&str> = more.into_iter().chain(folder.path().to_str()).collect();
+    std::fs::write(folder.path().join("mysql-bin.000001"), "not of towpath").unwrap();
+    source.rds.watch(folder.path());
+
+    write(&source.server, 1..=20);
+    let mut serving = source.serve(&more);
+    let mut numbers = serving.numbers_until(20);
+    assert_eq!(source.rds.list_count(), 0, "nothing was purged yet");
+    let mut serving = source.restart(serving, &more);
+    serving.wait_until_running();
+    let _ended = serving.towpath.program().terminate();
+
+    // Another host of the instance, whose files have the same names and what looks like it.
+    let other = Server::start(version, &["--server-id=9"]);
+    other.run(TABLE);
+    for begin in [1, 101, 201, 301] {
+        write(&other, begin..=begin + 99);
+        let name = other.binlog_end().0;
+        other.run(version.rotate_sql());
+        source.rds.keep("1-other", &other.binlog_folder().join(name), packing);
+    }
+    for begin in [21, 121, 221] {
+        write(&source.server, begin..=begin + 99);
+        source.archive("2-own", packing);
+    }
+    write(&source.server, 321..=340);
+    source.rds.fail_lists(&[RdsFault::Broken, RdsFault::Nonsense]);
+    source.rds.fail_downloads(&[RdsFault::Broken, RdsFault::Cut(300), RdsFault::Expired]);
+    source.rds.fail_downloads(&[RdsFault::Nonsense]);
+
+    let mut serving = source.restart(serving, &more);
+    go_on(&mut numbers, serving.numbers_in_batches(60, 1));
+    source.is_content(&mut serving);
+    source.rds.fail_downloads(&[RdsFault::Cut(5), RdsFault::Expired]);
+    let mut serving = source.restart(serving, &more);
+    write(&source.server, 341..=350);
+    go_on(&mut numbers, serving.numbers_in_batches(150, 1));
+    write(&source.server, 351..=360);
+    go_on(&mut numbers, serving.numbers_until(360));
+    write(&source.server, 361..=370);
+    go_on(&mut numbers, serving.numbers_until(370));
+    assert_eq!(numbers, exactly(1..=370));
+    source.is_content(&mut serving);
+    let listed = source.rds.list_count();
+
+    // At the server nothing is asked of the archive.
+    let mut serving = source.restart(serving, &more);
+    write(&source.server, 371..=380);
+    assert_eq!(serving.numbers_until(380), exactly(371..=380));
+    assert_eq!(source.rds.list_count(), listed);
+    // The stranger, the list, the file that is read, one ahead and one on its way.
+    assert!(source.rds.most_files() <= 5, "{}", source.rds.most_files());
+    assert_eq!(files(folder.path()), ["mysql-bin.000001"]);
+}
+
+#[test]
+fn archived_binlogs_of_mysql_are_read_where_the_server_has_purged() {
+    by_position(Version::Mysql57, Packing::Plain);
+}
+
+#[test]
+fn archived_binlogs_of_mariadb_come_out_of_tars() {
+    by_position(Version::Mariadb114, Packing::Tar);
+}
+
+/// RDS 2: by GTID the archive of any host will do; transactions that were read are left out.
+fn by_gtid(version: Version) {
+    let source = Source::start(version, &[]);
+    write(&source.server, 1..=10);
+    let mut serving = source.serve(&["--gtid", "--from", "earliest"]);
+    let mut numbers = serving.numbers_until(10);
+    let _ended = serving.towpath.program().terminate();
+    write(&source.server, 11..=20);
+    source.archive("2", Packing::Plain);
+    for begin in [21, 31] {
+        write(&source.server, begin..=begin + 9);
+        source.archive("2", Packing::Tar);
+    }
+    write(&source.server, 41..=50);
+    let mut serving = source.restart(serving, &["--gtid"]);
+    go_on(&mut numbers, serving.numbers_in_batches(25, 1));
+    let mut serving = source.restart(serving, &["--gtid"]);
+    write(&source.server, 51..=60);
+    go_on(&mut numbers, serving.numbers_until(60));
+    assert_eq!(numbers, exactly(1..=60));
+    source.is_content(&mut serving);
+}
+
+#[test]
+fn archived_binlogs_of_mysql_are_read_by_gtid() {
+    by_gtid(Version::Mysql97);
+}
+
+#[test]
+fn archived_binlogs_of_mariadb_are_read_by_gtid() {
+    by_gtid(Version::Mariadb114);
+}
+
+/// RDS 3: a file that is lost is named, what comes before it is delivered, and nothing behind it.
+#[test]
+fn a_file_that_neither_has_is_named() {
+    let source = Source::start(Version::Mysql57, &[]);
+    write(&source.server, 1..=10);
+    let mut serving = source.serve(&["--from", "earliest"]);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    let _ended = serving.towpath.program().terminate();
+    let mut names = Vec::new();
+    for begin in [11, 21, 31] {
+        write(&source.server, begin..=begin + 9);
+        let name = source.rotate();
+        source.rds.keep("7", &source.path(&name), Packing::Plain);
+        names.push(name);
+    }
+    let copy = TempDir::new().unwrap();
+    let kept = copy.path().join(&names[1]);
+    std::fs::copy(source.path(&names[1]), &kept).unwrap();
+    let now = source.server.binlog_end().0;
+    source.server.purge_to(&now);
+    source.rds.lose(&names[1]);
+    let mut serving = source.restart(serving, &[]);
+    let said = serving.says(" is neither on ");
+    let archived = format!(
+        "nor in the archive, which has {0} to {0} of host 7, {1} to {1} of host 7",
+        names[0], names[2]
+    );
+    for needle in [&names[1], &format!("which keeps {now} to {now}"), &archived] {
+        assert!(said.contains(needle.as_str()), "no `{needle}` in {said}");
+    }
+
+    source.rds.keep("7", &kept, Packing::Plain);
+    let mut serving = source.restart(serving, &[]);
+    assert_eq!(serving.numbers_until(40), exactly(11..=40));
+    source.is_content(&mut serving);
+}
+
+/// What `towpath serve` says when it ends at once.
+fn refusal(source: &Source, more: &[&str], state: &Path) -> String {
+    let state = state.to_str().unwrap();
+    let arguments = source.arguments(more);
+    let mut all = vec!["--state", state];
+    all.extend(arguments.iter().map(String::as_str));
+    let ended = Towpath::try_serve(binary(), &all).wait(DEADLINE);
+    assert!(!ended.status.success(), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(source.rds.secret()), "{}", ended.stderr);
+    ended.stderr
+}
+
+/// RDS 4: a host whose files are not those that were read, and a key that does not fit, are said.
+#[test]
+fn what_is_wrong_with_an_archive_is_said() {
+    let source = Source::start(Version::Mysql57, &[]);
+    let state = TempDir::new().unwrap();
+    write(&source.server, 1..=10);
+    let begin = source.server.binlog_end();
+    let from = format!("{}:{}", begin.0, begin.1);
+    let first = source.rotate();
+    let foreign = Server::start(Version::Mysql57, &["--server-id=9"]);
+    foreign.run(TABLE);
+    write(&foreign, 1..=10);
+    foreign.run(foreign.version().rotate_sql());
+    source.rds.keep("8", &foreign.binlog_folder().join(&first), Packing::Plain);
+    source.server.purge_to(&source.server.binlog_end().0);
+
+    let said = refusal(&source, &["--from", &from], state.path());
+    for needle in ["look for the binlog that was read", "host 8", "written by server id 9"] {
+        assert!(said.contains(needle), "no `{needle}` in {said}");
+    }
+    source.rds.lose(&first);
+    let said = refusal(&source, &["--from", &from], state.path());
+    assert!(said.contains("nor in the archive, which has nothing"), "{said}");
+
+    let mut other = source.arguments(&["--from", &from, "--state", state.path().to_str().unwrap()]);
+    let key = other.iter().position(|argument| argument == source.rds.secret()).unwrap();
+    other[key] = "planted-wrong-secret".to_owned();
+    let other: Vec<&str> = other.iter().map(String::as_str).collect();
+    let ended = Towpath::try_serve(binary(), &other).wait(DEADLINE);
+    assert!(ended.stderr.contains("400 SignatureDoesNotMatch"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("planted-wrong-secret"), "{}", ended.stderr);
+}
+
+/// RDS 5: a table that has changed since, first seen in the archive, has the names of then.
+#[test]
+fn structures_of_archived_rows_are_those_of_then() {
+    let source = Source::start(Version::Mysql57, &[]);
+    let begin = source.server.binlog_end();
+    let from = format!("{}:{}", begin.0, begin.1);
+    write(&source.server, 1..=5);
+    source.archive("1", Packing::Plain);
+    source.server.run("ALTER TABLE d.n ADD COLUMN x INT FIRST, CHANGE id number INT");
+    source.archive("1", Packing::Plain);
+    source.server.run("INSERT INTO d.n VALUES (60, 6)");
+    let mut serving = source.serve(&["--from", &from]);
+    assert_eq!(
+        serving.rows_until("x=60,number=6"),
+        ["id=1", "id=2", "id=3", "id=4", "id=5", "x=60,number=6"]
+    );
+    source.is_content(&mut serving);
+}
