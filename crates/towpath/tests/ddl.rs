@@ -30,7 +30,7 @@ fn corpus(name: &str) -> Vec<Statement> {
 
 /// Structures of the corpus' databases, in rows that begin with `#`.
 const PROBE: &str = "SELECT '#table', table_schema, table_name, table_type FROM information_schema.tables \
-     WHERE table_schema REGEXP '^c[1-5]' AND table_type <> 'VIEW';\n\
+     WHERE table_schema REGEXP '^c[1-5]' AND table_type NOT IN ('VIEW', 'TEMPORARY');\n\
      SELECT '#key', table_schema, table_name, column_name FROM information_schema.statistics \
      WHERE table_schema REGEXP '^c[1-5]' AND index_name = 'PRIMARY';\n\
      SELECT '#column', table_schema, table_name, column_name, column_type, is_nullable \
@@ -261,7 +261,7 @@ fn compare(catalog: &mut Catalog, present: &Present, reread: bool, folds: bool) 
 
 fn check(version: Version, arguments: &[&str], case: NameCase, at_least: usize) {
     let server = Server::start(version, arguments);
-    server.run("FLUSH BINARY LOGS");
+    server.run(version.rotate_sql());
     let names = ["create.sql", "alter.sql", "names.sql", "mariadb.sql", "mysql8.sql"];
     let statements: Vec<Statement> = names.into_iter().flat_map(corpus).collect();
     let mut script = String::new();
@@ -307,4 +307,24 @@ fn the_corpus_means_the_same_to_mysql_57() {
 #[test]
 fn the_corpus_means_the_same_to_mariadb_1011() {
     check(Version::Mariadb1011, &[], NameCase::Sensitive, 300);
+}
+
+#[test]
+fn the_corpus_means_the_same_to_mysql_55() {
+    check(Version::Mysql55, &[], NameCase::Sensitive, 150);
+}
+
+#[test]
+fn the_corpus_means_the_same_to_mariadb_118() {
+    check(Version::Mariadb118, &[], NameCase::Sensitive, 300);
+}
+
+#[test]
+fn the_corpus_means_the_same_to_mariadb_114() {
+    check(Version::Mariadb114, &[], NameCase::Sensitive, 300);
+}
+
+#[test]
+fn the_corpus_means_the_same_to_mariadb_102() {
+    check(Version::Mariadb102, &[], NameCase::Sensitive, 250);
 }
