@@ -23,7 +23,7 @@ pub use leak::{CountingAllocator, Footprint};
 pub use program::{Ended, Program, wait_until};
 pub use proxy::{Fault, Proxy};
 pub use rds::{Packing, Rds, RdsFault};
-pub use server::{Server, free_port};
+pub use server::{Server, cache, free_port};
 pub use tokio::pin;
 pub use towpath::Towpath;
 pub use version::{Feature, Version};

@@ -30,7 +30,8 @@ pub struct Server {
 }
 
 /// Where the scripts in `scripts/servers` keep what they fetch.
-pub(crate) fn cache() -> PathBuf {
+#[must_use]
+pub fn cache() -> PathBuf {
     let named = std::env::var_os("TOWPATH_SERVERS").map(PathBuf::from);
     named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/servers"))
 }

@@ -24,7 +24,7 @@ const DEFAULT_S: u64 = 3;
 /// Time for what was written to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var_os(name)?.to_str()?.parse().ok()
 }
 
@@ -33,6 +33,10 @@ fn number(name: &str) -> Option<u64> {
 pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         // splitmix64
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
