@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use towpath_testkit::{Packing, Rds, RdsFault, Server, Towpath, Version};
+use towpath_testkit::{Fault, Packing, Proxy, Rds, RdsFault, Server, Towpath, Version};
 
 use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
@@ -44,8 +44,10 @@ impl Source {
     }
 
     fn arguments(&self, more: &[&str]) -> Vec<String> {
-        let mut all = vec!["--source".to_owned(), self.server.url()];
-        all.extend(self.rds.arguments());
+        let mut all = self.rds.arguments();
+        if !more.contains(&"--source") {
+            all.extend(["--source".to_owned(), self.server.url()]);
+        }
         all.extend(more.iter().map(|&argument| argument.to_owned()));
         all
     }
@@ -288,5 +290,30 @@ fn structures_of_archived_rows_are_those_of_then() {
         serving.rows_until("x=60,number=6"),
         ["id=1", "id=2", "id=3", "id=4", "id=5", "x=60,number=6"]
     );
+    source.is_content(&mut serving);
+}
+
+/// RDS 6: while the link to the source is down its files go, also the one that was being read.
+#[test]
+fn what_is_purged_while_the_link_is_down_comes_from_the_archive() {
+    let source = Source::start(Version::Mysql57, &[]);
+    let proxy = Proxy::start(source.server.port());
+    let url = format!("mysql://canal:canal@{}", proxy.address());
+    let mut serving = source.serve(&["--source", &url, "--from", "now"]);
+    serving.wait_until_running();
+    write(&source.server, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    proxy.set(Fault::Refuse);
+    proxy.cut();
+    serving.says("connection lost, trying again");
+    for begin in [11, 21] {
+        write(&source.server, begin..=begin + 9);
+        source.archive("1", Packing::Tar);
+    }
+    write(&source.server, 31..=40);
+    proxy.set(Fault::None);
+    assert_eq!(serving.numbers_until(40), exactly(11..=40));
+    write(&source.server, 41..=50);
+    assert_eq!(serving.numbers_until(50), exactly(41..=50));
     source.is_content(&mut serving);
 }

@@ -226,7 +226,71 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
     use super::*;
+
+    /// Certificates for `localhost`, for tests only.
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../client/tests/tls").join(name)
+    }
+
+    /// Answers every request with `hello`.
+    async fn service() -> (SocketAddr, JoinSet<()>) {
+        let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust it goes away.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                stream.write_all(answer).await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        (address, tasks)
+    }
+
+    /// Canal takes any certificate here.
+    #[tokio::test]
+    async fn only_a_certificate_that_is_trusted_and_fits_is_accepted() {
+        let (address, _tasks) = service().await;
+        let ask = async |host: &str, ca: &str| {
+            let url = format!("https://{host}:{}/x?Signature=secret", address.port());
+            let http = Http::new(&url, Some(&file(ca)))?;
+            http.get(&url, "ask").await?.text(100).await
+        };
+        assert_eq!(ask("localhost", "ca.pem").await.unwrap(), b"hello");
+        for (host, ca) in [("localhost", "other.pem"), ("127.0.0.1", "ca.pem")] {
+            let error = ask(host, ca).await.unwrap_err();
+            assert_eq!(error.recovery(), Recovery::Stop);
+            let said = error.to_string();
+            assert!(said.contains("TLS: ") && !said.contains("secret"), "{said}");
+        }
+        assert!(ask("localhost", "none.pem").await.is_err());
+    }
 
     #[test]
     fn links_are_shown_without_their_signature() {
