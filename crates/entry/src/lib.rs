@@ -24,4 +24,4 @@ pub use decoder::{
 };
 pub use error::DecodeError;
 pub use filter::{FilterError, TableFilter};
-pub use text::Zone;
+pub use text::{Zone, statement_text};

@@ -10,6 +10,7 @@ use towpath_schema::{Column, Table};
 use crate::error::DecodeError;
 use crate::piece::Piece;
 use crate::proto;
+use crate::text::Charset;
 
 /// See [`ColumnPlan::head`].
 pub(crate) const UPDATED_FROM_END: usize = 4;
@@ -41,6 +42,8 @@ pub(crate) enum Bytes {
     Utf8,
     /// ISO-8859-1.
     Latin1,
+    /// Another character set.
+    Other(Charset),
     /// MariaDB's UUID: 16 bytes, in their stored order.
     Uuid,
     /// MariaDB's INET4.
@@ -93,13 +96,23 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A plan for the columns of `map`, named by `table`. Columns of the map behind those of the
-    /// structure (hidden ones) are the caller's concern: counts must fit.
-    pub(crate) fn new(map: &TableMap<'_>, table: &Table) -> Result<Self, DecodeError> {
+    /// structure (hidden ones) are the caller's concern: counts must fit. `collations`: of each column,
+    /// where the map tells it.
+    pub(crate) fn new(
+        map: &TableMap<'_>,
+        table: &Table,
+        collations: &[Option<u64>],
+    ) -> Result<Self, DecodeError> {
         let kinds = map.columns()?;
         let mut json_columns = 0;
         let mut columns = Vec::with_capacity(kinds.len());
         for (index, (&kind, column)) in kinds.iter().zip(&table.columns).enumerate() {
-            columns.push(ColumnPlan::new(index, kind, (column, json_columns)));
+            let charset = match collations.get(index).copied().flatten() {
+                Some(collation) => Charset::by_collation(collation),
+                None => column.charset_in(table).and_then(Charset::by_name),
+            };
+            let charset = charset.unwrap_or(Charset::Utf8);
+            columns.push(ColumnPlan::new(index, kind, charset, (column, json_columns)));
             json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));
         }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
@@ -118,7 +131,12 @@ impl Plan {
 }
 
 impl ColumnPlan {
-    fn new(index: usize, kind: ColumnKind, (column, nth_json): (&Column, usize)) -> Self {
+    fn new(
+        index: usize,
+        kind: ColumnKind,
+        charset: Charset,
+        (column, nth_json): (&Column, usize),
+    ) -> Self {
         let text = column.type_text.to_ascii_lowercase();
         let unsigned = text.contains("unsigned");
         let (sql_type, null_type, wide_type) = sql_types(kind, &text, unsigned);
@@ -144,7 +162,7 @@ impl ColumnPlan {
         null.extend_from_slice(&tail);
         Self {
             kind,
-            bytes: bytes_of(kind, &text),
+            bytes: bytes_of(kind, charset, &text),
             sign: if unsigned { sign_of(kind) } else { Sign::Signed },
             name: column.name.as_bytes().into(),
             head: head(sql_type),
@@ -178,7 +196,7 @@ fn is_text_type(text: &str) -> bool {
     matches!(name, "tinytext" | "text" | "mediumtext" | "longtext" | "json" | "long")
 }
 
-fn bytes_of(kind: ColumnKind, text: &str) -> Bytes {
+fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
     let is_char = matches!(kind, ColumnKind::Char { .. });
     let is_varchar =
         matches!(kind, ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. });
@@ -190,7 +208,16 @@ fn bytes_of(kind: ColumnKind, text: &str) -> Bytes {
     } else if is_char && text.starts_with("inet6") {
         Bytes::Inet6
     } else if (is_char || is_varchar) && !text.contains("binary") || is_blob && is_text_type(text) {
-        Bytes::Utf8
+        match charset {
+            Charset::Utf8 => Bytes::Utf8,
+            Charset::Binary => Bytes::Latin1,
+            Charset::Single(_)
+            | Charset::Swe7
+            | Charset::Utf16
+            | Charset::Utf16le
+            | Charset::Utf32
+            | Charset::Multi(_) => Bytes::Other(charset),
+        }
     } else {
         Bytes::Latin1
     }

@@ -1,10 +1,13 @@
 //! How each type becomes text (entry-format 3).
 
+mod charset;
 mod digits;
 mod float;
 mod json;
 mod temporal;
 
+pub(crate) use charset::Charset;
+pub use charset::statement_text;
 pub(crate) use digits::{INT_ROOM, put_int};
 pub(crate) use float::{write_f32, write_f64};
 pub(crate) use json::{write_diffs, write_json};

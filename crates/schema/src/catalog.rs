@@ -9,7 +9,7 @@ use crate::cursor::Name;
 use crate::statement::{Body, Change, Parsed, Step};
 use crate::table::Table;
 
-pub(crate) use step::{apply_steps, position};
+pub(crate) use step::{apply_steps, pin_charsets, position};
 
 /// What is known of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,11 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
     let name = c.identifier()?;
     let type_text = type_text(&mut c)?;
     let mut column = Column::new(&name, &type_text);
-    let (mut place, mut exotic) = (Place::Last, false);
+    let (mut place, mut exotic, mut collation_charset) = (Place::Last, false, None);
+    let lower = column.type_text.to_ascii_lowercase();
+    if ["nchar", "nvarchar", "national"].iter().any(|word| lower.starts_with(word)) {
+        column.charset = Some("utf8mb3".to_owned());
+    }
     if column.type_text.eq_ignore_ascii_case("serial") {
         column.nullable = false;
     }
@@ -43,13 +47,22 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
             c.eat("key");
         } else if c.eat_all(&["not", "null"]) || c.eat_any(&["auto_increment", "serial"]) {
             column.nullable = false;
-        } else if c.eat("comment") || c.eat("collate") {
+        } else if c.eat("comment") {
             c.next();
+        } else if c.eat("collate") {
+            let collation = c.next().and_then(Token::text_value);
+            collation_charset = collation.and_then(|name| charset_of(&name));
+        } else if c.eat("ascii") {
+            column.charset = Some("latin1".to_owned());
+        } else if c.eat("unicode") {
+            column.charset = Some("ucs2".to_owned());
+        } else if c.eat("byte") {
+            column.charset = Some("binary".to_owned());
         } else if c.eat("charset")
             || c.eat_all(&["character", "set"])
             || c.eat_all(&["char", "set"])
         {
-            column.charset = c.next().and_then(Token::name);
+            column.charset = c.next().and_then(Token::text_value);
         } else if c.eat("default") {
             skip_default(&mut c);
         } else if c.eat("references") {
@@ -66,7 +79,15 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
             c.next();
         }
     }
+    column.charset = column.charset.or(collation_charset);
     Some(Definition { column, place, exotic })
+}
+
+/// The character set of a collation; MariaDB's `uca1400_ai_ci` is of any.
+#[must_use]
+pub fn charset_of(collation: &str) -> Option<String> {
+    let name = collation.split('_').next().unwrap_or_default();
+    (!name.eq_ignore_ascii_case("uca1400")).then(|| name.to_owned())
 }
 
 /// Steps over a default: its words could be taken for attributes.

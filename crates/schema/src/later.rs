@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::catalog::{NameCase, apply_steps, position, qualified};
+use crate::catalog::{NameCase, apply_steps, pin_charsets, position, qualified};
 use crate::column::Place;
 use crate::statement::{Change, Parsed, Step};
 use crate::table::{Column, Table};
@@ -288,7 +288,7 @@ fn undo_step(
             let found = columns.get_mut(index)?;
             old.clone_into(&mut found.name);
             found.make_unsure();
-            found.charset = None;
+            found.charset = Some(String::new());
             if *place != Place::Last {
                 anywhere.push(columns.remove(index));
             }
@@ -324,7 +324,10 @@ fn undo_step(
             before.has_implicit_versioning = false;
         }
         Step::AddVersioning | Step::Period(..) => {}
-        Step::Charset(_) => before.charset = None,
+        Step::Charset(_) => {
+            pin_charsets(before);
+            before.charset = None;
+        }
         // It stays true: rows are looked at before it counts.
         Step::FunctionalKey | Step::RenameTo(_) => {}
     }

@@ -13,6 +13,7 @@ mod statement;
 mod table;
 
 pub use catalog::{Catalog, Lookup, NameCase, StructureChange};
+pub use column::charset_of;
 pub use history::{HistoryError, HistoryPosition, HistoryRecord};
 pub use later::{BinlogPlace, Fate, LaterStatements, StructureAnswer};
 pub use lexer::{ParseOptions, ServerKind};

@@ -13,7 +13,8 @@ pub struct Column {
     pub is_key: bool,
     /// The column may hold NULL.
     pub nullable: bool,
-    /// Character set, where the definition names one (column or table default).
+    /// Character set, where the definition names one; empty where it is that of the database at some
+    /// time, and `None` where it is the table's default.
     pub charset: Option<String>,
 }
 
@@ -52,6 +53,12 @@ impl Column {
     #[must_use]
     pub fn later_type(&self) -> Option<&str> {
         self.type_text.strip_prefix(Self::UNSURE)
+    }
+
+    /// The character set of its text, where the definitions tell it.
+    #[must_use]
+    pub fn charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        self.charset.as_deref().or(table.charset.as_deref()).filter(|name| !name.is_empty())
     }
 
     /// A column that may be NULL and is no key.

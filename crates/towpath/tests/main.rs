@@ -11,6 +11,7 @@ mod archive;
 mod canal_cluster;
 mod canal_server;
 mod chaos;
+mod charsets;
 mod clients;
 mod cluster;
 mod ddl;

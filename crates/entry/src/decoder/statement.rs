@@ -12,7 +12,7 @@ use crate::block::EntryKind;
 use crate::error::DecodeError;
 use crate::message::{HeaderParts, encode_names};
 use crate::proto;
-use crate::text;
+use crate::text::{self, statement_text};
 
 /// `EventType` numbers of statements.
 const QUERY: u64 = 7;
@@ -49,24 +49,6 @@ const fn entry_kind(kind: CanalKind) -> EntryKind {
         | CanalKind::Rename
         | CanalKind::CreateIndex
         | CanalKind::DropIndex => EntryKind::Ddl,
-    }
-}
-
-/// Collations of latin1; every other one is taken as UTF-8.
-const fn is_latin1(collation: u16) -> bool {
-    matches!(collation, 5 | 8 | 15 | 31 | 47 | 48 | 49 | 94)
-}
-
-/// The text, and whether every character of it is known.
-fn decode(sql: &[u8], collation: Option<u16>) -> (String, bool) {
-    match std::str::from_utf8(sql) {
-        Ok(sql) => (sql.to_owned(), true),
-        Err(_) if collation.is_some_and(is_latin1) => {
-            // MySQL's latin1 has characters of Windows where ISO 8859-1 has none.
-            let is_same = sql.iter().all(|byte| !(0x80..0xa0).contains(byte));
-            (sql.iter().map(|&b| char::from(b)).collect(), is_same)
-        }
-        Err(_) => (String::from_utf8_lossy(sql).into_owned(), false),
     }
 }
 
@@ -137,7 +119,7 @@ impl Decoder {
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) {
-        let (sql, is_exact) = decode(query.sql, query.client_charset);
+        let (sql, is_exact) = statement_text(query.sql, query.client_charset);
         let word = sql.trim().trim_end_matches(';').trim_end();
         if starts_with(&sql, "XA START") {
             let props = [("XA_TYPE", "XA START"), ("XA_XID", xid_text(&sql, "XA START"))];

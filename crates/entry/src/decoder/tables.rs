@@ -151,7 +151,7 @@ impl Tables {
             let Some(table) = self.structure(map, format, &schema, &name)? else {
                 return Ok(Err((schema, name)));
             };
-            let plan = Plan::new(map, &table)?;
+            let plan = Plan::new(map, &table, &derive::collations(map, format)?)?;
             let in_use =
                 PlanInUse { plan, column_count: map.types.len(), front_len: AtomicUsize::new(128) };
             TableAtHand::Plan(Arc::new(in_use))

@@ -227,9 +227,12 @@ impl<'e> Walk<'_, 'e> {
         match frame.column.bytes {
             Bytes::Utf8 | Bytes::Latin1 if text::is_ascii(bytes) => self.plain(frame, bytes),
             Bytes::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => self.plain(frame, bytes),
-            Bytes::Utf8 | Bytes::Latin1 | Bytes::Uuid | Bytes::Inet4 | Bytes::Inet6 => {
-                self.converted(frame, bytes)
-            }
+            Bytes::Utf8
+            | Bytes::Latin1
+            | Bytes::Other(_)
+            | Bytes::Uuid
+            | Bytes::Inet4
+            | Bytes::Inet6 => self.converted(frame, bytes),
         }
     }
 
@@ -239,6 +242,10 @@ impl<'e> Walk<'_, 'e> {
         match frame.column.bytes {
             Bytes::Utf8 => text::write_utf8(scratch, bytes),
             Bytes::Latin1 => text::write_latin1(scratch, bytes),
+            Bytes::Other(charset) if charset.has_ascii() && text::is_ascii(bytes) => {
+                return self.plain(frame, bytes);
+            }
+            Bytes::Other(charset) => charset.write(scratch, bytes),
             Bytes::Uuid => text::write_uuid(scratch, bytes),
             Bytes::Inet4 => text::write_inet4(scratch, bytes),
             Bytes::Inet6 => text::write_inet6(scratch, bytes),
@@ -265,6 +272,7 @@ impl<'e> Walk<'_, 'e> {
                 decompress_column(bytes, &mut self.writer.inflated, VALUE_LEN_MAX)?;
                 match frame.column.bytes {
                     Bytes::Utf8 => text::write_utf8(scratch, &self.writer.inflated),
+                    Bytes::Other(charset) => charset.write(scratch, &self.writer.inflated),
                     Bytes::Latin1 | Bytes::Uuid | Bytes::Inet4 | Bytes::Inet6 => {
                         text::write_latin1(scratch, &self.writer.inflated);
                     }

@@ -152,7 +152,10 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
                 column.nullable = false;
             }
         }
-        Step::Charset(charset) => table.charset = Some(charset.clone()),
+        Step::Charset(charset) => {
+            pin_charsets(table);
+            table.charset = Some(charset.clone());
+        }
         Step::Convert(charset) => return convert(table, charset.as_deref()),
         Step::AddVersioning if table.has_implicit_versioning => return None,
         Step::AddVersioning => add_versioning(table),
@@ -165,6 +168,33 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
         Step::Unknown => return None,
     }
     Some(())
+}
+
+/// Columns keep the character set that they have when the table's default changes.
+pub(crate) fn pin_charsets(table: &mut Table) {
+    for column in &mut table.columns {
+        if column.charset.is_none() && is_character(&column.type_text) {
+            column.charset = Some(table.charset.clone().unwrap_or_default());
+        }
+    }
+}
+
+fn is_character(type_text: &str) -> bool {
+    let lower = type_text.to_ascii_lowercase();
+    let name = lower.split(['(', ' ']).next().unwrap_or_default();
+    matches!(
+        name,
+        "tinytext"
+            | "text"
+            | "mediumtext"
+            | "longtext"
+            | "long"
+            | "char"
+            | "varchar"
+            | "character"
+            | "enum"
+            | "set"
+    )
 }
 
 pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {

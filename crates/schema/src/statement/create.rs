@@ -1,7 +1,7 @@
 //! CREATE.
 
 use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
-use crate::column::{Definition, definition};
+use crate::column::{Definition, charset_of, definition};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::{ParseOptions, Token, tokens};
 use crate::table::{Column, Table};
@@ -113,7 +113,7 @@ pub(super) fn table_charset(mut c: Cursor<'_, '_>) -> Option<String> {
         if c.eat("collate") {
             c.eat_symbol('=');
             let collation = c.next().and_then(Token::text_value);
-            found = collation.map(|name| name.split('_').next().unwrap_or_default().to_owned());
+            found = collation.and_then(|name| charset_of(&name));
         }
         c.next();
     }

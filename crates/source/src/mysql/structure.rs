@@ -11,7 +11,7 @@ use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
     Column, Fate, LaterStatements, NameCase, ParseOptions, ServerKind, StructureAnswer, Table,
-    column_type, parse, table_from_create,
+    charset_of, column_type, parse, table_from_create,
 };
 use tracing::info;
 
@@ -285,14 +285,17 @@ fn quoted(text: &str) -> String {
 async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Table>, SourceError> {
     let of = quoted(schema);
     let kinds = format!(
-        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = {of} \
+        "SELECT table_name, table_type, table_collation FROM information_schema.tables \
+         WHERE table_schema = {of} \
          AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')"
     );
-    let mut versioned = HashMap::new();
+    let (mut versioned, mut charsets) = (HashMap::new(), HashMap::new());
     for row in connection.query(&kinds).await? {
         let mut fields = row.into_iter().map(Option::unwrap_or_default);
         let name = fields.next().unwrap_or_default();
-        versioned.insert(name, fields.next().is_some_and(|kind| kind == "SYSTEM VERSIONED"));
+        let kind = fields.next().unwrap_or_default();
+        charsets.insert(name.clone(), fields.next().and_then(|collation| charset_of(&collation)));
+        versioned.insert(name, kind == "SYSTEM VERSIONED");
     }
     let keys = format!(
         "SELECT table_name, column_name FROM information_schema.statistics \
@@ -340,6 +343,7 @@ async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Tabl
         .map(|(name, table)| Table {
             schema: schema.to_owned(),
             has_functional_key: functional.contains(&name),
+            charset: charsets.remove(&name).flatten().filter(|charset| !charset.is_empty()),
             name,
             ..table
         })
@@ -353,8 +357,8 @@ async fn columns(
     table: &str,
 ) -> Result<Option<Table>, SourceError> {
     let sql = format!(
-        "SELECT column_name, column_type, column_key, is_nullable FROM information_schema.columns \
-         WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
+        "SELECT column_name, column_type, column_key, is_nullable, character_set_name \
+         FROM information_schema.columns WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
         quoted(schema),
         quoted(table)
     );
@@ -365,6 +369,7 @@ async fn columns(
         let mut column = Column::new(&next(), &next());
         column.is_key = next() == "PRI";
         column.nullable = next() == "YES";
+        column.charset = Some(next()).filter(|charset| !charset.is_empty());
         found.columns.push(column);
     }
     Ok((!found.columns.is_empty()).then_some(found))

@@ -6,6 +6,7 @@ use towpath_schema::{Column, Table};
 
 use super::fit::type_fits;
 use crate::error::DecodeError;
+use crate::text::Charset;
 
 /// Facts that the metadata lists for some of the columns only, in order.
 struct Lists<'a> {
@@ -125,15 +126,21 @@ fn is_character(kind: K, format: &FormatDescription) -> bool {
 const BINARY: u64 = 63;
 
 /// Bytes of the longest character of a collation's character set.
-const fn char_len(collation: u64) -> u16 {
-    match collation {
-        45 | 46 | 224..=247 | 255..=323 => 4,
-        54..=56 | 60..=62 | 101..=124 | 160..=183 | 248..=250 => 4,
-        33 | 83 | 76 | 192..=215 | 223 => 3,
-        12 | 91 | 97 | 98 => 3,
-        1 | 84 | 13 | 88 | 19 | 85 | 24 | 86 | 28 | 87 | 35 | 90 | 95 | 96 | 128..=151 => 2,
-        _ => 1,
-    }
+fn char_len(collation: u64) -> u16 {
+    Charset::by_collation(collation).map_or(1, |charset| charset.char_len(collation))
+}
+
+/// For each column its collation, where the table map tells it.
+pub(super) fn collations(
+    map: &TableMap<'_>,
+    format: &FormatDescription,
+) -> Result<Vec<Option<u64>>, DecodeError> {
+    let kinds = map.columns()?;
+    let count = kinds.iter().filter(|kind| is_character(**kind, format)).count();
+    let Some(listed) = map.metadata()?.collations(count)? else { return Ok(Vec::new()) };
+    let mut listed = listed.into_iter();
+    let of = |kind: &K| if is_character(*kind, format) { listed.next() } else { None };
+    Ok(kinds.iter().map(of).collect())
 }
 
 impl<'a> Lists<'a> {
