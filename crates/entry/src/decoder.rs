@@ -8,7 +8,7 @@ mod tables;
 mod transaction;
 
 pub use options::{DecoderOptions, GtidSet, Suppress};
-pub use structures::{DoubtfulStatement, StructureRecord};
+pub use structures::{DoubtfulStatement, StructureRecord, UnknownTable};
 
 use std::sync::Arc;
 
@@ -21,11 +21,14 @@ use crate::filter::TableFilter;
 use crate::message::{self, GtidProps, HeaderParts, HeaderWriter, Origin};
 use crate::output::{Output, Throttle};
 use crate::rows::RowsWriter;
-use structures::{Doubts, Records};
+use structures::{Doubts, Records, Unknown};
 use tables::Tables;
 
 /// Bytes that a transaction payload may decompress to.
 const PAYLOAD_LEN_MAX: u64 = 4 << 30;
+
+/// Where the first event of a file starts.
+const FIRST_OFFSET: u64 = 4;
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,12 @@ pub struct Boundary {
     pub offset: u64,
     /// The executed GTID set, in GTID mode.
     pub gtid: Option<Arc<str>>,
+    /// Where the event before it starts.
+    pub start: u64,
+    /// Time of that event, seconds since 1970; 0 when there is none in the file.
+    pub timestamp_s: u32,
+    /// Id of the server on which it was made.
+    pub server_id: u32,
 }
 
 /// A transaction payload that is being walked.
@@ -76,6 +85,7 @@ pub struct Decoder {
     payload: Option<OpenPayload>,
     records: Records,
     doubts: Doubts,
+    unknown: Unknown,
     /// Buffers used for one entry at a time.
     store: Vec<u8>,
     header: HeaderWriter,
@@ -99,6 +109,7 @@ impl Decoder {
             payload: None,
             records: Records::default(),
             doubts: Doubts::default(),
+            unknown: Unknown::default(),
             store: Vec::new(),
             header: HeaderWriter::default(),
             front: Vec::new(),
@@ -154,6 +165,20 @@ impl Decoder {
         self.boundary.as_ref()
     }
 
+    /// The file before this one was read to its end.
+    pub fn file_begins(&mut self, file: &Arc<str>) {
+        if !self.in_transaction {
+            self.boundary = Some(Boundary {
+                file: Arc::clone(file),
+                offset: FIRST_OFFSET,
+                gtid: self.gtid.set.clone(),
+                start: FIRST_OFFSET,
+                timestamp_s: 0,
+                server_id: 0,
+            });
+        }
+    }
+
     /// The stream begins again at [`Self::boundary`]: forgets the unfinished group, the table maps
     /// and the current transaction's identity.
     pub fn restart(&mut self) {
@@ -184,7 +209,7 @@ impl Decoder {
         origin: &Origin<'_>,
     ) -> Result<Step, DecodeError> {
         match header.event_type {
-            t::TABLE_MAP => return self.tables.map(body, format, &self.options.filter),
+            t::TABLE_MAP => return self.table_map(body, format, origin),
             t::WRITE_ROWS_V1..=t::DELETE_ROWS_V1
             | t::WRITE_ROWS..=t::DELETE_ROWS
             | t::PARTIAL_UPDATE_ROWS

@@ -1,7 +1,12 @@
 //! Canal's table filters (server-runtime 6.3).
 
+mod fields;
+
 use fancy_regex::Regex;
 use thiserror::Error;
+
+pub(crate) use fields::FieldRule;
+pub use fields::{FieldFilter, FieldFilterError};
 
 /// A filter text that cannot be used.
 #[derive(Debug, Error)]

@@ -21,7 +21,8 @@ mod text;
 pub use block::{Block, EntryInfo, EntryKind};
 pub use decoder::{
     Boundary, Decoder, DecoderOptions, DoubtfulStatement, GtidSet, Step, StructureRecord, Suppress,
+    UnknownTable,
 };
 pub use error::DecodeError;
-pub use filter::{FilterError, TableFilter};
+pub use filter::{FieldFilter, FieldFilterError, FilterError, TableFilter};
 pub use text::{Zone, statement_text};

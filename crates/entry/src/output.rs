@@ -1,7 +1,10 @@
 //! The arena of entries and Canal's grouping of them (entry-format 2.8).
 
+use std::sync::Arc;
+
 use crate::arena::Arena;
 use crate::block::{Block, EntryInfo, EntryKind};
+use crate::message::Origin;
 
 /// Entries that a group holds before it is handed on unfinished.
 const GROUP_MAX: usize = 1024;
@@ -88,6 +91,20 @@ impl Output {
             self.infos.truncate(self.ready);
             self.bytes.truncate(self.ready_bytes);
         }
+    }
+
+    /// The transaction is over, and its end is not delivered: its last entry stands for it, so that an
+    /// acknowledgement of that one counts.
+    pub(crate) fn close_without_end(&mut self, origin: &Origin<'_>, gtid: Option<&Arc<str>>) {
+        if let Some(last) = self.infos.last_mut()
+            && matches!(last.kind, EntryKind::Rows | EntryKind::Query)
+            && *last.file == **origin.file
+        {
+            last.kind = EntryKind::End;
+            last.end_offset = origin.end;
+            last.gtid = gtid.cloned();
+        }
+        self.close_group();
     }
 
     /// Everything there is may be taken.

@@ -8,6 +8,7 @@ use towpath_binlog::event::TableMap;
 use towpath_schema::{Column, Table};
 
 use crate::error::DecodeError;
+use crate::filter::FieldRule;
 use crate::piece::Piece;
 use crate::proto;
 use crate::text::Charset;
@@ -80,6 +81,8 @@ pub(crate) struct ColumnPlan {
     pub(crate) null_updated_at: usize,
     /// Index among the columns of type JSON.
     pub(crate) nth_json: usize,
+    /// The field filter does not want it.
+    pub(crate) is_left_out: bool,
 }
 
 /// One table at one structure.
@@ -88,6 +91,8 @@ pub(crate) struct Plan {
     /// Generation of the structure that the plan was made from.
     pub(crate) columns: Vec<ColumnPlan>,
     pub(crate) json_columns: usize,
+    /// Whether the field filter leaves a column out.
+    pub(crate) leaves_out: bool,
     /// Header fields 8 and 9: schemaName and tableName.
     pub(crate) names: Box<[u8]>,
     pub(crate) schema: Box<str>,
@@ -102,6 +107,7 @@ impl Plan {
         map: &TableMap<'_>,
         table: &Table,
         collations: &[Option<u64>],
+        fields: Option<FieldRule<'_>>,
     ) -> Result<Self, DecodeError> {
         let kinds = map.columns()?;
         let mut json_columns = 0;
@@ -112,7 +118,9 @@ impl Plan {
                 None => column.charset_in(table).and_then(Charset::by_name),
             };
             let charset = charset.unwrap_or(Charset::Utf8);
-            columns.push(ColumnPlan::new(index, kind, charset, (column, json_columns)));
+            let mut plan = ColumnPlan::new(index, kind, charset, (column, json_columns));
+            plan.is_left_out = fields.is_some_and(|fields| fields.leaves_out(&column.name));
+            columns.push(plan);
             json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));
         }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
@@ -121,6 +129,7 @@ impl Plan {
         proto::bytes(&mut names, 8, schema.as_bytes());
         proto::bytes(&mut names, 9, name.as_bytes());
         Ok(Self {
+            leaves_out: columns.iter().any(|column| column.is_left_out),
             columns,
             json_columns,
             names: names.into(),
@@ -171,6 +180,7 @@ impl ColumnPlan {
             null: Piece::new(&null),
             null_updated_at,
             nth_json,
+            is_left_out: false,
         }
     }
 }

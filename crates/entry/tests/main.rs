@@ -9,6 +9,7 @@
 
 mod allocations;
 mod damaged;
+mod filters;
 mod golden;
 mod recorded;
 mod restart;

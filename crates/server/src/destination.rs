@@ -180,6 +180,23 @@ impl Destination {
         core.resume = Some(cursor);
     }
 
+    /// Everything up to `cursor` was read, and what of it is delivered was handed on before. Clients
+    /// that have acknowledged all of that go on there, although nothing tells them of it. False when
+    /// somebody has something to acknowledge yet.
+    pub(crate) fn pass(&self, cursor: &Cursor) -> bool {
+        let mut core = self.core();
+        let is_idle = core.store.is_all_acknowledged()
+            && core.clients.values().all(|client| client.batches.is_empty());
+        if !is_idle || self.is_fenced() {
+            return false;
+        }
+        for client in core.cursors.clients().into_iter().filter(|client| client.cursor.is_some()) {
+            core.cursors.set_cursor(client.id, cursor.clone());
+        }
+        core.resume = Some(cursor.clone());
+        true
+    }
+
     /// Adds a block, waiting while the store is full. Cancelling it drops the block.
     pub(crate) async fn push(&self, mut block: Block) {
         loop {

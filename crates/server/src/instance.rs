@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type};
+use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, RecordLog, Resume};
 use towpath_entry::{
-    Block, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, TableFilter,
+    Block, Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, Suppress,
+    TableFilter,
 };
-use towpath_schema::{Catalog, HistoryPosition, Table};
+use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
 use towpath_source::{Filled, LastEvent, Recovery, Source, SourceConfig, Start};
 
 use crate::destination::{Destination, InstanceState};
@@ -20,6 +21,9 @@ use crate::history::{Beginning, History};
 
 /// Bytes of entries that are handed on without waiting for the end of what has arrived.
 const PUBLISH_BYTES: usize = 512 << 10;
+
+/// Time between two moves of cursors to places of which clients are not told.
+const PASS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pause between two attempts to reach a source that cannot be reached now.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -120,6 +124,7 @@ async fn follow(
     let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
     let gtid = gtid.transpose()?.or(feed.decoder.gtid);
     let executed = gtid.as_ref().map(gtid_text);
+    let skips_tables = feed.decoder.suppress.has(Suppress::TABLE_ERRORS);
     let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
     let mut pump = Pump {
         destination,
@@ -132,6 +137,8 @@ async fn follow(
         file: None,
         identity: String::new(),
         doubt_count: 0,
+        skips_tables,
+        passed: Passed::nothing(),
     };
     destination.set_state(InstanceState::Running);
     let result = stop.run_until_cancelled(pump.run()).await;
@@ -152,6 +159,19 @@ fn start_behind(cursor: &Cursor) -> Start {
     }
 }
 
+/// The cursor of a client that has acknowledged all up to a boundary.
+fn cursor_at(boundary: &Boundary) -> Cursor {
+    let Boundary { file, offset, gtid, start, timestamp_s, server_id } = boundary.clone();
+    Cursor {
+        file: Arc::clone(&file),
+        offset: start,
+        gtid: gtid.clone().unwrap_or_default(),
+        server_id,
+        timestamp_ms: i64::from(timestamp_s) * 1000,
+        resume: Some(Resume { file, offset, gtid }),
+    }
+}
+
 /// The event that a cursor acknowledges, unless it only says where reading began.
 fn last_event(cursor: &Cursor) -> Option<LastEvent> {
     let time_s = u64::try_from(cursor.timestamp_ms / 1000).ok().filter(|s| *s > 0)?;
@@ -161,10 +181,7 @@ fn last_event(cursor: &Cursor) -> Option<LastEvent> {
 
 fn gtid_set(text: &str, is_mariadb: bool) -> Result<GtidSet, InstanceError> {
     let failed = |reason: String| InstanceError::GtidSet { set: text.to_owned(), reason };
-    if !is_mariadb {
-        return MysqlGtidSet::parse(text).map(GtidSet::Mysql).map_err(|e| failed(e.to_string()));
-    }
-    MariadbGtidSet::parse(text).map(GtidSet::Mariadb).map_err(|e| failed(e.to_string()))
+    GtidSet::parse(text, is_mariadb).map_err(|error| failed(error.to_string()))
 }
 
 fn gtid_text(set: &GtidSet) -> Arc<str> {
@@ -230,6 +247,34 @@ struct Pump<'a> {
     identity: String,
     /// Statements in doubt up to now.
     doubt_count: u64,
+    /// Rows of tables that cannot be known are left out.
+    skips_tables: bool,
+    passed: Passed,
+}
+
+/// The boundary at which cursors were put last, and when.
+struct Passed {
+    at: Option<(Arc<str>, u64)>,
+    when: Instant,
+}
+
+impl Passed {
+    fn nothing() -> Self {
+        Self { at: None, when: Instant::now() }
+    }
+
+    fn at(boundary: &Boundary) -> Self {
+        Self { at: Some((Arc::clone(&boundary.file), boundary.offset)), when: Instant::now() }
+    }
+
+    /// A new file counts at once, other places now and then.
+    fn is_due(&self, boundary: &Boundary) -> bool {
+        match &self.at {
+            Some((file, _)) if *file != boundary.file => true,
+            Some((_, offset)) if *offset == boundary.offset => false,
+            _ => self.when.elapsed() >= PASS_INTERVAL,
+        }
+    }
 }
 
 impl Pump<'_> {
@@ -261,8 +306,9 @@ impl Pump<'_> {
         }
         while let Some(event) = self.source.next_event()? {
             let is_next_file = event.header.event_type == event_type::ROTATE;
+            let is_over = is_next_file && !event.header.is_artificial();
             match self.decoder.event(&event)? {
-                Step::Done if is_next_file => self.next_file().await?,
+                Step::Done if is_next_file => self.next_file(is_over).await?,
                 Step::Done => {}
                 Step::NeedTable { schema, table } => {
                     self.learn(&schema, &table).await?;
@@ -376,13 +422,16 @@ impl Pump<'_> {
         }
     }
 
-    /// A rotation says that the file before it was read.
-    async fn next_file(&mut self) -> Result<(), InstanceError> {
+    /// A rotation says that the file before it was read; `is_over`: to its end.
+    async fn next_file(&mut self, is_over: bool) -> Result<(), InstanceError> {
         let Some(file) = self.source.file().filter(|file| Some(file) != self.file.as_ref()) else {
             return Ok(());
         };
         self.file = Some(Arc::clone(&file));
         self.publish().await?;
+        if is_over {
+            self.decoder.file_begins(&file);
+        }
         if let Some(history) = &mut self.history {
             let at =
                 HistoryPosition { file: file.as_ref().to_owned(), offset: 4, gtid: String::new() };
@@ -404,6 +453,11 @@ impl Pump<'_> {
                         "structure of a table cannot be read, trying again"
                     );
                     sleep(RETRY_PAUSE).await;
+                }
+                // Without the rows of tables that cannot be known, that is all there is to know.
+                Err(error) if self.skips_tables && error.is_about_a_table() => {
+                    let obstacle = Some(error.to_string());
+                    break StructureAnswer { obstacle, ..StructureAnswer::default() };
                 }
                 result => break result?,
             }
@@ -430,10 +484,36 @@ impl Pump<'_> {
         if let Some(boundary) = self.decoder.boundary() {
             self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
         }
+        self.pass();
         Ok(())
     }
 
+    /// Transactions of which nothing is delivered, and files without any, move cursors, too: else the
+    /// source would purge what they name (F15).
+    fn pass(&mut self) {
+        let Some(boundary) = self.decoder.boundary() else { return };
+        let is_passed = self
+            .last
+            .as_ref()
+            .is_none_or(|last| *last.file != *boundary.file || last.offset <= boundary.offset);
+        if is_passed && self.passed.is_due(boundary) && self.destination.pass(&cursor_at(boundary))
+        {
+            self.passed = Passed::at(boundary);
+        }
+    }
+
     fn report_doubts(&mut self) {
+        let (tables, event_count) = self.decoder.take_unknown_tables();
+        for table in tables {
+            tracing::warn!(
+                destination = self.destination.name(),
+                file = table.file.as_ref(),
+                offset = table.offset,
+                reason = table.reason,
+                event_count,
+                "a table cannot be read: its rows are left out from here on"
+            );
+        }
         let (latest, count) = self.decoder.take_doubts();
         for statement in latest {
             self.doubt_count += 1;

@@ -150,6 +150,11 @@ impl Store {
         Some(Taken { slices, len, first, end: self.get, ack })
     }
 
+    /// True when all that there ever was is acknowledged.
+    pub(crate) const fn is_all_acknowledged(&self) -> bool {
+        self.ack == self.put
+    }
+
     /// True when there is something to take.
     pub(crate) const fn has_more(&self) -> bool {
         self.get < self.put

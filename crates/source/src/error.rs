@@ -352,6 +352,12 @@ impl SourceError {
         matches!(self, Self::Purged { .. })
     }
 
+    /// Whether one table is the cause: it is not there, or the user may not see it.
+    #[must_use]
+    pub const fn is_about_a_table(&self) -> bool {
+        matches!(self, Self::Server { errno: 1044 | 1049 | 1142 | 1146, .. })
+    }
+
     /// What the operator can do, where the message does not say it already.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use towpath_entry::{Block, DecoderOptions, TableFilter};
+use towpath_entry::Block;
 use towpath_source::{Source, SourceConfig, Start};
 
+use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::report::Failure;
 use crate::tail::render::{FormatArguments, Renderer};
@@ -25,9 +26,8 @@ pub(crate) struct Arguments {
     /// Write the entries to this file instead: each one as a 4-byte big-endian length and its bytes.
     #[arg(long, value_name = "FILE")]
     entries: Option<PathBuf>,
-    /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
-    #[arg(long, default_value = "")]
-    filter: String,
+    #[command(flatten)]
+    filters: FilterArguments,
     #[command(flatten)]
     format: FormatArguments,
 }
@@ -61,8 +61,7 @@ impl Output {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let filter = TableFilter::new(&arguments.filter, "")
-        .map_err(|error| Failure::new("cannot use --filter", error))?;
+    let options = arguments.filters.options()?;
     let mut output = if let Some(path) = &arguments.entries {
         let doing = format!("cannot write {}", path.display());
         Output::Entries(BufWriter::new(
@@ -84,8 +83,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         let source = Source::open(&place, SourceConfig::default(), &Start::Earliest)
             .await
             .map_err(Failure::source)?;
-        let options = DecoderOptions { filter: filter.clone(), ..DecoderOptions::default() };
-        let result = one(Follow::new(source, options), &mut output, &progress).await;
+        let follow = Follow::new(source, options.clone())?;
+        let result = one(follow, &mut output, &progress).await;
         match output.flush().and_then(|()| result.as_ref().map_or(Ok(()), |_| Ok(()))) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(Failure::new("cannot write", error)),

@@ -1,6 +1,6 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
-use towpath_entry::{Block, Decoder, DecoderOptions, Step};
+use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
 use towpath_source::{Filled, Source};
 
 use crate::report::Failure;
@@ -18,8 +18,12 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
-    pub(crate) fn new(source: Source, options: DecoderOptions) -> Self {
-        Self { source, decoder: Decoder::new(options), has_events: false, failed: None }
+    pub(crate) fn new(source: Source, options: DecoderOptions) -> Result<Self, Failure> {
+        let gtid = source.gtid_set().map(|set| GtidSet::parse(set, source.is_mariadb()));
+        let gtid =
+            gtid.transpose().map_err(|error| Failure::new("cannot use the GTID set", error))?;
+        let decoder = Decoder::new(DecoderOptions { gtid, ..options });
+        Ok(Self { source, decoder, has_events: false, failed: None })
     }
 
     /// The next entries; `None` at the end of files. What was read before a fault comes first, then

@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod decode;
 mod doctor;
+mod filters;
 mod follow;
 mod place;
 mod report;

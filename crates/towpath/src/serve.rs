@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
-use towpath_entry::{DecoderOptions, TableFilter, Zone};
+use towpath_entry::{DecoderOptions, Zone};
 use towpath_server::{
     ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
     StoreOptions,
@@ -16,6 +16,7 @@ use towpath_server::{
 use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start};
 use towpath_wire::PasswordHash;
 
+use crate::filters::FilterArguments;
 use crate::report::{Failure, say};
 use crate::signals::Shutdown;
 use archive::ArchiveArguments;
@@ -43,13 +44,8 @@ pub(crate) struct Arguments {
     /// Where clients connect; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11111")]
     listen: SocketAddr,
-    /// Deliver only tables whose schema.table matches one of these regular expressions
-    /// (comma-separated). A client's own filter replaces it.
-    #[arg(long, default_value = "")]
-    filter: String,
-    /// Never deliver tables that match one of these.
-    #[arg(long, value_name = "FILTER", default_value = "")]
-    black_filter: String,
+    #[command(flatten)]
+    filters: FilterArguments,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
     #[arg(long, default_value = "now")]
     from: Start,
@@ -177,8 +173,8 @@ fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure>
 }
 
 fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Failure> {
-    let filter = TableFilter::new(&arguments.filter, &arguments.black_filter)
-        .map_err(|error| Failure::new("cannot use the filter", error))?;
+    let decoder = arguments.filters.options()?;
+    let filter = decoder.filter.clone();
     let capacity_bytes = usize::try_from(arguments.store_size).unwrap_or(32) << 20;
     let credentials = arguments.password.as_deref().map(|password| Credentials {
         user: arguments.user.clone(),
@@ -197,7 +193,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         place: arguments.source.clone(),
         config,
         start: arguments.from,
-        decoder: DecoderOptions { zone: Zone::of_process(), ..DecoderOptions::default() },
+        decoder: DecoderOptions { zone: Zone::of_process(), ..decoder },
     };
     let instance = InstanceConfig {
         destination: arguments.destination,

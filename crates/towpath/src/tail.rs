@@ -7,9 +7,9 @@ use std::io::{self, IsTerminal};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use towpath_entry::{DecoderOptions, TableFilter};
-use towpath_source::{Source, SourceConfig, Start};
+use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 
+use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::report::Failure;
 use render::{FormatArguments, Renderer};
@@ -25,12 +25,17 @@ pub(crate) struct Arguments {
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
     /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows.
     place: String,
-    /// Show only tables whose schema.table matches one of these regular expressions (comma-separated).
-    #[arg(long, default_value = "")]
-    filter: String,
+    #[command(flatten)]
+    filters: FilterArguments,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS. Files begin at the earliest.
     #[arg(long)]
     from: Option<Start>,
+    /// Follow by GTID, as with towpath serve.
+    #[arg(long)]
+    gtid: bool,
+    /// A second server that is followed when the first does not answer.
+    #[arg(long, value_name = "URL")]
+    standby: Option<String>,
     #[command(flatten)]
     format: FormatArguments,
     /// End after this many changes.
@@ -57,12 +62,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let is_server = arguments.place.contains("://");
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
-    let filter = TableFilter::new(&arguments.filter, "")
-        .map_err(|error| Failure::new("cannot use --filter", error))?;
-    let config = SourceConfig { destination: "tail".to_owned(), ..SourceConfig::default() };
+    let options = arguments.filters.options()?;
+    let standby = arguments.standby.as_deref().map(SourceUrl::parse);
+    let config = SourceConfig {
+        destination: "tail".to_owned(),
+        by: if arguments.gtid { FollowBy::Gtid } else { FollowBy::Position },
+        standby: standby.transpose().map_err(Failure::source)?,
+        ..SourceConfig::default()
+    };
     let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
-    let options = DecoderOptions { filter, ..DecoderOptions::default() };
-    let mut follow = Follow::new(source, options);
+    let mut follow = Follow::new(source, options)?;
     while let Some(block) = follow.next().await? {
         if !show(block.messages(), arguments.limit, &mut renderer)? {
             break;

@@ -18,6 +18,7 @@ mod ddl;
 mod differential;
 mod doctor;
 mod failover;
+mod filters;
 mod follower;
 mod live;
 mod memory;

@@ -1,10 +1,11 @@
 //! Numbers in a table, and what a client gets of them.
 
+use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_entry::read::Entry;
+use towpath_entry::read::{Entry, event_type_name};
 use towpath_testkit::{Server, Towpath};
 
 use crate::binary;
@@ -29,6 +30,18 @@ pub(crate) struct Serving {
     state: TempDir,
 }
 
+/// The state of a `towpath serve` that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) state: TempDir,
+}
+
+impl Ended {
+    pub(crate) fn start(self, arguments: &[&str]) -> Serving {
+        Serving::with_state(self.state, arguments)
+    }
+}
+
 impl Serving {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::with_state(TempDir::new().unwrap(), arguments)
@@ -45,6 +58,18 @@ impl Serving {
         let ended = self.towpath.terminate();
         assert!(ended.status.success(), "{}", ended.stderr);
         Self::with_state(self.state, arguments)
+    }
+
+    /// Ends it; its state stays.
+    pub(crate) fn end(self) -> Ended {
+        let ended = self.towpath.terminate();
+        assert!(ended.status.success(), "{}", ended.stderr);
+        Ended { state: self.state }
+    }
+
+    /// A file in its state directory; nothing while it is not there.
+    pub(crate) fn state(&self, path: &str) -> String {
+        std::fs::read_to_string(self.state.path().join(path)).unwrap_or_default()
     }
 
     /// The same when the destination before may have failed.
@@ -72,33 +97,35 @@ impl Serving {
     /// The same by batches of about `fetch_size` KiB: what comes behind the last one is not
     /// acknowledged.
     pub(crate) fn numbers_in_batches(&mut self, last: i64, fetch_size: i32) -> Vec<i64> {
-        self.take(&last, fetch_size, inserted)
+        let is_last = |got: &i64| *got == last;
+        self.until(("d\\.n", fetch_size), inserted, is_last, &last)
     }
 
-    /// The rows inserted up to `last`, with the names of their columns.
-    pub(crate) fn rows_until(&mut self, last: &str) -> Vec<String> {
-        self.take(&last.to_owned(), 1000, named)
+    /// The rows that a client gets up to one that has `last` in it, each batch acknowledged.
+    pub(crate) fn rows_until(&mut self, filter: &str, last: &str) -> Vec<String> {
+        self.until((filter, 1000), shown, |row: &String| row.contains(last), &last)
     }
 
-    fn take<T: PartialEq + std::fmt::Debug>(
+    fn until<T: Debug>(
         &mut self,
-        last: &T,
-        fetch_size: i32,
-        read: fn(&[u8]) -> Vec<T>,
+        (filter, fetch_size): (&str, i32),
+        read: impl Fn(&[u8]) -> Vec<T>,
+        is_last: impl Fn(&T) -> bool,
+        last: &dyn Debug,
     ) -> Vec<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (address, end) = (self.towpath.address(), Instant::now() + DEADLINE);
-        let mut taken = Vec::new();
+        let mut all = Vec::new();
         let result = runtime.block_on(async {
             let mut client = Session::connect(&address, SessionOptions::default()).await?;
-            client.subscribe("d\\.n").await?;
-            while !taken.contains(last) && Instant::now() < end {
+            client.subscribe(filter).await?;
+            while !all.iter().any(&is_last) && Instant::now() < end {
                 let batch = client.get(fetch_size, Duration::from_secs(1)).await?;
                 if batch.is_nothing() {
                     continue;
                 }
                 for entry in &batch.entries {
-                    taken.extend(read(entry));
+                    all.extend(read(entry));
                 }
                 client.ack(batch.id).await?;
             }
@@ -107,26 +134,30 @@ impl Serving {
         });
         let mut said = || self.towpath.program().stderr();
         assert!(result.is_ok(), "{result:?}: {}", said());
-        assert!(taken.contains(last), "{last:?} is not in {taken:?}: {}", said());
-        taken
+        assert!(all.iter().any(is_last), "{last:?} is not in {all:?}: {}", said());
+        all
     }
-}
-
-fn named(entry: &[u8]) -> Vec<String> {
-    let entry = Entry::parse(entry).unwrap();
-    let change = entry.row_change().unwrap().unwrap_or_default();
-    let rows = change.rows.iter().map(|row| {
-        let columns = row.after.iter();
-        let columns = columns.map(|column| format!("{}={}", column.name, column.value.unwrap()));
-        columns.collect::<Vec<_>>().join(",")
-    });
-    rows.collect()
 }
 
 fn inserted(entry: &[u8]) -> Vec<i64> {
     let entry = Entry::parse(entry).unwrap();
     let change = entry.row_change().unwrap().unwrap_or_default();
     change.rows.iter().map(|row| row.after[0].value.unwrap().parse().unwrap()).collect()
+}
+
+/// Each row as `KIND schema.table column=value ...`, as it is or was last.
+fn shown(entry: &[u8]) -> Vec<String> {
+    let entry = Entry::parse(entry).unwrap();
+    let change = entry.row_change().unwrap().unwrap_or_default();
+    let header = &entry.header;
+    let table = [header.schema_name, header.table_name].map(Option::unwrap_or_default).join(".");
+    let kind = event_type_name(change.event_type);
+    let rows = change.rows.iter().map(|row| {
+        let columns = if row.after.is_empty() { &row.before } else { &row.after };
+        let columns = columns.iter().map(|c| format!("{}={}", c.name, c.value.unwrap_or("NULL")));
+        format!("{kind} {table} {}", columns.collect::<Vec<_>>().join(" "))
+    });
+    rows.collect()
 }
 
 /// All numbers of a range, once and in order.

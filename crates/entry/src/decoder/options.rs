@@ -1,8 +1,8 @@
 //! What a decoder is told at its start.
 
-use towpath_binlog::{MariadbGtidSet, MysqlGtidSet};
+use towpath_binlog::{GtidError, MariadbGtidSet, MysqlGtidSet};
 
-use crate::filter::TableFilter;
+use crate::filter::{FieldFilter, TableFilter};
 use crate::text::Zone;
 
 /// The executed set at the start of a stream in GTID mode.
@@ -12,6 +12,19 @@ pub enum GtidSet {
     Mysql(MysqlGtidSet),
     /// MariaDB's.
     Mariadb(MariadbGtidSet),
+}
+
+impl GtidSet {
+    /// Reads a set as the servers of its kind write it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str, is_mariadb: bool) -> Result<Self, GtidError> {
+        if is_mariadb {
+            return MariadbGtidSet::parse(text).map(Self::Mariadb);
+        }
+        MysqlGtidSet::parse(text).map(Self::Mysql)
+    }
 }
 
 /// Kinds of entries that are not delivered (entry-format 2.5).
@@ -35,6 +48,12 @@ impl Suppress {
     pub const DELETE: Self = Self(64);
     /// Transaction begins and ends (`filter.transaction.entry`), but for one now and then.
     pub const TRANSACTION_ENTRIES: Self = Self(128);
+    /// Rows of tables whose structure is not known, which stop the decoder otherwise
+    /// (`filter.table.error`). They are counted, see [`super::Decoder::take_unknown_tables`].
+    pub const TABLE_ERRORS: Self = Self(256);
+
+    /// Nothing.
+    pub const NONE: Self = Self(0);
 
     /// Both sets.
     #[must_use]
@@ -54,6 +73,8 @@ impl Suppress {
 pub struct DecoderOptions {
     /// Which tables are delivered.
     pub filter: TableFilter,
+    /// Which of their columns are delivered.
+    pub fields: FieldFilter,
     /// What is left out.
     pub suppress: Suppress,
     /// Zone in which TIMESTAMP values are printed.

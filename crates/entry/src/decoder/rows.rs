@@ -48,29 +48,26 @@ impl Decoder {
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
-        let suppress = self.options.suppress;
         let plan = match self.tables.at_hand(table_id) {
-            Some(TableAtHand::Plan(plan)) if !suppress.has(Suppress::ROWS) => plan,
-            Some(TableAtHand::Plan(_) | TableAtHand::Skip) => return Ok(()),
+            Some(TableAtHand::Plan(plan)) => plan,
+            Some(TableAtHand::Skip) => return Ok(()),
+            Some(TableAtHand::Unknown) => {
+                self.unknown.events += 1;
+                return Ok(());
+            }
             // MySQL ends a statement whose table maps were not needed with an empty rows event.
             None if flags & RowsEvent::STMT_END != 0 && table_id == 0xff_ffff => return Ok(()),
             None => return Err(DecodeError::NoTableMap { table_id }),
         };
         let mut event = RowsEvent::parse(body, event_type, format)?;
         let (type_number, switch) = facts(event.kind);
-        if suppress.has(switch) {
+        if self.options.suppress.has(switch) {
             return Ok(());
         }
-        if event.column_count != plan.column_count {
-            return Err(ParseError::Invalid {
-                field: "column count of the rows",
-                offset: 0,
-                value: proto::len64(event.column_count),
-                expected: "the count of the table map",
-            }
-            .into());
+        check_count(plan, &event)?;
+        if let Err(error) = check_hidden(plan, &event) {
+            return self.unknown_table(error, origin);
         }
-        check_hidden(plan, &event)?;
         let mut inflated = std::mem::take(&mut self.inflated);
         inflated.clear();
         if event.compressed {
@@ -118,6 +115,18 @@ impl Decoder {
         self.output.push(message::info(origin, &self.gtid, EntryKind::Rows, lens));
         Ok(())
     }
+}
+
+fn check_count(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), ParseError> {
+    if event.column_count == plan.column_count {
+        return Ok(());
+    }
+    Err(ParseError::Invalid {
+        field: "column count of the rows",
+        offset: 0,
+        value: proto::len64(event.column_count),
+        expected: "the count of the table map",
+    })
 }
 
 /// Columns of the table map behind those of the structure are hidden ones: no row has them.

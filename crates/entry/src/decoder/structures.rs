@@ -5,7 +5,11 @@ use std::sync::Arc;
 use towpath_binlog::event_type as t;
 use towpath_schema::{Catalog, StructureAnswer, StructureChange};
 
-use super::{Decoder, Origin};
+use towpath_binlog::FormatDescription;
+
+use super::options::Suppress;
+use super::{Decoder, Origin, Step};
+use crate::error::DecodeError;
 
 /// Statements in doubt that are kept until somebody takes them.
 const DOUBTS_MAX: usize = 64;
@@ -37,6 +41,25 @@ pub struct DoubtfulStatement {
     pub offset: u64,
     /// The beginning of its text.
     pub sql: String,
+}
+
+/// A table whose rows were left out, for its structure is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownTable {
+    /// Binlog file.
+    pub file: Arc<str>,
+    /// Offset of the event at which it was noticed.
+    pub offset: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What [`Suppress::TABLE_ERRORS`] left out.
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    /// Rows events.
+    pub(super) events: u64,
+    latest: Vec<UnknownTable>,
 }
 
 /// Whether records are wanted.
@@ -102,6 +125,47 @@ impl Decoder {
     /// The first few statements in doubt since the last call, and how many there were in all.
     pub fn take_doubts(&mut self) -> (Vec<DoubtfulStatement>, u64) {
         (std::mem::take(&mut self.doubts.latest), self.doubts.count)
+    }
+
+    pub(super) fn table_map(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin<'_>,
+    ) -> Result<Step, DecodeError> {
+        match self.tables.map(body, format, &self.options) {
+            Err(error) => {
+                self.unknown_table(error, origin)?;
+                self.tables.give_up(body, format)?;
+                Ok(Step::Done)
+            }
+            step => step,
+        }
+    }
+
+    /// Notes a table that cannot be read, where that is allowed.
+    pub(super) fn unknown_table(
+        &mut self,
+        error: DecodeError,
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
+        let is_allowed = self.options.suppress.has(Suppress::TABLE_ERRORS)
+            && matches!(error, DecodeError::NoStructure { .. } | DecodeError::Structure { .. });
+        if !is_allowed {
+            return Err(error);
+        }
+        if self.unknown.latest.len() < DOUBTS_MAX {
+            let (file, offset) = (Arc::clone(origin.file), origin.start);
+            let reason = error.to_string();
+            self.unknown.latest.push(UnknownTable { file, offset, reason });
+        }
+        Ok(())
+    }
+
+    /// The first few tables since the last call whose rows were left out, and how many rows events
+    /// were in all.
+    pub fn take_unknown_tables(&mut self) -> (Vec<UnknownTable>, u64) {
+        (std::mem::take(&mut self.unknown.latest), self.unknown.events)
     }
 
     /// Keeps what the event changed. A statement counts from its end on: a start at its end must know

@@ -18,8 +18,8 @@ use towpath_schema::{
 };
 
 use super::Step;
+use super::options::{DecoderOptions, Suppress};
 use crate::error::DecodeError;
-use crate::filter::TableFilter;
 use crate::plan::Plan;
 use fit::Facts;
 
@@ -49,6 +49,8 @@ impl Deref for PlanInUse {
 pub(crate) enum TableAtHand {
     /// The filter does not want it.
     Skip,
+    /// Its structure is not known, and its rows are left out for that.
+    Unknown,
     /// Its rows are delivered by this plan.
     Plan(Arc<PlanInUse>),
 }
@@ -118,7 +120,7 @@ impl Tables {
         &mut self,
         body: &[u8],
         format: &FormatDescription,
-        filter: &TableFilter,
+        options: &DecoderOptions,
     ) -> Result<Step, DecodeError> {
         let map = TableMap::parse(body, format)?;
         if self.catalog.generation() != self.generation {
@@ -128,7 +130,7 @@ impl Tables {
         let kept = self.kept.get(&map.table_id).filter(|kept| *kept.identity == *map.identity);
         let at_hand = match kept {
             Some(kept) => kept.at_hand.clone(),
-            None => match self.resolve(&map, format, filter)? {
+            None => match self.resolve(&map, format, options)? {
                 Ok(at_hand) => at_hand,
                 Err((schema, table)) => return Ok(Step::NeedTable { schema, table }),
             },
@@ -143,27 +145,47 @@ impl Tables {
         &mut self,
         map: &TableMap<'_>,
         format: &FormatDescription,
-        filter: &TableFilter,
+        options: &DecoderOptions,
     ) -> Result<Result<TableAtHand, (String, String)>, DecodeError> {
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
-        let at_hand = if filter.matches(&schema, &name) {
+        let has_rows = !options.suppress.has(Suppress::ROWS);
+        let at_hand = if has_rows && options.filter.matches(&schema, &name) {
             let Some(table) = self.structure(map, format, &schema, &name)? else {
                 return Ok(Err((schema, name)));
             };
-            let plan = Plan::new(map, &table, &derive::collations(map, format)?)?;
+            let collations = derive::collations(map, format)?;
+            let fields = options.fields.of_table(&schema, &name);
+            let plan = Plan::new(map, &table, &collations, fields)?;
             let in_use =
                 PlanInUse { plan, column_count: map.types.len(), front_len: AtomicUsize::new(128) };
             TableAtHand::Plan(Arc::new(in_use))
         } else {
             TableAtHand::Skip
         };
+        self.keep(map, at_hand.clone());
+        Ok(Ok(at_hand))
+    }
+
+    fn keep(&mut self, map: &TableMap<'_>, at_hand: TableAtHand) {
         if self.kept.len() >= PLANS_MAX {
             self.kept.clear();
         }
-        let kept = Kept { identity: map.identity.into(), at_hand: at_hand.clone() };
+        let kept = Kept { identity: map.identity.into(), at_hand };
         self.kept.insert(map.table_id, kept);
-        Ok(Ok(at_hand))
+    }
+
+    /// The rows of this table cannot be read, until a statement changes its structure.
+    pub(super) fn give_up(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+    ) -> Result<(), DecodeError> {
+        let map = TableMap::parse(body, format)?;
+        self.keep(&map, TableAtHand::Unknown);
+        self.in_force.retain(|(id, _)| *id != map.table_id);
+        self.in_force.push((map.table_id, TableAtHand::Unknown));
+        Ok(())
     }
 
     /// The structure that names the columns of `map`; `None` when it has to be looked up.
@@ -268,7 +290,7 @@ impl Tables {
         };
         match self.at_hand(id) {
             Some(TableAtHand::Plan(plan)) => format!("{}.{}", plan.schema, plan.table),
-            Some(TableAtHand::Skip) | None => unknown(),
+            Some(TableAtHand::Skip | TableAtHand::Unknown) | None => unknown(),
         }
     }
 }

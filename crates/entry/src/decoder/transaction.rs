@@ -40,7 +40,7 @@ impl Decoder {
             let parts = HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
             self.push(origin, EntryKind::End, parts);
         } else {
-            self.output.close_group();
+            self.output.close_without_end(origin, self.gtid.set.as_ref());
         }
         self.in_transaction = false;
         self.passed(origin);
@@ -48,8 +48,14 @@ impl Decoder {
 
     /// The stream can go on behind this event.
     pub(super) fn passed(&mut self, origin: &Origin<'_>) {
-        let gtid = self.gtid.set.clone();
-        self.boundary = Some(Boundary { file: Arc::clone(origin.file), offset: origin.end, gtid });
+        self.boundary = Some(Boundary {
+            file: Arc::clone(origin.file),
+            offset: origin.end,
+            gtid: self.gtid.set.clone(),
+            start: origin.start,
+            timestamp_s: origin.timestamp_s,
+            server_id: origin.server_id,
+        });
     }
 
     /// False for a bound that `filter.transaction.entry` holds back (server-runtime 6.1).

@@ -20,7 +20,7 @@ pub(super) async fn run(place: &str, filter: TableFilter) -> Result<Tally, Failu
     };
     let mut tally = Tally { bytes, ..Tally::default() };
     let begin = Instant::now();
-    let mut follow = Follow::new(source, DecoderOptions { filter, ..DecoderOptions::default() });
+    let mut follow = Follow::new(source, DecoderOptions { filter, ..DecoderOptions::default() })?;
     while let Some(block) = follow.next().await? {
         tally.rows += block.entries.iter().map(|entry| u64::from(entry.row_count)).sum::<u64>();
         tally.entries += u64::try_from(block.entries.len()).unwrap_or_default();

@@ -18,7 +18,8 @@ pub(super) async fn run<W: Write>(
 ) -> Result<(), Failure> {
     let failed = |error| Failure::new("cannot follow the server", error);
     let builder = Client::builder().url(&arguments.place).map_err(failed)?;
-    let client = builder.filter(&arguments.filter).build().map_err(failed)?;
+    let filter = arguments.filters.of_a_client()?;
+    let client = builder.filter(filter).build().map_err(failed)?;
     let mut connection = client.connect().await.map_err(failed)?;
     let mut go_on = true;
     while go_on && let Some(batch) = connection.next().await {
