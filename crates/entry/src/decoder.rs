@@ -273,12 +273,22 @@ impl Decoder {
 
     /// Adds an entry whose store value lies in `self.store`.
     fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, parts: HeaderParts<'_>) {
+        self.push_told(origin, origin, (kind, parts));
+    }
+
+    /// The same with an origin that the entry tells, and one that counts for cursors.
+    fn push_told(
+        &mut self,
+        told: &Origin<'_>,
+        origin: &Origin<'_>,
+        (kind, parts): (EntryKind, HeaderParts<'_>),
+    ) {
         let entry_type = match kind {
             EntryKind::Begin => message::entry_type::TRANSACTION_BEGIN,
             EntryKind::End => message::entry_type::TRANSACTION_END,
             EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => message::entry_type::ROW_DATA,
         };
-        self.header.write(origin, &self.gtid, parts);
+        self.header.write(told, &self.gtid, parts);
         self.front.clear();
         let header = self.header.bytes();
         let len = message::write_front(&mut self.front, header, entry_type, self.store.len());

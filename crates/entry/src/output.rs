@@ -113,6 +113,11 @@ impl Output {
         self.ready_bytes = self.bytes.len();
     }
 
+    /// The open group is delivered, whatever is in it.
+    pub(crate) const fn keep_group(&mut self) {
+        self.has_rows = true;
+    }
+
     /// Drops the open group.
     pub(crate) fn abandon_group(&mut self) {
         self.infos.truncate(self.ready);

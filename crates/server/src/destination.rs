@@ -5,6 +5,7 @@
 //! read pointer.
 
 mod client;
+mod health;
 mod state;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ use towpath_entry::{Block, TableFilter};
 use crate::error::{InstanceError, RequestError};
 use crate::store::{Store, StoreOptions, Taken};
 use client::{Client, Entrance, Hold, Outstanding};
+pub(crate) use health::Health;
+pub use health::{InstanceHealth, Stage};
 pub use state::{InstanceState, InstanceStatus};
 
 /// Batches that a client may have without acknowledging one.
@@ -68,6 +71,7 @@ pub(crate) struct Destination {
     acked: Notify,
     status: watch::Sender<InstanceStatus>,
     filter: watch::Sender<Option<TableFilter>>,
+    health: Health,
 }
 
 impl Destination {
@@ -106,6 +110,7 @@ impl Destination {
             acked: Notify::new(),
             status: watch::Sender::new(InstanceStatus::now(InstanceState::Starting)),
             filter: watch::Sender::new(None),
+            health: Health::new(),
         }
     }
 
@@ -120,6 +125,10 @@ impl Destination {
     /// Reported whenever there is something new to take.
     pub(crate) const fn entries(&self) -> &Notify {
         &self.entries
+    }
+
+    pub(crate) const fn health(&self) -> &Health {
+        &self.health
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<InstanceStatus> {
@@ -207,6 +216,7 @@ impl Destination {
                 Ok(()) => return self.entries.notify_waiters(),
                 Err(refused) => block = refused,
             }
+            self.health.enter(Stage::Room);
             if timeout(FULL_WARNING, space.as_mut()).await.is_err() {
                 self.warn_full();
                 space.await;

@@ -158,7 +158,7 @@ fn panicked(error: &dyn std::fmt::Display) -> StateError {
     }
 }
 
-fn now_s() -> u32 {
+pub(crate) fn now_s() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

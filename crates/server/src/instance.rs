@@ -13,11 +13,11 @@ use towpath_entry::{
     TableFilter,
 };
 use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
-use towpath_source::{Filled, LastEvent, Recovery, Source, SourceConfig, Start};
+use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, Start};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
-use crate::history::{Beginning, History};
+use crate::history::{Beginning, History, now_s};
 
 /// Bytes of entries that are handed on without waiting for the end of what has arrived.
 const PUBLISH_BYTES: usize = 512 << 10;
@@ -63,7 +63,9 @@ pub(crate) async fn run(
             destination.set_state(InstanceState::Running);
             stop.run_until_cancelled(forward(&destination, blocks)).await.map(Ok)
         }
-        Feed::Source(feed) => follow(&destination, *feed, history, &stop).await.transpose(),
+        Feed::Source(feed) => {
+            Box::pin(follow(&destination, *feed, history, &stop)).await.transpose()
+        }
     };
     match result {
         None => destination.set_state(InstanceState::Stopped),
@@ -119,11 +121,16 @@ async fn follow(
         Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
         None => stop.run_until_cancelled(opening.open()).await,
     };
-    let Some(source) = opened.transpose()? else { return Ok(None) };
+    let Some(mut source) = opened.transpose()? else { return Ok(None) };
+    let gap = source.take_gap();
+    if gap.is_some() {
+        // It begins where the source says.
+        opening.start = Start::Earliest;
+    }
     // Whatever the start was: by GTID the source knows the set that it stands for.
     let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
     let gtid = gtid.transpose()?.or(feed.decoder.gtid);
-    let executed = gtid.as_ref().map(gtid_text);
+    let executed = gtid.as_ref().map(|set| set.to_string().into());
     let skips_tables = feed.decoder.suppress.has(Suppress::TABLE_ERRORS);
     let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
     let mut pump = Pump {
@@ -139,6 +146,7 @@ async fn follow(
         doubt_count: 0,
         skips_tables,
         passed: Passed::nothing(),
+        gap,
     };
     destination.set_state(InstanceState::Running);
     let result = stop.run_until_cancelled(pump.run()).await;
@@ -182,13 +190,6 @@ fn last_event(cursor: &Cursor) -> Option<LastEvent> {
 fn gtid_set(text: &str, is_mariadb: bool) -> Result<GtidSet, InstanceError> {
     let failed = |reason: String| InstanceError::GtidSet { set: text.to_owned(), reason };
     GtidSet::parse(text, is_mariadb).map_err(|error| failed(error.to_string()))
-}
-
-fn gtid_text(set: &GtidSet) -> Arc<str> {
-    match set {
-        GtidSet::Mysql(set) => set.to_string().into(),
-        GtidSet::Mariadb(set) => set.to_string().into(),
-    }
 }
 
 /// What it takes to open the source.
@@ -250,6 +251,8 @@ struct Pump<'a> {
     /// Rows of tables that cannot be known are left out.
     skips_tables: bool,
     passed: Passed,
+    /// What was jumped over, until it is announced.
+    gap: Option<Gap>,
 }
 
 /// The boundary at which cursors were put last, and when.
@@ -286,7 +289,7 @@ impl Pump<'_> {
             self.publish().await?;
             match self.source.fill().await? {
                 Filled::Events => {}
-                Filled::Reconnected => self.reconnected(),
+                Filled::Reconnected => self.reconnected()?,
                 Filled::End => {
                     self.publish().await?;
                     return Ok(());
@@ -325,6 +328,8 @@ impl Pump<'_> {
     /// Looks for the first event that tells where reading began, and finds out what the structures
     /// are there.
     async fn begin(&mut self) -> Result<(), InstanceError> {
+        // Behind a gap the source says what the place stands for.
+        let behind_gap = self.gap.as_ref().and_then(|_| self.source.gtid_set().map(str::to_owned));
         let (at, cursor, is_used) = loop {
             let Some(event) = self.source.next_event()? else { return Ok(()) };
             if event.header.event_type == event_type::ROTATE {
@@ -337,6 +342,7 @@ impl Pump<'_> {
                 Begin::Moved | Begin::Known => None,
             };
             let gtid = cursor.as_ref().map(|cursor| cursor.gtid.as_ref().to_owned());
+            let gtid = gtid.or_else(|| behind_gap.clone());
             let at = HistoryPosition {
                 file: event.file.as_ref().to_owned(),
                 offset: event.start,
@@ -361,10 +367,32 @@ impl Pump<'_> {
         if let Some(cursor) = cursor {
             self.destination.set_origin(cursor);
         }
+        if let Some(gap) = self.gap.take() {
+            self.announce(gap, &beginning.at);
+        }
         if !is_used {
             self.source.unread();
         }
         Ok(())
+    }
+
+    /// Tells clients, and whoever looks at the instance, what is lost.
+    fn announce(&mut self, gap: Gap, at: &HistoryPosition) {
+        let facts = [
+            ("TOWPATH_GAP_WANTED", gap.wanted.as_str()),
+            ("TOWPATH_GAP_KEPT", &gap.kept),
+            ("TOWPATH_GAP_RESUMED", &gap.resumed),
+        ];
+        self.decoder.announce_gap((&at.file.as_str().into(), at.offset), now_s(), &facts);
+        let (wanted, kept, resumed) = (&gap.wanted, &gap.kept, &gap.resumed);
+        tracing::warn!(
+            destination = self.destination.name(),
+            wanted,
+            kept,
+            resumed,
+            "transactions are lost: the source has purged them, and reading jumps over the gap"
+        );
+        self.destination.health().gap(gap);
     }
 
     async fn open_history(
@@ -377,8 +405,9 @@ impl Pump<'_> {
         let (history, found) = opened.map_err(|error| InstanceError::State(Arc::new(error)))?;
         self.history = Some(history);
         let catalog = match found {
-            Some(catalog) => catalog,
-            None => self.present(beginning).await?,
+            // Statements in a gap are not in it.
+            Some(catalog) if self.gap.is_none() => catalog,
+            _ => self.present(beginning).await?,
         };
         tracing::info!(
             destination = name,
@@ -504,6 +533,9 @@ impl Pump<'_> {
 
     fn report_doubts(&mut self) {
         let (tables, event_count) = self.decoder.take_unknown_tables();
+        if event_count > 0 {
+            self.destination.health().left_out(event_count);
+        }
         for table in tables {
             tracing::warn!(
                 destination = self.destination.name(),
@@ -532,8 +564,20 @@ impl Pump<'_> {
 
     /// The stream begins again at the last boundary: what was handed on of an unfinished
     /// transaction comes a second time, which nobody can take back.
-    fn reconnected(&mut self) {
+    fn reconnected(&mut self) -> Result<(), InstanceError> {
         self.decoder.restart();
+        if let Some(gap) = self.source.take_gap() {
+            if let Some(set) = self.source.gtid_set() {
+                self.decoder.set_gtid(gtid_set(set, self.source.is_mariadb())?);
+            }
+            self.gap = Some(gap);
+            if matches!(self.begin, Begin::Known) {
+                // Statements in the gap are lost, too.
+                self.begin = Begin::Moved;
+            }
+            self.last = None;
+            return Ok(());
+        }
         let has_gtid = self.decoder.boundary().is_some_and(|boundary| boundary.gtid.is_some());
         if matches!(self.begin, Begin::Known)
             && self.source.identity() != self.identity
@@ -546,7 +590,7 @@ impl Pump<'_> {
             EntryKind::Begin | EntryKind::Rows | EntryKind::Query => true,
             EntryKind::End | EntryKind::Ddl => false,
         });
-        let Some(last) = unfinished else { return };
+        let Some(last) = unfinished else { return Ok(()) };
         let boundary = self.decoder.boundary();
         tracing::warn!(
             destination = self.destination.name(),
@@ -556,6 +600,7 @@ impl Pump<'_> {
             to_offset = last.offset,
             "connection lost inside a transaction: its entries up to here are delivered again"
         );
+        Ok(())
     }
 }
 

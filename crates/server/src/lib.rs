@@ -21,7 +21,7 @@ mod slot;
 mod store;
 
 pub use config::{ClusterConfig, Credentials, InstanceConfig, ServerConfig};
-pub use destination::{InstanceState, InstanceStatus};
+pub use destination::{InstanceHealth, InstanceState, InstanceStatus, Stage};
 pub use error::{InstanceError, ServerError};
 pub use instance::{Feed, SourceFeed};
 pub use server::Server;

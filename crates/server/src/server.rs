@@ -16,7 +16,7 @@ use towpath_wire::SEED_LEN;
 
 use crate::cluster::{Cluster, Member};
 use crate::config::{InstanceConfig, ServerConfig};
-use crate::destination::{Destination, InstanceState, InstanceStatus};
+use crate::destination::{Destination, InstanceHealth, InstanceState, InstanceStatus};
 use crate::error::{InstanceError, ServerError};
 use crate::instance::{self, Feed};
 use crate::session::{Session, Shared};
@@ -112,6 +112,13 @@ impl Server {
     #[must_use]
     pub fn status(&self, destination: &str) -> Option<watch::Receiver<InstanceStatus>> {
         self.destination(destination).map(|destination| destination.status())
+    }
+
+    /// What a destination's instance waits for, and what has happened to it. None while this server is
+    /// not the one that serves it.
+    #[must_use]
+    pub fn health(&self, destination: &str) -> Option<InstanceHealth> {
+        self.destination(destination).map(|destination| destination.health().get())
     }
 
     /// The oldest acknowledged position of a destination's clients: where its entries begin.

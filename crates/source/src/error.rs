@@ -136,6 +136,8 @@ pub enum SourceError {
         wanted: String,
         /// What is left.
         kept: String,
+        /// Why it is not there.
+        lost: Lost,
     },
     /// The position is not the start of an event.
     #[error(
@@ -235,6 +237,15 @@ pub enum SourceError {
         /// What was expected.
         reason: String,
     },
+}
+
+/// Why a position is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The source has purged it: what is left begins later.
+    Purged,
+    /// It lies beyond what the source has, or in a file of another name.
+    Elsewhere,
 }
 
 /// What to do about a fault.

@@ -20,7 +20,7 @@ use towpath_binlog::RawEvent;
 use towpath_schema::{NameCase, StructureAnswer, Table};
 
 pub use archive::{AccessKey, ArchiveConfig};
-pub use error::{Recovery, SourceError};
+pub use error::{Lost, Recovery, SourceError};
 pub use files::FileSource;
 pub use inspect::Inspector;
 pub use mysql::{MysqlSource, throw_away};
@@ -55,6 +55,31 @@ pub struct SourceConfig {
     pub last: Option<LastEvent>,
     /// Where the binlog files are that the server has purged.
     pub archive: Option<ArchiveConfig>,
+    /// What to do when the source has purged the place where reading goes on.
+    pub when_purged: WhenPurged,
+}
+
+/// What to do when the source has purged the place where reading goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenPurged {
+    /// That is an error.
+    #[default]
+    Stop,
+    /// Go on with the oldest transaction that is left.
+    Oldest,
+    /// Go on with what is written from now on.
+    Newest,
+}
+
+/// Transactions that were jumped over, see [`WhenPurged`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// Where reading should have gone on.
+    pub wanted: String,
+    /// What the source had left.
+    pub kept: String,
+    /// Where it goes on instead.
+    pub resumed: String,
 }
 
 /// An event that was read before. It tells whether a binlog is still the one that was read.
@@ -106,6 +131,7 @@ impl Default for SourceConfig {
             fallback: Duration::from_secs(60),
             last: None,
             archive: None,
+            when_purged: WhenPurged::Stop,
         }
     }
 }
@@ -255,6 +281,14 @@ impl Source {
     pub fn gtid_set(&self) -> Option<&str> {
         match self {
             Self::Mysql(source) => source.gtid_set(),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// What was jumped over at the start, or when the connection was lost, since the last call.
+    pub fn take_gap(&mut self) -> Option<Gap> {
+        match self {
+            Self::Mysql(source) => source.take_gap(),
             Self::Files(_) => None,
         }
     }

@@ -6,6 +6,7 @@ mod dump;
 mod feed;
 mod find;
 mod gtid;
+mod jump;
 mod prepare;
 mod raw;
 mod servers;
@@ -24,7 +25,7 @@ use crate::connection::Connection;
 use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
-use crate::{Filled, FollowBy, SourceConfig};
+use crate::{Filled, FollowBy, Gap, SourceConfig};
 use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
 use feed::Feed;
@@ -74,6 +75,8 @@ pub struct MysqlSource {
     since: Instant,
     /// Since when another server than before has less than was read.
     behind_since: Option<Instant>,
+    /// What was jumped over, until somebody asks.
+    gap: Option<Gap>,
 }
 
 /// How far reading has come.
@@ -120,22 +123,9 @@ impl MysqlSource {
             Progress { boundary_s: last_s, told_s: last_s, seen_s: last_s, ..Progress::default() };
         let archive = config.archive.as_ref().map(Archive::open).transpose()?;
         let opening = Opening { url, config: &config, server_id, start, is_standby };
-        let (resume, feed) = match opening.place(&mut connection, &progress).await {
-            Ok(resume) => {
-                info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
-                (resume, Feed::Nothing)
-            }
-            Err(error) if error.is_purged() => {
-                let (Some(archive), Some(from)) = (&archive, opening.archived()) else {
-                    return Err(error);
-                };
-                let found =
-                    archived::find(archive, &mut connection, &from, (&config, None, last_s));
-                let reading = Box::pin(found).await?;
-                (from, Feed::Archive(Box::new(reading)))
-            }
-            Err(error) => return Err(error),
-        };
+        let (resume, gap, feed) =
+            opening.begin(&mut connection, archive.as_ref(), &progress).await?;
+        info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
         let flavour = connection.flavour();
         let mut source = Self {
             servers,
@@ -155,6 +145,7 @@ impl MysqlSource {
             attempt: 0,
             since: Instant::now(),
             behind_since: None,
+            gap,
         };
         if matches!(source.feed, Feed::Nothing) {
             source.dump_on(connection).await?;
@@ -190,6 +181,10 @@ impl MysqlSource {
             From::Gtid(set) => Some(set),
             From::Position { .. } => None,
         }
+    }
+
+    pub(crate) const fn take_gap(&mut self) -> Option<Gap> {
+        self.gap.take()
     }
 
     /// See [`crate::Source::fill`].
@@ -294,7 +289,17 @@ impl MysqlSource {
             self.case = structure::name_case(&mut connection).await?;
             self.behind_since.get_or_insert_with(Instant::now);
         }
-        let from = self.place_on(&url, &mut connection, &now).await?;
+        let from = match self.place_on(&url, &mut connection, &now).await {
+            Err(fault) => {
+                let set =
+                    if let From::Gtid(set) = &self.resume { Some(set.as_str()) } else { None };
+                let settings = (&self.config, self.server_id);
+                let (from, gap) = jump::over(fault, (&url, &mut connection), set, settings).await?;
+                self.gap = gap;
+                from
+            }
+            Ok(from) => from,
+        };
         info!(source = %url, resume = ?from,
             "connected again; what was read of an unfinished transaction comes a second time");
         if now != self.identity {
@@ -350,7 +355,10 @@ impl MysqlSource {
                 }
             }
             From::Position { file, offset } if *now == self.identity => {
-                find::check_end(connection, file, *offset).await?;
+                match find::check_kept(connection, file, *offset).await {
+                    Err(error) if error.is_purged() && self.archive.is_some() => {}
+                    result => result?,
+                }
             }
             From::Position { .. } if self.servers.has_other() => {
                 let settings = (&self.config, self.server_id);
@@ -449,6 +457,34 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// Where reading begins, what had to be jumped over for it, and what is read there if that is not
+    /// the server itself.
+    async fn begin(
+        &self,
+        connection: &mut Connection,
+        archive: Option<&Archive>,
+        progress: &Progress,
+    ) -> Result<(From, Option<Gap>, Feed), SourceError> {
+        let fault = match self.place(connection, progress).await {
+            Ok(resume) => return Ok((resume, None, Feed::Nothing)),
+            Err(fault) => fault,
+        };
+        let Self { url, config, server_id, start, .. } = *self;
+        match (archive, self.archived()) {
+            (Some(archive), Some(from)) if fault.is_purged() => {
+                let read = (config, None, progress.seen_s);
+                let reading = Box::pin(archived::find(archive, connection, &from, read)).await?;
+                Ok((from, None, Feed::Archive(Box::new(reading))))
+            }
+            _ => {
+                let set = if let Start::Gtid(set) = start { Some(set.as_str()) } else { None };
+                let settings = (config, server_id);
+                let (from, gap) = jump::over(fault, (url, connection), set, settings).await?;
+                Ok((from, gap, Feed::Nothing))
+            }
+        }
+    }
+
     /// The place on the server, checked as far as that is possible.
     async fn place(
         &self,

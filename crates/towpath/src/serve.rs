@@ -13,7 +13,7 @@ use towpath_server::{
     ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
     StoreOptions,
 };
-use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start};
+use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start, WhenPurged};
 use towpath_wire::PasswordHash;
 
 use crate::filters::FilterArguments;
@@ -90,6 +90,14 @@ pub(crate) struct Arguments {
     store_size: u32,
 }
 
+/// Where reading goes on when the source has purged its place.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Purged {
+    Stop,
+    Oldest,
+    Newest,
+}
+
 #[derive(Debug, Args)]
 struct FailoverArguments {
     /// Seconds without anything from the source after which its connection is taken as dead.
@@ -104,6 +112,11 @@ struct FailoverArguments {
     /// Failures of it in a row that are borne.
     #[arg(long, value_name = "N", requires = "detect_sql", default_value_t = 3)]
     detect_retries: u32,
+    /// What to do when the source has purged the place where reading goes on: stop with an error, or
+    /// jump to the oldest or the newest transaction that it has. A jump is announced in the log, and to
+    /// clients by an empty transaction that tells what is lost.
+    #[arg(long, value_name = "PLACE", value_enum, default_value_t = Purged::Stop)]
+    when_purged: Purged,
     /// Seconds before the last event at which reading begins on another server without GTIDs.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     fallback_interval: u32,
@@ -117,6 +130,11 @@ impl FailoverArguments {
         // Canal's pair is 15 and 25 seconds.
         config.heartbeat = config.read_timeout * 3 / 5;
         config.fallback = seconds(self.fallback_interval);
+        config.when_purged = match self.when_purged {
+            Purged::Stop => WhenPurged::Stop,
+            Purged::Oldest => WhenPurged::Oldest,
+            Purged::Newest => WhenPurged::Newest,
+        };
         config.detect = self.detect_sql.map(|sql| Detect {
             sql,
             interval: seconds(self.detect_interval),

@@ -20,6 +20,7 @@ mod doctor;
 mod failover;
 mod filters;
 mod follower;
+mod gaps;
 mod live;
 mod memory;
 mod numbers;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
 use towpath_entry::read::{Entry, event_type_name};
-use towpath_testkit::{Server, Towpath};
+use towpath_testkit::{Server, Towpath, wait_until};
 
 use crate::binary;
 
@@ -64,6 +64,12 @@ impl Serving {
     pub(crate) fn end(self) -> Ended {
         let ended = self.towpath.terminate();
         assert!(ended.status.success(), "{}", ended.stderr);
+        Ended { state: self.state }
+    }
+
+    /// Waits until it has ended by itself; its state stays.
+    pub(crate) fn ended(mut self) -> Ended {
+        wait_until("it to end", DEADLINE, || self.towpath.program().has_ended().then_some(()));
         Ended { state: self.state }
     }
 
@@ -145,9 +151,14 @@ fn inserted(entry: &[u8]) -> Vec<i64> {
     change.rows.iter().map(|row| row.after[0].value.unwrap().parse().unwrap()).collect()
 }
 
-/// Each row as `KIND schema.table column=value ...`, as it is or was last.
+/// Each row as `KIND schema.table column=value ...`, as it is or was last; a gap as `GAP` and what is
+/// told of it.
 fn shown(entry: &[u8]) -> Vec<String> {
     let entry = Entry::parse(entry).unwrap();
+    let text = String::from_utf8_lossy(entry.store_value);
+    if entry.entry_type == 1 && text.contains("TOWPATH_GAP_WANTED") {
+        return vec![format!("GAP {text}")];
+    }
     let change = entry.row_change().unwrap().unwrap_or_default();
     let header = &entry.header;
     let table = [header.schema_name, header.table_name].map(Option::unwrap_or_default).join(".");

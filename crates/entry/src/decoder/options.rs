@@ -1,5 +1,7 @@
 //! What a decoder is told at its start.
 
+use core::fmt;
+
 use towpath_binlog::{GtidError, MariadbGtidSet, MysqlGtidSet};
 
 use crate::filter::{FieldFilter, TableFilter};
@@ -24,6 +26,15 @@ impl GtidSet {
             return MariadbGtidSet::parse(text).map(Self::Mariadb);
         }
         MysqlGtidSet::parse(text).map(Self::Mysql)
+    }
+}
+
+impl fmt::Display for GtidSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mysql(set) => set.fmt(f),
+            Self::Mariadb(set) => set.fmt(f),
+        }
     }
 }
 

@@ -46,6 +46,39 @@ impl Decoder {
         self.passed(origin);
     }
 
+    /// Transactions before this place are lost: says so by an empty transaction whose begin has
+    /// `facts` as its properties. It is delivered at once, and its acknowledgement counts.
+    ///
+    /// With `gtid` set, that is what was executed before the place.
+    pub fn announce_gap(&mut self, place: (&Arc<str>, u64), time_s: u32, facts: &[(&str, &str)]) {
+        let (file, offset) = place;
+        // No event stands there that could be looked for after a restart.
+        let origin =
+            Origin { file, start: offset, end: offset, event_len: 0, timestamp_s: 0, server_id: 0 };
+        let told = Origin { timestamp_s: time_s, ..origin.clone() };
+        self.output.abandon_group();
+        self.gtid.current = None;
+        self.gtid.set = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
+        self.store.clear();
+        for (key, value) in facts {
+            proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+        }
+        proto::int(&mut self.store, 4, 0);
+        let parts = || HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
+        self.push_told(&told, &origin, (EntryKind::Begin, parts()));
+        self.output.keep_group();
+        self.store.clear();
+        proto::bytes(&mut self.store, 2, b"0");
+        self.push_told(&told, &origin, (EntryKind::End, parts()));
+        self.in_transaction = false;
+        self.passed(&origin);
+    }
+
+    /// Replaces the executed set: reading goes on behind another one than before.
+    pub fn set_gtid(&mut self, set: GtidSet) {
+        self.options.gtid = Some(set);
+    }
+
     /// The stream can go on behind this event.
     pub(super) fn passed(&mut self, origin: &Origin<'_>) {
         self.boundary = Some(Boundary {

@@ -7,7 +7,7 @@ use super::dump::{AtEnd, Dump, Request};
 use super::gtid::{self, End};
 use super::{FILL_TIMEOUT, From};
 use crate::connection::Connection;
-use crate::error::SourceError;
+use crate::error::{Lost, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
 use crate::{FollowBy, LastEvent, SourceConfig};
@@ -66,10 +66,19 @@ async fn position(
                 }
                 _ => "nothing".to_owned(),
             };
+            let lost = files.first().map_or(Lost::Elsewhere, |first| lost(file, &first.name));
             let wanted = format!("{file}:{offset}");
-            Err(SourceError::Purged { address: url.address(), wanted, kept })
+            Err(SourceError::Purged { address: url.address(), wanted, kept, lost })
         }
         Start::Time { unix_s } => at_time(url, connection, *unix_s, server_id).await,
+    }
+}
+
+/// Why a file is not there, of which the first one that is left is known.
+fn lost(file: &str, first: &str) -> Lost {
+    match (dialect::numbered(file), dialect::numbered(first)) {
+        (Some((base, number)), Some((same, kept))) if base == same && number < kept => Lost::Purged,
+        _ => Lost::Elsewhere,
     }
 }
 
@@ -125,15 +134,23 @@ pub(super) async fn check_last(
     }
 }
 
-/// Refuses a server that has less of its binlog than was read.
-pub(super) async fn check_end(
+/// Refuses a server that has less of its binlog than was read, or has purged it.
+pub(super) async fn check_kept(
     connection: &mut Connection,
     file: &str,
     offset: u64,
 ) -> Result<(), SourceError> {
     let number = |name: &str| dialect::numbered(name).map(|(_, number)| number);
     let files = dialect::files(connection).await?;
-    let Some(last) = files.last() else { return Ok(()) };
+    let (Some(first), Some(last)) = (files.first(), files.last()) else { return Ok(()) };
+    if lost(file, &first.name) == Lost::Purged {
+        return Err(SourceError::Purged {
+            address: connection.address.clone(),
+            wanted: format!("{file}:{offset}"),
+            kept: format!("{}:4 and later", first.name),
+            lost: Lost::Purged,
+        });
+    }
     let ends_before = if last.name == file {
         last.size.is_some_and(|size| size < offset)
     } else {
@@ -174,7 +191,8 @@ async fn at_time(
     if low == 0 {
         let wanted = format!("time:{unix_s}");
         let kept = format!("{}:4 and later, all of it younger", file.name);
-        return Err(SourceError::Purged { address: url.address(), wanted, kept });
+        let lost = Lost::Purged;
+        return Err(SourceError::Purged { address: url.address(), wanted, kept, lost });
     }
     let mut dump = open(url, &file.name, server_id).await?;
     let mut boundary = 4;

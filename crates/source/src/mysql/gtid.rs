@@ -7,7 +7,7 @@ use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t};
 use super::dialect::{self, Flavour};
 use super::{FILL_TIMEOUT, From, find};
 use crate::connection::Connection;
-use crate::error::SourceError;
+use crate::error::{Lost, SourceError};
 use crate::url::SourceUrl;
 
 /// Longest part of a set that a message shows.
@@ -132,7 +132,8 @@ pub(super) async fn check(connection: &mut Connection, set: &str) -> Result<(), 
         first.map(|file| file.name).unwrap_or_default(),
         shown(&missing)
     );
-    Err(SourceError::Purged { address, wanted: format!("gtid:{}", shown(set)), kept })
+    let wanted = format!("gtid:{}", shown(set));
+    Err(SourceError::Purged { address, wanted, kept, lost: Lost::Purged })
 }
 
 /// The domains in which `a` is further than `b`.
@@ -247,6 +248,33 @@ pub(super) async fn at_end(
         End::Newest => executed(connection).await?,
     };
     Ok(From::Gtid(set.replace('\n', "")))
+}
+
+/// A set, and all that lies before one end of what the source has.
+pub(super) async fn joined(
+    connection: &mut Connection,
+    set: &str,
+    end: End,
+) -> Result<From, SourceError> {
+    let other = match end {
+        End::Oldest => purged(connection).await?,
+        End::Newest => executed(connection).await?,
+    };
+    let joined = match connection.flavour() {
+        Flavour::Mysql => {
+            let mut joined = parse_mysql(set)?;
+            joined.union(&parse_mysql(&other)?);
+            joined.to_string()
+        }
+        Flavour::Mariadb => {
+            let (mut joined, other) = (parse_mariadb(set)?, parse_mariadb(&other)?);
+            for (domain, server, sequence) in parse_mariadb(&beyond(&other, &joined))?.iter() {
+                joined.update(domain, server, sequence);
+            }
+            joined.to_string()
+        }
+    };
+    Ok(From::Gtid(joined))
 }
 
 /// Refuses a binlog that begins with transactions without GTIDs: the server would leave them out
