@@ -55,6 +55,15 @@ pub enum HistoryRecord {
         /// The place.
         at: HistoryPosition,
     },
+    /// A file that was read: one of the same name that was begun at another time is another one.
+    File {
+        /// The identity of the server that has it.
+        identity: String,
+        /// Its name.
+        file: String,
+        /// When it was begun, seconds since 1970.
+        begun_s: u32,
+    },
 }
 
 /// Bytes that are no record.
@@ -72,6 +81,7 @@ const SNAPSHOT_PART: u8 = 2;
 const SNAPSHOT_END: u8 = 3;
 const CHANGES: u8 = 4;
 const MARK: u8 = 5;
+const FILE: u8 = 6;
 
 const SET: u8 = 1;
 const LEARNED: u8 = 2;
@@ -85,11 +95,11 @@ const IMPLICIT_VERSIONING: u8 = 8;
 const FUNCTIONAL_KEY: u8 = 16;
 
 impl HistoryRecord {
-    /// Where it holds from; nothing for the first record.
+    /// Where it holds from, if it is about a place.
     #[must_use]
     pub const fn position(&self) -> Option<&HistoryPosition> {
         match self {
-            Self::Source { .. } => None,
+            Self::Source { .. } | Self::File { .. } => None,
             Self::Snapshot { at, .. } | Self::Changes { at, .. } | Self::Mark { at } => Some(at),
         }
     }
@@ -130,6 +140,12 @@ impl HistoryRecord {
                 out.push(MARK);
                 position(&mut out, at);
             }
+            Self::File { identity, file, begun_s } => {
+                out.push(FILE);
+                string(&mut out, identity);
+                string(&mut out, file);
+                out.extend_from_slice(&begun_s.to_le_bytes());
+            }
         }
         out
     }
@@ -163,6 +179,11 @@ impl HistoryRecord {
                 changes: r.list(Reader::change)?,
             },
             MARK => Self::Mark { at: r.position()? },
+            FILE => Self::File {
+                identity: r.string("identity")?,
+                file: r.string("file")?,
+                begun_s: r.u32("time")?,
+            },
             _ => return Err(r.error("kind is not known")),
         };
         if r.bytes.is_empty() { Ok(record) } else { Err(r.error("bytes behind the record")) }
@@ -380,6 +401,11 @@ mod tests {
                 ],
             },
             HistoryRecord::Mark { at },
+            HistoryRecord::File {
+                identity: "x".to_owned(),
+                file: "mysql-bin.000007".to_owned(),
+                begun_s: 1_700_000_000,
+            },
         ]
     }
 

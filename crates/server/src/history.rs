@@ -32,6 +32,8 @@ pub(crate) struct History {
     /// Bytes of the last snapshot, and of what came after it.
     snapshot_bytes: usize,
     since_bytes: usize,
+    /// The record of the file that is read.
+    file: Option<HistoryRecord>,
 }
 
 /// Where reading begins, and at which source.
@@ -40,6 +42,19 @@ pub(crate) struct Beginning {
     pub(crate) identity: String,
     pub(crate) case: NameCase,
     pub(crate) at: HistoryPosition,
+    /// When the file was begun, seconds since 1970; 0 when that is not known.
+    pub(crate) begun_s: u32,
+}
+
+impl Beginning {
+    /// The file that is read.
+    fn file(&self) -> HistoryRecord {
+        HistoryRecord::File {
+            identity: self.identity.clone(),
+            file: self.at.file.clone(),
+            begun_s: self.begun_s,
+        }
+    }
 }
 
 /// What the file says of a place.
@@ -63,11 +78,12 @@ impl History {
         beginning: Beginning,
     ) -> Result<(Self, Option<Catalog>), StateError> {
         let name = destination.to_owned();
+        let file = Some(beginning.file());
         let opened = spawn_blocking(move || load(&name, log, &beginning)).await;
         let (log, catalog, bytes) = opened.unwrap_or_else(|error| Err(panicked(&error)))?;
         let destination = destination.to_owned();
-        let history =
-            Self { destination, log: Some(log), snapshot_bytes: bytes.0, since_bytes: bytes.1 };
+        let (snapshot_bytes, since_bytes) = bytes;
+        let history = Self { destination, log: Some(log), snapshot_bytes, since_bytes, file };
         Ok((history, catalog))
     }
 
@@ -80,11 +96,13 @@ impl History {
         beginning: &Beginning,
         catalog: &Catalog,
     ) -> Result<(), StateError> {
-        let Beginning { identity, case, at } = beginning.clone();
-        let mut records = vec![HistoryRecord::Source { identity, case }.encode()];
+        let Beginning { identity, case, at, .. } = beginning.clone();
+        let source = HistoryRecord::Source { identity, case };
+        let mut records = vec![source.encode(), beginning.file().encode()];
         let snapshot = snapshot(catalog, &at, now_s());
         self.snapshot_bytes = snapshot.iter().map(Vec::len).sum();
         self.since_bytes = 0;
+        self.file = Some(beginning.file());
         records.extend(snapshot);
         self.write(records, RecordLog::replace).await
     }
@@ -118,6 +136,27 @@ impl History {
     /// As [`Self::append`].
     pub(crate) async fn mark(&mut self, at: HistoryPosition) -> Result<(), StateError> {
         self.write_patiently(vec![HistoryRecord::Mark { at }.encode()]).await
+    }
+
+    /// Notes when a file was begun that is read from here on.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(crate) async fn file_begins(
+        &mut self,
+        identity: &str,
+        file: &str,
+        begun_s: u32,
+    ) -> Result<(), StateError> {
+        let (identity, file) = (identity.to_owned(), file.to_owned());
+        let record = HistoryRecord::File { identity, file, begun_s };
+        if self.file.as_ref() == Some(&record) {
+            // Told again after a lost connection.
+            return Ok(());
+        }
+        self.write_patiently(vec![record.encode()]).await?;
+        self.file = Some(record);
+        Ok(())
     }
 
     async fn write_patiently(&mut self, records: Vec<Vec<u8>>) -> Result<(), StateError> {
@@ -260,6 +299,12 @@ fn file_number(file: &str) -> u64 {
     file.rsplit_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
 }
 
+/// Whether a file is a later one of the same row.
+fn is_behind(file: &str, other: &str) -> bool {
+    let base = |file: &str| file.rsplit_once('.').map(|(base, _)| base.to_owned());
+    base(file) == base(other) && file_number(file) > file_number(other)
+}
+
 /// Whether a change holds at a place: by GTID sets where both have one, since files differ between
 /// servers.
 fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
@@ -302,6 +347,9 @@ fn last_snapshot(records: &[HistoryRecord]) -> Option<usize> {
 /// The records that hold at the place where reading begins.
 fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
     let Beginning { identity, at, .. } = beginning;
+    if is_begun_anew(&records, beginning) {
+        return Found::Not("the source's binlog was begun anew since");
+    }
     let Some(HistoryRecord::Source { identity: theirs, .. }) = records.first() else {
         return Found::Not("it does not say whose it is");
     };
@@ -326,8 +374,33 @@ fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
         let (at, changes) = (at.clone(), learned);
         records.push(HistoryRecord::Changes { at, timestamp_s: now_s(), changes });
     }
+    records.push(beginning.file());
     records.push(HistoryRecord::Mark { at: at.clone() });
     Found::Covered(records)
+}
+
+/// Whether the records are of files that are gone, though others of the server have their names now: it
+/// was reset. They were begun at other times, or an earlier file holds what comes later.
+fn is_begun_anew(records: &[HistoryRecord], beginning: &Beginning) -> bool {
+    let Beginning { identity, at, begun_s, .. } = beginning;
+    // Records behind a failover are of another server.
+    let mut is_same_server = false;
+    records.iter().any(|record| match record {
+        HistoryRecord::File { identity: theirs, file, begun_s: before_s } => {
+            is_same_server = theirs == identity;
+            let is_known = *begun_s != 0 && *before_s != 0;
+            is_same_server && *file == at.file && is_known && before_s != begun_s
+        }
+        HistoryRecord::Snapshot { at: place, .. }
+        | HistoryRecord::Changes { at: place, .. }
+        | HistoryRecord::Mark { at: place } => {
+            is_same_server
+                && !place.gtid.is_empty()
+                && is_behind(&place.file, &at.file)
+                && contains(&at.gtid, &place.gtid) == Some(true)
+        }
+        HistoryRecord::Source { .. } => false,
+    })
 }
 
 /// Structures that were found later, of tables that nothing had changed until then: they hold at
@@ -360,7 +433,9 @@ fn replay(records: &[HistoryRecord], case: NameCase) -> Catalog {
                     catalog.replay(change.clone());
                 }
             }
-            HistoryRecord::Source { .. } | HistoryRecord::Mark { .. } => {}
+            HistoryRecord::Source { .. }
+            | HistoryRecord::Mark { .. }
+            | HistoryRecord::File { .. } => {}
         }
     }
     catalog
@@ -376,7 +451,8 @@ fn without_old(mut records: Vec<HistoryRecord>, file_bytes: u64) -> Vec<HistoryR
         }
         HistoryRecord::Source { .. }
         | HistoryRecord::Changes { .. }
-        | HistoryRecord::Mark { .. } => false,
+        | HistoryRecord::Mark { .. }
+        | HistoryRecord::File { .. } => false,
     };
     let old = records.iter().rposition(is_old_end).and_then(|end| records.get(..=end));
     if let Some(from) = old.and_then(last_snapshot).filter(|from| *from > 1) {

@@ -309,9 +309,12 @@ impl Pump<'_> {
         }
         while let Some(event) = self.source.next_event()? {
             let is_next_file = event.header.event_type == event_type::ROTATE;
+            let is_format = event.header.event_type == event_type::FORMAT_DESCRIPTION;
+            let begun_s = if is_format { event.header.timestamp_s } else { 0 };
             let is_over = is_next_file && !event.header.is_artificial();
             match self.decoder.event(&event)? {
                 Step::Done if is_next_file => self.next_file(is_over).await?,
+                Step::Done if begun_s > 0 => self.file_begins(begun_s).await?,
                 Step::Done => {}
                 Step::NeedTable { schema, table } => {
                     self.learn(&schema, &table).await?;
@@ -330,7 +333,7 @@ impl Pump<'_> {
     async fn begin(&mut self) -> Result<(), InstanceError> {
         // Behind a gap the source says what the place stands for.
         let behind_gap = self.gap.as_ref().and_then(|_| self.source.gtid_set().map(str::to_owned));
-        let (at, cursor, is_used) = loop {
+        let (at, cursor, begun_s) = loop {
             let Some(event) = self.source.next_event()? else { return Ok(()) };
             if event.header.event_type == event_type::ROTATE {
                 // It only announces the file.
@@ -350,11 +353,13 @@ impl Pump<'_> {
             };
             self.file = Some(Arc::clone(event.file));
             // Nothing for the decoder, and not to be read twice.
-            break (at, cursor, event.header.event_type == event_type::FORMAT_DESCRIPTION);
+            let is_used = event.header.event_type == event_type::FORMAT_DESCRIPTION;
+            break (at, cursor, is_used.then_some(event.header.timestamp_s));
         };
         self.source.identity().clone_into(&mut self.identity);
         let case = self.source.name_case();
-        let beginning = Beginning { identity: self.identity.clone(), case, at };
+        let identity = self.identity.clone();
+        let beginning = Beginning { identity, case, at, begun_s: begun_s.unwrap_or(0) };
         match std::mem::replace(&mut self.begin, Begin::Known) {
             Begin::Unknown(_, _, Some(log)) => self.open_history(log, &beginning).await?,
             Begin::Unknown(_, _, None) => self.decoder.set_catalog(Catalog::new(case)),
@@ -370,7 +375,7 @@ impl Pump<'_> {
         if let Some(gap) = self.gap.take() {
             self.announce(gap, &beginning.at);
         }
-        if !is_used {
+        if begun_s.is_none() {
             self.source.unread();
         }
         Ok(())
@@ -465,6 +470,15 @@ impl Pump<'_> {
             let at =
                 HistoryPosition { file: file.as_ref().to_owned(), offset: 4, gtid: String::new() };
             history.mark(at).await.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        }
+        Ok(())
+    }
+
+    /// The time tells the file from one of the same name, should the source be reset.
+    async fn file_begins(&mut self, begun_s: u32) -> Result<(), InstanceError> {
+        if let (Some(history), Some(file)) = (&mut self.history, self.source.file()) {
+            let noted = history.file_begins(self.source.identity(), &file, begun_s).await;
+            noted.map_err(|error| InstanceError::State(Arc::new(error)))?;
         }
         Ok(())
     }

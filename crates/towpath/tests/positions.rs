@@ -202,3 +202,37 @@ fn a_time_is_found_in_the_right_file() {
         says(&said, &["position time:1000000000 is not there", "all of it younger"]);
     }
 }
+
+/// A source is reset while Towpath is down, and its cursors are removed: what the history knows of the
+/// files of the same names is not believed.
+fn reset_with_a_history(version: Version, arguments: &[&str]) {
+    let server = Server::start(version, &[]);
+    server.run(TABLE);
+    server.run("CREATE TABLE d.t (id INT PRIMARY KEY, old INT)");
+    let clock = || server.query("SELECT UNIX_TIMESTAMP()")[0][0].clone();
+    // Its statement is not in the binlog any more.
+    server.run(version.reset_sql());
+    let url = server.url();
+    let mut all = vec!["--source", &url, "--from", "earliest"];
+    all.extend(arguments);
+    let mut serving = Serving::start(&all);
+    write(&server, 1..=5);
+    assert_eq!(serving.numbers_until(5), exactly(1..=5));
+    let ended = serving.end();
+    let begun = clock();
+    wait_until("the next second", DEADLINE, || (clock() != begun).then_some(()));
+    server.run("ALTER TABLE d.t CHANGE COLUMN old young INT");
+    server.run(version.reset_sql());
+    server.run("INSERT INTO d.t VALUES (1, 2)");
+    ended.forget_cursors();
+    let mut serving = ended.start(&all);
+    assert_eq!(serving.rows_until("d\\.t", "id=1"), ["INSERT d.t id=1 young=2"], "{version:?}");
+    serving.says("the source's binlog was begun anew since");
+}
+
+#[test]
+fn a_history_is_made_anew_after_a_reset() {
+    reset_with_a_history(Version::Mysql80, &[]);
+    reset_with_a_history(Version::Mysql97, &["--gtid"]);
+    reset_with_a_history(Version::Mariadb118, &[]);
+}

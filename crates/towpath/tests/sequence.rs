@@ -37,6 +37,16 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// Removes all of its state but the history of structures.
+    pub(crate) fn forget_cursors(&self) {
+        for entry in std::fs::read_dir(self.state.path().join("example")).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.ends_with("schema.history") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
     pub(crate) fn start(self, arguments: &[&str]) -> Serving {
         Serving::with_state(self.state, arguments)
     }

@@ -8,7 +8,7 @@ fn place(file: &str, offset: u64, gtid: &str) -> HistoryPosition {
 }
 
 fn beginning(at: HistoryPosition) -> Beginning {
-    Beginning { identity: "one".to_owned(), case: NameCase::Sensitive, at }
+    Beginning { identity: "one".to_owned(), case: NameCase::Sensitive, at, begun_s: 77 }
 }
 
 fn table(name: &str, column: &str) -> Arc<Table> {
@@ -129,13 +129,35 @@ async fn a_history_of_another_server_is_not_used_for_files() {
     let folder = tempfile::tempdir().unwrap();
     keep(folder.path(), place("bin.000001", 4, ""), Vec::new()).await;
     let directory = StateDirectory::open(folder.path()).unwrap();
-    let other = Beginning {
-        identity: "two".to_owned(),
-        case: NameCase::Sensitive,
-        at: place("bin.000001", 4, ""),
-    };
+    let other = Beginning { identity: "two".to_owned(), ..beginning(place("bin.000001", 4, "")) };
     let opened = History::open("x", directory.history("x").unwrap(), other).await.unwrap();
     assert!(opened.1.is_none());
+}
+
+/// The binlog was reset: its files have the names of those that were read.
+#[tokio::test]
+async fn a_history_of_files_that_are_gone_is_not_used() {
+    let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+    let set = |last: u32| format!("{uuid}:1-{last}");
+    for (at, begun_s, expected) in [
+        (place("bin.000002", 500, ""), 77, "first"),
+        (place("bin.000002", 500, ""), 78, "no history"),
+        // Not known: it counts.
+        (place("bin.000002", 500, ""), 0, "first"),
+        (place("bin.000002", 500, &set(9)), 77, "first"),
+        (place("bin.000002", 500, &set(9)), 78, "no history"),
+        (place("bin.000003", 500, &set(9)), 78, "first"),
+        (place("bin.000001", 500, &set(9)), 78, "no history"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let gtid = if at.gtid.is_empty() { String::new() } else { set(5) };
+        keep(folder.path(), place("bin.000002", 100, &gtid), Vec::new()).await;
+        let directory = StateDirectory::open(folder.path()).unwrap();
+        let now = Beginning { begun_s, ..beginning(at) };
+        let log = directory.history("x").unwrap();
+        let (_, catalog) = History::open("x", log, now.clone()).await.unwrap();
+        assert_eq!(column(catalog.as_ref(), "t"), expected, "{now:?}");
+    }
 }
 
 /// A start does not replay years: snapshots come before there is much to replay, and what is older
