@@ -24,7 +24,11 @@ pub(crate) struct Definition {
 /// `name type attributes ... [FIRST | AFTER column]`.
 pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
     let mut c = Cursor::new(tokens);
-    let name = c.identifier()?;
+    let mut name = c.identifier()?;
+    while c.eat_symbol('.') {
+        // The table's name, and perhaps the database's, may stand before it.
+        name = c.identifier()?;
+    }
     let type_text = type_text(&mut c)?;
     let mut column = Column::new(&name, &type_text);
     let (mut place, mut exotic, mut collation_charset) = (Place::Last, false, None);
@@ -113,6 +117,15 @@ fn skip_default(c: &mut Cursor<'_, '_>) {
 fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     let first = c.next().filter(|token| token.kind == Kind::Word)?;
     let mut name = first.text.to_owned();
+    if c.eat_symbol('.') {
+        // MariaDB: `mariadb_schema.date`.
+        name = c.next().filter(|token| token.kind == Kind::Word)?.text.to_owned();
+    }
+    // Oracle's words for types, in MariaDB.
+    let oracle = [("raw", "varbinary"), ("varchar2", "varchar"), ("clob", "longtext")];
+    if let Some((_, usual)) = oracle.iter().find(|(word, _)| name.eq_ignore_ascii_case(word)) {
+        (*usual).clone_into(&mut name);
+    }
     let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
         "double" => &["precision"],
         "character" | "char" => &["varying"],

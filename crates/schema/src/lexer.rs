@@ -104,11 +104,17 @@ impl Token<'_> {
     /// The name that the token stands for, if it can be one.
     pub(crate) fn name(&self) -> Option<String> {
         match &self.kind {
-            Kind::Word => Some(self.text.to_owned()),
-            Kind::Quoted(name) => Some(name.clone()),
+            Kind::Word => Some(as_name(self.text)),
+            Kind::Quoted(name) => Some(as_name(name)),
             Kind::Str | Kind::Number | Kind::Symbol(_) => None,
         }
     }
+}
+
+/// A name as servers keep it: they have none with characters of four bytes.
+fn as_name(text: &str) -> String {
+    const LAST: char = '\u{ffff}';
+    text.chars().map(|c| if c > LAST { '?' } else { c }).collect()
 }
 
 /// Splits a statement into tokens, at most `limit` of them.

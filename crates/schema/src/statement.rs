@@ -353,7 +353,8 @@ fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         if key.eq_ignore_ascii_case("primary") {
             parsed.changes.push(Change::Alter { name, steps: vec![Step::DropPrimaryKey] });
         }
-    } else if c.eat("sequence") {
+    } else if c.eat_any(&["sequence", "view"]) {
+        // A view may have kept out a table: `CREATE TABLE IF NOT EXISTS`.
         if_exists(&mut c);
         let mut names = vec![c.name()?];
         while c.eat_symbol(',') {

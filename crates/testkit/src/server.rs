@@ -339,7 +339,7 @@ impl Server {
             Err(error) => panic!("{}: {error}", file.display()),
         };
         let mut command = self.client();
-        command.args(["--force", "--comments", "--skip-column-names"]);
+        command.args(["--force", "--comments", "--skip-column-names", "--raw"]);
         let spawned = command.stdin(Stdio::piped()).stdout(answers).stderr(Stdio::null()).spawn();
         let mut child = match spawned {
             Ok(child) => child,

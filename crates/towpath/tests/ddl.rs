@@ -12,7 +12,8 @@ use towpath_testkit::{Server, Version};
 
 use structure::{Fault, Reader, compare, presents, probe};
 
-/// A statement of the corpus; `reread`: it may lose the table's structure.
+/// A statement of the corpus; `reread`: it may lose the table's structure, or leave a table that is
+/// not there.
 struct Statement {
     sql: String,
     reread: bool,
@@ -53,9 +54,12 @@ fn check(version: Version, arguments: &[&str], case: NameCase, at_least: usize) 
         reader.read_until(present.offset);
         for fault in compare(&mut reader, present, &schemas) {
             match fault {
-                Fault::Unknown(_) if statement.reread => {}
+                Fault::Unknown(_) | Fault::Gone(_) if statement.reread => {}
                 Fault::Unknown(fault) | Fault::Wrong(fault) => {
                     faults.push(format!("{}  {fault}", statement.sql));
+                }
+                Fault::Gone(table) => {
+                    faults.push(format!("{}  {table} is not there any more", statement.sql));
                 }
             }
         }

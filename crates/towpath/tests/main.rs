@@ -21,6 +21,7 @@ mod failover;
 mod filters;
 mod follower;
 mod gaps;
+mod large;
 mod live;
 mod memory;
 mod numbers;

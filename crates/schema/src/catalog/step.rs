@@ -23,6 +23,7 @@ pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
     for step in steps {
         insert_step(&mut table.columns, step, &mut moved)?;
     }
+    keep_key(before, &mut table.columns, steps);
     table.columns.extend(hidden);
     let had_key = before.columns.iter().any(|column| column.is_key);
     let has_period = steps.iter().any(|step| matches!(step, Step::Period(..)));
@@ -36,6 +37,24 @@ pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
         }
     }
     Some(table)
+}
+
+/// The primary key knows its columns by name: one that is dropped and added by the same statement stays
+/// in it.
+fn keep_key(before: &Table, columns: &mut [Column], steps: &[Step]) {
+    if steps.contains(&Step::DropPrimaryKey) {
+        return;
+    }
+    for step in steps {
+        if let Step::Drop { name, .. } = step
+            && let Some(index) = position(&before.columns, name)
+            && before.columns.get(index).is_some_and(|column| column.is_key)
+            && let Some(column) = position(columns, name).and_then(|at| columns.get_mut(at))
+        {
+            column.is_key = true;
+            column.nullable = false;
+        }
+    }
 }
 
 fn drop_step(columns: &mut Vec<Column>, step: &Step) -> Option<()> {

@@ -253,6 +253,16 @@ fn system_versioned(table: &mut Table, inner: &[Token<'_>], tail: &Cursor<'_, '_
     let own = inner.windows(2).any(|pair| matches!(pair, [a, b] if a.is("row") && b.is("start")));
     if found && !own {
         add_versioning(table);
+    } else if found && table.columns.iter().any(|column| column.is_key) {
+        // The key tells the versions of a row apart.
+        let ends = |part: &&[Token<'_>]| {
+            part.windows(2).any(|pair| matches!(pair, [a, b] if a.is("row") && b.is("end")))
+        };
+        for part in split_commas(inner).into_iter().filter(ends) {
+            if let Some(name) = Cursor::new(part).identifier() {
+                mark_key(&mut table.columns, &name);
+            }
+        }
     }
     found
 }

@@ -1,0 +1,147 @@
+//! Large things: rows, transactions, tables, and how many of them. What memory they may take is in
+//! `memory.rs`.
+//!
+//! `TOWPATH_LARGE_MB` is the size of the large transaction: 10,000 for the case that the issue tracker
+//! of Canal has most often. A binlog file is then longer than 4 GiB.
+
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use towpath_client::{Session, SessionOptions};
+use towpath_entry::read::Entry;
+use towpath_testkit::{Server, Towpath, Version};
+
+use crate::binary;
+use crate::differential::number;
+
+/// Time for the next batch on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Peak resident memory with the default store, as in `memory.rs`.
+const BOUND_BYTES: u64 = 64 << 20;
+/// Without `TOWPATH_LARGE_MB`: ten times the default store.
+const LARGE_MB: u64 = 330;
+
+/// `towpath serve` of one source, and a client that reads it.
+struct Following {
+    towpath: Towpath,
+    client: Session,
+    runtime: tokio::runtime::Runtime,
+    _state: TempDir,
+}
+
+impl Following {
+    fn start(server: &Server, from: &str) -> Self {
+        let state = TempDir::new().unwrap();
+        let (url, folder) = (server.url(), state.path().to_str().unwrap());
+        let arguments = ["--source", &url, "--from", from, "--state", folder];
+        let towpath = Towpath::serve(binary(), &arguments);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let client = runtime.block_on(async {
+            let options = SessionOptions::default();
+            let mut client = Session::connect(&towpath.address(), options).await.unwrap();
+            client.subscribe("").await.unwrap();
+            client
+        });
+        Self { towpath, client, runtime, _state: state }
+    }
+
+    /// Takes entries, batch by batch, until `take` says that it has seen the last.
+    fn until(&mut self, mut take: impl FnMut(&Entry<'_>) -> bool) {
+        let mut since = Instant::now();
+        loop {
+            let got = self.runtime.block_on(self.client.get(1000, Duration::from_secs(1)));
+            let batch = got.unwrap_or_else(|error| {
+                panic!("{error}\n{}", self.towpath.program().stderr());
+            });
+            if batch.is_nothing() {
+                let said = self.towpath.program().stderr();
+                assert!(since.elapsed() < DEADLINE, "nothing more comes\n{said}");
+                continue;
+            }
+            since = Instant::now();
+            let mut is_last = false;
+            for entry in &batch.entries {
+                is_last |= take(&Entry::parse(entry).unwrap());
+            }
+            self.runtime.block_on(self.client.ack(batch.id)).unwrap();
+            if is_last {
+                return;
+            }
+        }
+    }
+}
+
+/// F7: rows whose packets end just before, at and behind the largest length that a packet has, and a row
+/// of 40 MiB.
+#[test]
+fn rows_of_any_packet_length_arrive() {
+    const PACKET: usize = (1 << 24) - 1;
+    let server = Server::start(Version::Mysql80, &["--max-allowed-packet=256M"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, b LONGTEXT)");
+    let (file, offset) = server.binlog_end();
+    let insert = |id: usize, len: usize| {
+        server.run(&format!("INSERT INTO d.t VALUES ({id}, REPEAT(CHAR(97 + {id}), {len}))"));
+    };
+    insert(0, 1000);
+    let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}' FROM {offset}"));
+    let rows = events.iter().find(|event| event[2] == "Write_rows").unwrap();
+    let len = rows[4].parse::<usize>().unwrap() - rows[1].parse::<usize>().unwrap();
+    // A packet has one byte before the event.
+    let around = len - 1000 + 1;
+    let payloads = [PACKET - 1, PACKET, PACKET + 1, 2 * PACKET - 1, 2 * PACKET, 2 * PACKET + 1];
+    let mut expected: Vec<usize> = vec![1000];
+    expected.extend(payloads.map(|payload| payload - around));
+    expected.push(40 << 20);
+    for (id, len) in expected.iter().enumerate().skip(1) {
+        insert(id, *len);
+    }
+    let mut following = Following::start(&server, &format!("{file}:{offset}"));
+    let mut found = Vec::new();
+    following.until(|entry| {
+        for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+            let letter = [b'a' + u8::try_from(found.len()).unwrap()];
+            let text = row.after[1].value.unwrap();
+            assert!(text.as_bytes().iter().all(|byte| [*byte] == letter), "row {}", found.len());
+            found.push(text.len());
+        }
+        found.len() == expected.len()
+    });
+    assert_eq!(found, expected);
+}
+
+/// T-WEDGE-4, F16: one transaction of many times the store streams through to an ordinary client in
+/// bounded memory; positions beyond 4 GiB are right.
+#[test]
+fn a_transaction_larger_than_the_store_streams_through() {
+    const ROW_BYTES: u64 = 1000;
+    let rows = number("TOWPATH_LARGE_MB").unwrap_or(LARGE_MB) * 1_000_000 / ROW_BYTES;
+    let server = Server::start(Version::Mysql80, &["--binlog-row-event-max-size=8192"]);
+    // A table that keeps nothing: all of it is in the binlog only.
+    server.run(
+        "CREATE DATABASE d; CREATE TABLE d.digit (n INT PRIMARY KEY); \
+         INSERT INTO d.digit VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9); \
+         CREATE TABLE d.t (id INT, v VARCHAR(1000)) ENGINE=BLACKHOLE",
+    );
+    let (file, offset) = server.binlog_end();
+    server.run(&format!(
+        "INSERT INTO d.t SELECT a.n, REPEAT('x', 980) FROM d.digit a, d.digit b, d.digit c, \
+         d.digit d, d.digit e, d.digit f, d.digit g, d.digit h LIMIT {rows}"
+    ));
+    let ends = server.query("SHOW BINARY LOGS");
+    let end: i64 = ends.iter().find(|row| row[0] == file).unwrap()[1].parse().unwrap();
+    let mut following = Following::start(&server, &format!("{file}:{offset}"));
+    let (mut count, mut last) = (0, 0);
+    following.until(|entry| {
+        let offset = entry.header.logfile_offset;
+        assert!(offset >= last, "{offset} behind {last}");
+        assert!(offset < end, "{offset}: the file has {end} bytes");
+        last = offset;
+        count += entry.row_change().unwrap().map_or(0, |change| change.rows.len() as u64);
+        entry.entry_type == 3
+    });
+    let peak = following.towpath.peak_memory_bytes();
+    println!("{count} rows, {end} bytes of binlog, last at {last}, peak {} MiB", peak >> 20);
+    assert_eq!(count, rows);
+    assert!(end - last < 1000, "the transaction ends at {last}, the file at {end}");
+    assert!(peak <= BOUND_BYTES, "peak memory {} MiB", peak >> 20);
+}
