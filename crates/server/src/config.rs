@@ -37,6 +37,8 @@ pub struct ClusterConfig {
 pub struct ServerConfig {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Where the status is asked for over HTTP; nowhere when absent.
+    pub status: Option<SocketAddr>,
     /// Who may log in; anyone when absent.
     pub credentials: Option<Credentials>,
     /// The state directory. In a cluster it is not used.
@@ -55,6 +57,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 11111)),
+            status: None,
             credentials: None,
             state: PathBuf::from("state"),
             cluster: None,

@@ -6,6 +6,7 @@
 
 mod client;
 mod health;
+mod look;
 mod state;
 
 use std::collections::BTreeMap;
@@ -21,10 +22,12 @@ use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written};
 use towpath_entry::{Block, TableFilter};
 
 use crate::error::{InstanceError, RequestError};
+use crate::figures::{Amount, Figures, Reading};
 use crate::store::{Store, StoreOptions, Taken};
 use client::{Client, Entrance, Hold, Outstanding};
 pub(crate) use health::Health;
 pub use health::{InstanceHealth, Stage};
+pub(crate) use look::Look;
 pub use state::{InstanceState, InstanceStatus};
 
 /// Batches that a client may have without acknowledging one.
@@ -54,6 +57,7 @@ struct Core {
     ahead: BTreeMap<u64, Cursor>,
     /// The filter in force, if a client set one.
     filter: Option<String>,
+    figures: Figures,
 }
 
 /// See the module.
@@ -72,6 +76,7 @@ pub(crate) struct Destination {
     status: watch::Sender<InstanceStatus>,
     filter: watch::Sender<Option<TableFilter>>,
     health: Health,
+    reading: Mutex<Reading>,
 }
 
 impl Destination {
@@ -98,6 +103,7 @@ impl Destination {
             resume: None,
             ahead: BTreeMap::new(),
             filter: None,
+            figures: Figures::default(),
         };
         Self {
             name: name.to_owned(),
@@ -111,6 +117,7 @@ impl Destination {
             status: watch::Sender::new(InstanceStatus::now(InstanceState::Starting)),
             filter: watch::Sender::new(None),
             health: Health::new(),
+            reading: Mutex::default(),
         }
     }
 
@@ -211,12 +218,21 @@ impl Destination {
         loop {
             let mut space = pin!(self.space.notified());
             space.as_mut().enable();
-            let pushed = self.core().store.push(block);
+            let pushed = {
+                let mut core = self.core();
+                let amount = Amount::of(&block.entries);
+                let pushed = core.store.push(block);
+                if pushed.is_ok() {
+                    core.figures.put(amount);
+                }
+                pushed
+            };
             match pushed {
                 Ok(()) => return self.entries.notify_waiters(),
                 Err(refused) => block = refused,
             }
             self.health.enter(Stage::Room);
+            let _waiting = self.wait_for_space();
             if timeout(FULL_WARNING, space.as_mut()).await.is_err() {
                 self.warn_full();
                 space.await;
@@ -388,10 +404,18 @@ impl Destination {
         }
         let id = core.next_id(client_id)?;
         let Some(taken) = core.store.take(fetch_size) else { return Ok(None) };
-        let Taken { slices, len, first, end, ack } = taken;
+        let Taken { slices, len, first, end, ack, amount } = taken;
+        core.figures.get(amount);
         if let Some(client) = core.clients.get_mut(&client_id) {
             client.last_id = id;
-            client.batches.push_back(Outstanding { id, first, end, ack, hold: Hold::Holds });
+            client.batches.push_back(Outstanding {
+                id,
+                first,
+                end,
+                ack,
+                hold: Hold::Holds,
+                amount,
+            });
         }
         Ok(Some(Batch { id, slices, len }))
     }
@@ -403,6 +427,9 @@ impl Destination {
         let client = core.subscribed(&self.name, client_id)?;
         let unknown = RequestError::AckUnknown { client_id, batch_id };
         let batch = client.take_oldest(batch_id, unknown)?;
+        if batch.hold == Hold::Holds {
+            core.figures.ack(batch.amount);
+        }
         if let Some(cursor) = batch.ack {
             core.cursors.set_cursor(client_id, cursor.clone());
             if batch.hold == Hold::Holds {

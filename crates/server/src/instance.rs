@@ -17,6 +17,7 @@ use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, Sta
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
+use crate::figures::now_ms;
 use crate::history::{Beginning, History, now_s};
 
 /// Bytes of entries that are handed on without waiting for the end of what has arrived.
@@ -147,6 +148,7 @@ async fn follow(
         skips_tables,
         passed: Passed::nothing(),
         gap,
+        read_bytes: 0,
     };
     destination.set_state(InstanceState::Running);
     let result = stop.run_until_cancelled(pump.run()).await;
@@ -253,6 +255,8 @@ struct Pump<'a> {
     passed: Passed,
     /// What was jumped over, until it is announced.
     gap: Option<Gap>,
+    /// Bytes of events read.
+    read_bytes: u64,
 }
 
 /// The boundary at which cursors were put last, and when.
@@ -312,6 +316,7 @@ impl Pump<'_> {
             let is_format = event.header.event_type == event_type::FORMAT_DESCRIPTION;
             let begun_s = if is_format { event.header.timestamp_s } else { 0 };
             let is_over = is_next_file && !event.header.is_artificial();
+            self.read_bytes += u64::from(event.header.event_len);
             match self.decoder.event(&event)? {
                 Step::Done if is_next_file => self.next_file(is_over).await?,
                 Step::Done if begun_s > 0 => self.file_begins(begun_s).await?,
@@ -518,7 +523,9 @@ impl Pump<'_> {
             let kept = history.append(records, self.decoder.catalog()).await;
             kept.map_err(|error| InstanceError::State(Arc::new(error)))?;
         }
+        let mut event_ms = None;
         if let Some(block) = self.decoder.take() {
+            event_ms = block.entries.last().map(|entry| entry.execute_time_ms).filter(|ms| *ms > 0);
             self.last = block.entries.last().map(LastPublished::of);
             self.destination.push(block).await;
             // Files are never waited for: the sessions want to run as well.
@@ -528,6 +535,7 @@ impl Pump<'_> {
             self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
         }
         self.pass();
+        self.note(event_ms);
         Ok(())
     }
 
@@ -543,6 +551,31 @@ impl Pump<'_> {
         {
             self.passed = Passed::at(boundary);
         }
+    }
+
+    /// Tells those who look from outside how far reading is. What brought no entry, a heartbeat or a
+    /// table that is left out, says that there is nothing to wait for.
+    fn note(&self, event_ms: Option<i64>) {
+        let now = now_ms();
+        let boundary = self.decoder.boundary();
+        self.destination.note(|reading| {
+            reading.from = self.source.kind();
+            if let Some(address) = self.source.address()
+                && *address != *reading.source
+            {
+                reading.source = address;
+            }
+            reading.bytes = self.read_bytes;
+            reading.heard_ms = now;
+            reading.event_ms = event_ms.unwrap_or(now);
+            if let Some(boundary) = boundary {
+                if reading.file.as_ref() != Some(&boundary.file) {
+                    reading.file = Some(Arc::clone(&boundary.file));
+                }
+                reading.offset = boundary.offset;
+                reading.gtid.clone_from(&boundary.gtid);
+            }
+        });
     }
 
     fn report_doubts(&mut self) {

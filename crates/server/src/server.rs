@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,9 +19,11 @@ use crate::cluster::{Cluster, Member};
 use crate::config::{InstanceConfig, ServerConfig};
 use crate::destination::{Destination, InstanceHealth, InstanceState, InstanceStatus};
 use crate::error::{InstanceError, ServerError};
+use crate::figures::{ClientFigures, now_ms};
 use crate::instance::{self, Feed};
 use crate::session::{Session, Shared};
 use crate::slot::{Role, Slot};
+use crate::status::{self, Observer};
 
 /// Pause after an accept that failed: mostly there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,8 +37,11 @@ const STOP_LEAST: Duration = Duration::from_millis(500);
 pub struct Server {
     config: ServerConfig,
     listener: TcpListener,
-    slots: Vec<Arc<Slot>>,
+    /// For the status.
+    observed: Option<TcpListener>,
+    shared: Arc<Shared>,
     work: Work,
+    started_ms: i64,
 }
 
 /// What a server has to do beside its connections.
@@ -62,20 +68,40 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServerError::Listen { address, source })?;
+        let observed = match config.status {
+            None => None,
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|source| ServerError::Listen { address, source })?,
+            ),
+        };
         let (slots, work) = match &config.cluster {
             None => Self::alone(&config, instances)?,
             Some(cluster) => {
                 let (mut slots, mut members) = (Vec::new(), Vec::new());
                 for instance in instances {
                     check_name(&slots, &instance.destination)?;
-                    let slot = Arc::new(Slot::new(&instance.destination, Role::Standby));
+                    let slot = Arc::new(Slot::new(
+                        &instance.destination,
+                        &instance.address,
+                        Role::Standby,
+                    ));
                     slots.push(Arc::clone(&slot));
                     members.push(Member::new(slot, instance)?);
                 }
                 (slots, Work::Cluster(Cluster::new(cluster.clone(), members)))
             }
         };
-        Ok(Self { config, listener, slots, work })
+        let shared = Shared {
+            slots,
+            credentials: config.credentials.clone(),
+            login_deadline: config.login_deadline,
+            strangers: ClientFigures::default(),
+            connections: AtomicUsize::new(0),
+        };
+        let shared = Arc::new(shared);
+        Ok(Self { config, listener, observed, shared, work, started_ms: now_ms() })
     }
 
     fn alone(
@@ -87,12 +113,12 @@ impl Server {
         for instance in instances {
             let InstanceConfig { destination, address, store, filter, feed } = instance;
             check_name(&slots, &destination)?;
-            let (cursors, writer) = directory.destination(&destination, address)?;
+            let (cursors, writer) = directory.destination(&destination, address.clone())?;
             writers.push(writer);
             let destination =
                 Arc::new(Destination::new(&destination, store, filter, cursors, None));
             let role = Role::Active(Arc::clone(&destination));
-            slots.push(Arc::new(Slot::new(destination.name(), role)));
+            slots.push(Arc::new(Slot::new(destination.name(), &address, role)));
             let history = directory.history(destination.name())?;
             feeds.push((destination, feed, history));
         }
@@ -105,6 +131,19 @@ impl Server {
     /// When the operating system does not know.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Where the status is asked for, if it can be.
+    #[must_use]
+    pub fn status_addr(&self) -> Option<SocketAddr> {
+        self.observed.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Looks at it while it runs.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        let listen = self.listener.local_addr().unwrap_or(self.config.listen);
+        Observer::new(&self.shared, listen, self.started_ms)
     }
 
     /// The state of a destination's instance, to look at or to wait on. None while this server is not
@@ -128,7 +167,7 @@ impl Server {
     }
 
     fn destination(&self, name: &str) -> Option<Arc<Destination>> {
-        self.slots.iter().find(|slot| slot.name() == name)?.current()
+        self.shared.slots.iter().find(|slot| slot.name() == name)?.current()
     }
 
     /// Serves until `shutdown`, then stops accepting, lets current answers go out, ends every wait,
@@ -155,6 +194,8 @@ struct Running {
     config: ServerConfig,
     listener: TcpListener,
     shared: Arc<Shared>,
+    /// Answers for the status; ends with this value.
+    status: JoinSet<()>,
     /// Ends sessions and instances.
     stop: CancellationToken,
     work: Tasks,
@@ -270,17 +311,18 @@ impl Alone {
 
 impl Running {
     fn start(server: Server, stop: CancellationToken) -> Self {
-        let Server { config, listener, slots, work } = server;
-        let shared = Shared {
-            slots,
-            credentials: config.credentials.clone(),
-            login_deadline: config.login_deadline,
-        };
+        let observer = server.observer();
+        let Server { config, listener, observed, shared, work, .. } = server;
+        let mut status = JoinSet::new();
+        if let Some(observed) = observed {
+            status.spawn(status::serve(observed, observer));
+        }
         let work = Tasks::start(work, &stop);
         Self {
             config,
             listener,
-            shared: Arc::new(shared),
+            shared,
+            status,
             stop,
             work,
             sessions: JoinSet::new(),
@@ -302,6 +344,7 @@ impl Running {
                 },
                 Err(error) = self.work.watch() => return Err(error),
                 Some(ended) = self.sessions.join_next() => {
+                    self.count_sessions();
                     if let Err(error) = ended {
                         tracing::error!(%error, "a session's task failed");
                     }
@@ -330,14 +373,20 @@ impl Running {
         match Session::new(shared, stream, self.next_id, self.stop.clone()) {
             Ok(session) => {
                 self.sessions.spawn(session.run(seed));
+                self.count_sessions();
             }
             Err(error) => tracing::debug!(%peer, %error, "connection gone at once"),
         }
     }
 
+    fn count_sessions(&self) {
+        self.shared.connections.store(self.sessions.len(), Ordering::Relaxed);
+    }
+
     async fn stop(self) -> Result<(), ServerError> {
-        let Self { config, listener, shared, stop, work, sessions, .. } = self;
+        let Self { config, listener, shared, status, stop, work, sessions, .. } = self;
         drop(listener);
+        drop(status);
         let deadline = Instant::now() + config.stop_deadline;
         match work {
             Tasks::Alone(alone) => {

@@ -3,6 +3,7 @@
 //! Strictly one request at a time; while an answer is unsent nothing is read. A get that waits holds
 //! nothing but this task, and ends when the peer goes, the instance stops or the server stops.
 
+mod count;
 mod get;
 mod io;
 mod login;
@@ -10,6 +11,7 @@ mod login;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -24,7 +26,9 @@ use towpath_wire::{
 use crate::config::Credentials;
 use crate::destination::Destination;
 use crate::error::RequestError;
+use crate::figures::{ClientFigures, Told};
 use crate::slot::Slot;
+use count::named;
 use io::Idle;
 
 /// Canal's error codes.
@@ -46,6 +50,17 @@ pub(crate) struct Shared {
     pub(crate) slots: Vec<Arc<Slot>>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) login_deadline: Duration,
+    /// Requests for no destination of this server.
+    pub(crate) strangers: ClientFigures,
+    /// Connections that are open.
+    pub(crate) connections: AtomicUsize,
+}
+
+impl Shared {
+    /// Connections that are open.
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
 }
 
 /// Why a session ended.
@@ -115,6 +130,10 @@ pub(crate) struct Session {
     id: u32,
     peer: SocketAddr,
     local: SocketAddr,
+    /// Bytes sent, ever.
+    sent_bytes: u64,
+    /// What the current request was told.
+    told: Told,
 }
 
 impl Session {
@@ -127,7 +146,9 @@ impl Session {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
         let frames = FrameDecoder::new(LIMIT_BEFORE_LOGIN);
-        Ok(Self { shared, stream, frames, idle: Idle::new(), stop, id, peer, local })
+        let idle = Idle::new();
+        let (sent_bytes, told) = (0, Told::Done);
+        Ok(Self { shared, stream, frames, idle, stop, id, peer, local, sent_bytes, told })
     }
 
     /// Serves the connection to its end. Dropping the future closes it.
@@ -160,11 +181,19 @@ impl Session {
 
     async fn request(&mut self, frame: &[u8]) -> Result<(), Ending> {
         let packet = Packet::parse(frame)?;
-        let request = match Request::parse(&packet) {
-            Ok(request) => request,
-            Err(error) => return self.malformed(packet.packet_type(), error).await,
+        let begun = self.begin_count();
+        let request = Request::parse(&packet);
+        let destination = request.as_ref().ok().and_then(named);
+        let result = match &request {
+            Ok(request) => self.handle(request).await,
+            Err(error) => self.malformed(packet.packet_type(), error).await,
         };
-        match request {
+        self.count(destination, packet.packet_type(), begun);
+        result
+    }
+
+    async fn handle(&mut self, request: &Request<'_>) -> Result<(), Ending> {
+        match *request {
             Request::Subscribe(sub) => {
                 let text = Text::Subscription(sub);
                 match self.identity(sub.destination, sub.client_id) {
@@ -184,9 +213,9 @@ impl Session {
         }
     }
 
-    async fn malformed(&mut self, kind: PacketType, error: PacketError) -> Result<(), Ending> {
+    async fn malformed(&mut self, kind: PacketType, error: &PacketError) -> Result<(), Ending> {
         let class = "com.google.protobuf.InvalidProtocolBufferException";
-        let text = self.exception(class, &error);
+        let text = self.exception(class, error);
         self.error(code::FAILED, &text).await?;
         match kind {
             PacketType::ClientAck | PacketType::ClientRollback => Err(Ending::OneWay),
@@ -237,7 +266,10 @@ impl Session {
                 return Err(Ending::OneWay);
             }
             // Acknowledges the answer "nothing there".
-            -1 => return Ok(()),
+            -1 => {
+                self.told = Told::Uncounted;
+                return Ok(());
+            }
             batch_id => batch_id,
         };
         let result = self
@@ -341,6 +373,7 @@ impl Session {
     }
 
     async fn error(&mut self, code: i32, text: &str) -> Result<(), Ending> {
+        self.told = Told::Error(code);
         self.send(&reply::error(code, text)).await
     }
 }

@@ -1,9 +1,13 @@
 //! The place of a destination in a server: who serves it here, if anybody.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use towpath_coordination::SourceAddress;
 
 use crate::destination::Destination;
 use crate::error::{InstanceError, RequestError};
+use crate::figures::{ClientFigures, now_ms};
 
 /// What this server is to a destination.
 #[derive(Debug, Clone)]
@@ -21,11 +25,37 @@ pub(crate) enum Role {
 pub(crate) struct Slot {
     name: String,
     role: Mutex<Role>,
+    /// Its source as configured.
+    source: String,
+    figures: ClientFigures,
+    /// Since when the role is what it is.
+    since_ms: AtomicI64,
 }
 
 impl Slot {
-    pub(crate) fn new(name: &str, role: Role) -> Self {
-        Self { name: name.to_owned(), role: Mutex::new(role) }
+    pub(crate) fn new(name: &str, source: &SourceAddress, role: Role) -> Self {
+        let port = if source.port == 0 { String::new() } else { format!(":{}", source.port) };
+        Self {
+            name: name.to_owned(),
+            role: Mutex::new(role),
+            source: format!("{}{port}", source.host),
+            figures: ClientFigures::default(),
+            since_ms: AtomicI64::new(now_ms()),
+        }
+    }
+
+    /// Its source as configured.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(crate) const fn figures(&self) -> &ClientFigures {
+        &self.figures
+    }
+
+    /// Since when the role is what it is, in milliseconds since 1970.
+    pub(crate) fn since_ms(&self) -> i64 {
+        self.since_ms.load(Ordering::Relaxed)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -33,10 +63,11 @@ impl Slot {
     }
 
     pub(crate) fn set(&self, role: Role) {
+        self.since_ms.store(now_ms(), Ordering::Relaxed);
         *self.role.lock().unwrap_or_else(PoisonError::into_inner) = role;
     }
 
-    fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         self.role.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use towpath_coordination::{Cursor, Resume};
 use towpath_entry::{Block, EntryInfo, EntryKind};
 
+use crate::figures::Amount;
+
 /// Bytes of entries that a destination holds unless configured otherwise.
 pub const DEFAULT_CAPACITY_BYTES: usize = 32 << 20;
 
 /// What a client's fetch size of 1 stands for in [`BatchMode::MemSize`], in bytes.
-const UNIT_BYTES: usize = 1024;
+pub(crate) const UNIT_BYTES: usize = 1024;
 
 /// The fetch size in place of one that is not positive.
 const DEFAULT_FETCH_SIZE: usize = 1000;
@@ -89,6 +91,8 @@ pub(crate) struct Taken {
     pub(crate) end: u64,
     /// The last transaction end or DDL among them: what an ack moves the cursor to.
     pub(crate) ack: Option<Cursor>,
+    /// How much it is.
+    pub(crate) amount: Amount,
 }
 
 /// See the module.
@@ -128,6 +132,7 @@ impl Store {
     pub(crate) fn take(&mut self, fetch_size: i32) -> Option<Taken> {
         let mut limit = Limit::new(self.options, fetch_size);
         let (first, mut slices, mut ack) = (self.get, Vec::new(), None);
+        let mut amount = Amount::default();
         let start = self.slots.partition_point(|slot| slot.end() <= first);
         for slot in self.slots.iter().skip(start) {
             let skip = usize::try_from(self.get.saturating_sub(slot.first)).unwrap_or(usize::MAX);
@@ -138,6 +143,7 @@ impl Store {
             let from = skip.checked_sub(1).and_then(|index| slot.block.entries.get(index));
             slices.push(slot.block.bytes.slice(from.map_or(0, |entry| entry.end)..last.end));
             ack = taken.iter().rev().find(|entry| is_boundary(entry)).map(cursor_at).or(ack);
+            amount.add(taken);
             self.get = self.get.saturating_add(count as u64);
             if count < rest.len() {
                 break;
@@ -147,7 +153,7 @@ impl Store {
             return None;
         }
         let len = slices.iter().map(Bytes::len).sum();
-        Some(Taken { slices, len, first, end: self.get, ack })
+        Some(Taken { slices, len, first, end: self.get, ack, amount })
     }
 
     /// True when all that there ever was is acknowledged.
@@ -168,6 +174,16 @@ impl Store {
     /// The first entry that is not acknowledged.
     pub(crate) const fn ack_sequence(&self) -> u64 {
         self.ack
+    }
+
+    /// Behind the last entry that was added.
+    pub(crate) const fn put_sequence(&self) -> u64 {
+        self.put
+    }
+
+    /// Its settings.
+    pub(crate) const fn options(&self) -> StoreOptions {
+        self.options
     }
 
     /// Bytes held.

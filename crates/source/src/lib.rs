@@ -249,6 +249,24 @@ impl Source {
         }
     }
 
+    /// What events come from now: `server`, `archive`, `files`, or `none` while nothing is connected.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Mysql(source) => source.kind(),
+            Self::Files(_) => "files",
+        }
+    }
+
+    /// Host and port of the server that is followed.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Mysql(source) => Some(source.address()),
+            Self::Files(_) => None,
+        }
+    }
+
     /// Which server this is: positions of different ones have nothing in common.
     #[must_use]
     pub fn identity(&self) -> &str {

@@ -415,6 +415,18 @@ impl MysqlSource {
         self.feed.file()
     }
 
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self.feed {
+            Feed::Nothing => "none",
+            Feed::Server(_) => "server",
+            Feed::Archive(_) => "archive",
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.servers.current().address()
+    }
+
     /// Which server this is.
     pub(crate) fn identity(&self) -> &str {
         &self.identity

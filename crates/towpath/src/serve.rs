@@ -18,7 +18,7 @@ use towpath_wire::PasswordHash;
 
 use crate::filters::FilterArguments;
 use crate::report::{Failure, say};
-use crate::signals::Shutdown;
+use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
 
 #[derive(Debug, Args)]
@@ -44,6 +44,10 @@ pub(crate) struct Arguments {
     /// Where clients connect; port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11111")]
     listen: SocketAddr,
+    /// Answer HTTP here, as at 127.0.0.1:11112: GET /state (JSON), /metrics (Canal's, for Prometheus),
+    /// /health (200 or 503). Whoever reaches it can read it. SIGUSR1 writes the state into the log.
+    #[arg(long, value_name = "ADDRESS")]
+    status: Option<SocketAddr>,
     #[command(flatten)]
     filters: FilterArguments,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
@@ -233,6 +237,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     };
     let server = ServerConfig {
         listen: arguments.listen,
+        status: arguments.status,
         cluster,
         credentials,
         state: arguments.state,
@@ -248,6 +253,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::server("cannot start", error))?;
     let local = server.local_addr().map_err(|error| Failure::new("cannot start", error))?;
     let shutdown = Shutdown::listen()?;
+    let _state = tell_state(server.observer())?;
+    if let Some(status) = server.status_addr() {
+        say(&format!("status on http://{status}"));
+    }
     say(&format!("listening on {local}"));
     let stop = shutdown.token().clone();
     server.run(stop).await.map_err(|error| Failure::server("the server stopped", error))

@@ -1,8 +1,10 @@
-//! The end that a person, or a supervisor, asks for.
+//! What a person, or a supervisor, asks for by signals: the end, and the state.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use towpath_server::Observer;
 
 use crate::report::Failure;
 
@@ -32,4 +34,17 @@ impl Shutdown {
     pub(crate) const fn token(&self) -> &CancellationToken {
         &self.token
     }
+}
+
+/// SIGUSR1 writes the state of a server into the log, until the value is dropped.
+pub(crate) fn tell_state(observer: Observer) -> Result<JoinSet<()>, Failure> {
+    let mut stream = signal(SignalKind::user_defined1())
+        .map_err(|error| Failure::new("cannot wait for signals", error))?;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while stream.recv().await.is_some() {
+            observer.log_state();
+        }
+    });
+    Ok(task)
 }

@@ -28,6 +28,7 @@ mod numbers;
 mod positions;
 mod refusals;
 mod sequence;
+mod status;
 mod structures;
 mod workload;
 

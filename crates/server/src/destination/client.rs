@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use towpath_coordination::Cursor;
 
 use crate::error::RequestError;
+use crate::figures::Amount;
 
 /// Ids left of a reservation when the next one is asked for.
 const IDS_LOW: i64 = 1 << 15;
@@ -26,6 +27,7 @@ pub(super) struct Outstanding {
     pub(super) end: u64,
     pub(super) ack: Option<Cursor>,
     pub(super) hold: Hold,
+    pub(super) amount: Amount,
 }
 
 #[derive(Debug, Default)]

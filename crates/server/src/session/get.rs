@@ -9,6 +9,7 @@ use towpath_wire::{Get, Text, reply};
 use super::{DURABLE_DEADLINE, Ending, Session};
 use crate::destination::{Batch, Destination};
 use crate::error::RequestError;
+use crate::figures::Told;
 
 /// Longest wait that is told from one without limit.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -62,7 +63,10 @@ impl Session {
         let found = self.batch(&destination, (client_id, fetch_size), Wait::of(get)).await?;
         let batch = match found {
             Ok(Some(batch)) => batch,
-            Ok(None) => return self.send(&reply::no_messages()).await,
+            Ok(None) => {
+                self.told = Told::Empty;
+                return self.send(&reply::no_messages()).await;
+            }
             Err(error) => return self.failure(&error).await,
         };
         // It may have waited, or the process been stopped, since the batch was taken.

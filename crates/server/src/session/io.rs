@@ -91,6 +91,7 @@ impl Session {
     pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ending> {
         let sent = timeout(self.idle.write, self.stream.write_all(frame)).await;
         sent.map_err(|_| Ending::Idle)??;
+        self.sent_bytes += u64::try_from(frame.len()).unwrap_or_default();
         self.idle.last_write = Instant::now();
         Ok(())
     }
@@ -108,6 +109,7 @@ impl Session {
             if count == 0 {
                 return Err(std::io::Error::from(ErrorKind::WriteZero).into());
             }
+            self.sent_bytes += u64::try_from(count).unwrap_or_default();
             IoSlice::advance_slices(&mut unsent, count);
         }
         self.idle.last_write = Instant::now();

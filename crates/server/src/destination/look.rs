@@ -1,0 +1,95 @@
+//! A look at a destination from outside.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use towpath_coordination::Cursor;
+
+use super::Destination;
+use crate::figures::{Figures, Reading, now_ms};
+use crate::store::StoreOptions;
+
+/// A destination at one moment.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) epoch: Option<i64>,
+    pub(crate) figures: Figures,
+    pub(crate) reading: Reading,
+    pub(crate) store: StoreLook,
+    pub(crate) clients: Vec<ClientLook>,
+}
+
+/// A store at one moment.
+#[derive(Debug)]
+pub(crate) struct StoreLook {
+    pub(crate) options: StoreOptions,
+    pub(crate) held_bytes: usize,
+    pub(crate) put: u64,
+    pub(crate) get: u64,
+    pub(crate) ack: u64,
+}
+
+/// A client id at one moment.
+#[derive(Debug)]
+pub(crate) struct ClientLook {
+    pub(crate) id: i16,
+    pub(crate) batch_count: usize,
+    pub(crate) oldest_batch: Option<i64>,
+    pub(crate) cursor: Option<Cursor>,
+}
+
+/// Counts the time until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Waiting<'a>(&'a Destination);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut reading = self.0.reading();
+        if let Some(since) = reading.full_since_ms.take() {
+            reading.full_ms += u64::try_from(now_ms() - since).unwrap_or_default();
+        }
+    }
+}
+
+impl Destination {
+    pub(super) fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store is full until the value is dropped.
+    pub(super) fn wait_for_space(&self) -> Waiting<'_> {
+        self.reading().full_since_ms = Some(now_ms());
+        Waiting(self)
+    }
+
+    /// Takes down how far reading is.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Reading)) {
+        change(&mut self.reading());
+    }
+
+    /// What it is and does now.
+    pub(crate) fn look(&self) -> Look {
+        let core = self.core();
+        let store = StoreLook {
+            options: core.store.options(),
+            held_bytes: core.store.held_bytes(),
+            put: core.store.put_sequence(),
+            get: core.store.get_sequence(),
+            ack: core.store.ack_sequence(),
+        };
+        let subscribed = core.clients.iter().filter(|(_, client)| client.is_subscribed());
+        let clients = subscribed.map(|(id, client)| ClientLook {
+            id: *id,
+            batch_count: client.batches.len(),
+            oldest_batch: client.batches.front().map(|batch| batch.id),
+            cursor: core.cursors.cursor(*id),
+        });
+        Look {
+            epoch: self.epoch(),
+            figures: core.figures,
+            reading: self.reading().clone(),
+            store,
+            clients: clients.collect(),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! T-WEDGE-1: what a server says of itself, over HTTP and on a signal.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use towpath_testkit::{Server, Version, ZooKeeper, wait_until};
+
+use crate::numbers;
+use crate::sequence::{Serving, TABLE, exactly, write};
+
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Where a server says that its status is.
+fn status_of(program: &mut towpath_testkit::Program) -> String {
+    let line = program.wait_for_line("status on http://", DEADLINE);
+    line.rsplit_once("http://").unwrap().1.to_owned()
+}
+
+fn exchange(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+/// Status code and body.
+fn get(address: &str, target: &str) -> (u16, String) {
+    let answer = exchange(address, &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn state(address: &str) -> Value {
+    let (code, body) = get(address, "/state");
+    assert_eq!(code, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The value of a sample; 0 when it is not there.
+fn metric(address: &str, sample: &str) -> f64 {
+    let (code, page) = get(address, "/metrics");
+    assert_eq!(code, 200, "{page}");
+    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.parse().unwrap())
+}
+
+#[test]
+fn a_server_tells_how_far_it_is_and_what_it_waits_for() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let url = server.url();
+    let mut serving = Serving::start(&["--source", &url, "--status", "127.0.0.1:0"]);
+    let status = status_of(serving.towpath.program());
+    serving.wait_until_running();
+    write(&server, 1..=20);
+    let (file, offset) = server.binlog_end();
+
+    // Nobody has taken anything.
+    let destination = wait_until("the end to be read", DEADLINE, || {
+        let state = state(&status);
+        let destination = state["destinations"][0].clone();
+        (destination["read"]["offset"] == offset).then_some(destination)
+    });
+    assert_eq!(destination["name"], "example");
+    assert_eq!(destination["role"], "active");
+    assert_eq!(destination["state"], "running");
+    assert_eq!(destination["read"]["file"], file.as_str());
+    assert_eq!(destination["reads_from"], "server");
+    assert_eq!(destination["source"], format!("127.0.0.1:{}", server.port()));
+    assert_eq!(destination["waits_for"], "the source to send more");
+    assert_eq!(destination["error"], Value::Null);
+    assert_eq!(destination["store"]["limit_bytes"], 32 << 20);
+    assert_eq!(destination["store"]["not_taken_entries"], 60);
+    assert_eq!(destination["clients"].as_array().unwrap().len(), 0);
+    assert_eq!(get(&status, "/health").0, 200);
+
+    assert_eq!(serving.numbers_until(20), exactly(1..=20));
+    let rows = |which: &str| {
+        metric(&status, &format!("canal_instance_{which}_rows{{destination=\"example\",}}"))
+    };
+    wait_until("the acks to be counted", DEADLINE, || {
+        let counted = ["put", "get", "ack"].map(rows);
+        (counted == [20.0; 3]).then_some(())
+    });
+    let destination = &state(&status)["destinations"][0];
+    assert_eq!(destination["clients"][0]["id"], 1001);
+    assert_eq!(destination["clients"][0]["acknowledged"]["file"], file.as_str());
+    assert_eq!(destination["clients"][0]["batches"], 0);
+    assert_eq!(destination["store"]["not_acknowledged_entries"], 0);
+
+    // On a signal the same goes to the log.
+    let id = serving.towpath.program().id().to_string();
+    assert!(Command::new("kill").args(["-USR1", &id]).status().unwrap().success());
+    let line = serving.says(" state ");
+    let line = if line.contains("waits_for") { line } else { serving.says("waits_for") };
+    assert!(line.contains("destination=\"example\"") && line.contains(&file), "{line}");
+}
+
+/// server-runtime 8: each family that is there has Canal's name, type, labels and text.
+#[test]
+fn metrics_have_the_names_that_canal_gives_them() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let url = server.url();
+    let mut serving = Serving::start(&["--source", &url, "--status", "127.0.0.1:0"]);
+    let status = status_of(serving.towpath.program());
+    serving.wait_until_running();
+    write(&server, 1..=5);
+    assert_eq!(serving.numbers_until(5), exactly(1..=5));
+    let (code, page) = get(&status, "/");
+    assert_eq!(code, 200);
+    let samples: Vec<&str> = page.lines().collect();
+    for line in [
+        "# HELP canal_instance Canal instance",
+        "# TYPE canal_instance gauge",
+        "canal_instance{destination=\"example\",mode=\"spring\",} 1.0",
+        "canal_instance_subscriptions{destination=\"example\",} 1.0",
+        "canal_instance_parser_mode{destination=\"example\",parallel=\"false\",} 1.0",
+        "canal_instance_store{destination=\"example\",batchMode=\"MEMSIZE\",size=\"32768\",} 1.0",
+        "# TYPE canal_instance_store_produce_seq counter",
+        "canal_instance_store_produce_seq{destination=\"example\",} 14.0",
+        "canal_instance_transactions{destination=\"example\",} 5.0",
+        "canal_instance_put_rows{destination=\"example\",} 5.0",
+        "canal_instance_client_packets{destination=\"example\",packetType=\"SUBSCRIPTION\",} 1.0",
+        "# TYPE canal_instance_client_request_latency histogram",
+        "towpath_destination_role{destination=\"example\",role=\"serves\",} 1.0",
+    ] {
+        assert!(samples.contains(&line), "no `{line}` in {page}");
+    }
+    for family in ["traffic_delay", "put_delay", "get_delay", "ack_delay", "received_binlog_bytes"]
+    {
+        assert!(page.contains(&format!("\ncanal_instance_{family}{{")), "{family}: {page}");
+    }
+    assert!(!page.contains("_total"), "{page}");
+    let (_, page) =
+        get(&status, "/metrics?name[]=canal_instance&name%5B%5D=canal_instance_put_rows");
+    let families = page.lines().filter(|line| line.starts_with("# TYPE"));
+    assert_eq!(families.count(), 2, "{page}");
+}
+
+/// What waits for clients is told apart from what waits for the source.
+#[test]
+fn a_full_store_is_told() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    server.run("CREATE TABLE d.big (t LONGTEXT)");
+    let url = server.url();
+    let arguments =
+        ["--source", &url, "--from", "earliest", "--store-size", "1", "--status", "127.0.0.1:0"];
+    let mut serving = Serving::start(&arguments);
+    let status = status_of(serving.towpath.program());
+    serving.wait_until_running();
+    for _ in 0..6 {
+        server.run("INSERT INTO d.big VALUES (REPEAT('x', 900000))");
+    }
+    let destination = wait_until("the store to be full", DEADLINE, || {
+        let destination = state(&status)["destinations"][0].clone();
+        let waits_for = destination["waits_for"].as_str().unwrap().to_owned();
+        waits_for.contains("full store").then_some(destination)
+    });
+    assert!(destination["waits_since_ms"].as_i64().unwrap() > 0);
+    assert!(destination["store"]["held_bytes"].as_u64().unwrap() > 900_000);
+    assert_eq!(get(&status, "/health").0, 200);
+    let waited = "canal_instance_sink_blocking_time{destination=\"example\",}";
+    wait_until("the waiting to be counted", DEADLINE, || {
+        (metric(&status, waited) > 0.0).then_some(())
+    });
+}
+
+/// A standby lives, and is not where clients should go.
+#[test]
+fn a_standby_is_healthy_only_when_it_serves() {
+    let server = Server::start(Version::Mysql57, &[]);
+    let zookeeper = ZooKeeper::start();
+    let cluster = zookeeper.address();
+    server.run(TABLE);
+    let options = ["--status", "127.0.0.1:0"];
+    let mut active = numbers::serve_with(&server, &cluster, &options);
+    let first = status_of(active.program());
+    wait_until("the first to serve", DEADLINE, || (get(&first, "/health").0 == 200).then_some(()));
+    let mut standby = numbers::serve_with(&server, &cluster, &options);
+    let second = status_of(standby.program());
+    let (code, body) = get(&second, "/health");
+    assert_eq!(code, 503, "{body}");
+    assert!(body.contains("\"example\":\"stands by\""), "{body}");
+    assert_eq!(state(&second)["destinations"][0]["role"], "standby");
+    assert!(state(&first)["destinations"][0]["epoch"].is_i64());
+    let ended = active.terminate();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    wait_until("the second to serve", DEADLINE, || {
+        (get(&second, "/health").0 == 200).then_some(())
+    });
+    assert_eq!(get(&second, "/health?destination=example").0, 200);
+    assert_eq!(get(&second, "/health?destination=other").0, 503);
+}
+
+/// Whatever comes to the port, it goes on answering, and so do the clients' connections.
+#[test]
+fn odd_requests_and_slow_ones_hold_nothing_up() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let url = server.url();
+    let mut serving =
+        Serving::start(&["--source", &url, "--from", "earliest", "--status", "127.0.0.1:0"]);
+    let status = status_of(serving.towpath.program());
+    assert_eq!(get(&status, "/nothing").0, 404);
+    let post = exchange(&status, "POST /state HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert!(post.starts_with("HTTP/1.1 405"), "{post}");
+    assert!(exchange(&status, "HEAD /health HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 "));
+    assert!(exchange(&status, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(100_000));
+    let mut stream = TcpStream::connect(&status).unwrap();
+    // It may be closed before all of it is sent.
+    let _sent: bool = stream.write_all(long.as_bytes()).is_ok();
+    drop(stream);
+
+    // More than are served at a time, which all say nothing: they are closed after their deadline.
+    let silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(&status).unwrap()).collect();
+    write(&server, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    assert_eq!(get(&status, "/health").0, 200);
+    for mut stream in silent {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut answer = Vec::new();
+        let ended = stream.read_to_end(&mut answer);
+        assert!(ended.is_ok() || answer.is_empty(), "{ended:?}");
+    }
+}
