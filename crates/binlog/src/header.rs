@@ -69,7 +69,7 @@ pub const FLAG_ARTIFICIAL: u16 = 0x20;
 pub const FLAG_IGNORABLE: u16 = 0x80;
 
 /// The common header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EventHeader {
     /// Seconds since 1970 (0 on artificial events).
     pub timestamp_s: u32,
@@ -97,19 +97,27 @@ impl EventHeader {
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader::new(bytes);
-        let header = Self {
-            timestamp_s: r.u32("timestamp")?,
-            event_type: r.u8("event type")?,
-            server_id: r.u32("server id")?,
-            event_len: r.u32("event length")?,
-            log_pos: r.u32("log position")?,
-            flags: r.u16("flags")?,
-        };
+        let header = Self::of(&r.array("event header")?);
         if usize::try_from(header.event_len).is_ok_and(|len| len >= Self::LEN) {
             Ok(header)
         } else {
             Err(r.invalid("event length", u64::from(header.event_len), "at least 19"))
         }
+    }
+
+    /// The fields, not checked.
+    #[inline]
+    pub(crate) const fn of(bytes: &[u8; Self::LEN]) -> Self {
+        let [a, b, c, d, event_type, rest @ ..] = *bytes;
+        let timestamp_s = u32::from_le_bytes([a, b, c, d]);
+        let [a, b, c, d, rest @ ..] = rest;
+        let server_id = u32::from_le_bytes([a, b, c, d]);
+        let [a, b, c, d, rest @ ..] = rest;
+        let event_len = u32::from_le_bytes([a, b, c, d]);
+        let [a, b, c, d, e, f] = rest;
+        let log_pos = u32::from_le_bytes([a, b, c, d]);
+        let flags = u16::from_le_bytes([e, f]);
+        Self { timestamp_s, event_type, server_id, event_len, log_pos, flags }
     }
 
     /// The length that the event at the front of `bytes` claims to have, not checked; `None` when it

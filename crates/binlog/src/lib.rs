@@ -21,4 +21,4 @@ pub use format::{Checksum, FormatDescription};
 pub use gtid::{GtidError, MariadbGtidSet, MysqlGtidSet, Uuid};
 pub use header::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, event_type};
 pub use reader::Reader;
-pub use stream::{EventStream, RawEvent, parse_rotate};
+pub use stream::{EventPlace, EventStream, RawEvent, parse_rotate};

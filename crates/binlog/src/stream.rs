@@ -2,6 +2,7 @@
 //!
 //! The only place that knows how events follow each other. It holds no bytes and does no I/O.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::{StreamError, StreamFault};
@@ -9,29 +10,46 @@ use crate::format::{Checksum, FormatDescription};
 use crate::header::{EventHeader, event_type};
 use crate::reader::Reader;
 
-/// One event, with its place.
-#[derive(Debug, Clone, Copy)]
-pub struct RawEvent<'a> {
+/// What is known of an event beside its bytes. It stays where the stream has it, and is read there:
+/// handed on by value it would cost more than most events take to decode.
+#[derive(Debug, Clone)]
+pub struct EventPlace {
     /// The common header.
     pub header: EventHeader,
-    /// What stands between header and checksum.
-    pub body: &'a [u8],
     /// Name of the file.
-    pub file: &'a Arc<str>,
+    pub file: Arc<str>,
     /// Offset at which the event starts.
     pub start: u64,
     /// Offset at which the next event starts; equal to `start` for artificial events.
     pub end: u64,
     /// The format description in force.
-    pub format: &'a FormatDescription,
+    pub format: FormatDescription,
+}
+
+/// One event, with its place.
+#[derive(Debug, Clone, Copy)]
+pub struct RawEvent<'a> {
+    /// What stands between header and checksum.
+    pub body: &'a [u8],
+    /// Header, file and offsets; they can be read as fields of the event.
+    pub place: &'a EventPlace,
+}
+
+impl Deref for RawEvent<'_> {
+    type Target = EventPlace;
+
+    #[inline]
+    fn deref(&self) -> &EventPlace {
+        self.place
+    }
 }
 
 /// Where the stream stands.
 #[derive(Debug, Clone)]
 pub struct EventStream {
-    file: Arc<str>,
+    /// Of the last event; its file and format are those in force.
+    place: EventPlace,
     offset: u64,
-    format: FormatDescription,
     /// Before the first format description: what the connection announced.
     checksum: Checksum,
 }
@@ -42,18 +60,20 @@ impl EventStream {
     /// [`Checksum::None`].
     #[must_use]
     pub fn new(file: &str, offset: u64, first_checksum: Checksum) -> Self {
-        Self {
+        let place = EventPlace {
+            header: EventHeader::default(),
             file: Arc::from(file),
-            offset,
+            start: offset,
+            end: offset,
             format: FormatDescription::default(),
-            checksum: first_checksum,
-        }
+        };
+        Self { place, offset, checksum: first_checksum }
     }
 
     /// The current file.
     #[must_use]
     pub const fn file(&self) -> &Arc<str> {
-        &self.file
+        &self.place.file
     }
 
     /// Where the next event of the current file starts.
@@ -65,7 +85,7 @@ impl EventStream {
     /// The format description in force.
     #[must_use]
     pub const fn format(&self) -> &FormatDescription {
-        &self.format
+        &self.place.format
     }
 
     /// The event that started at `start` comes again: the offset goes back there. Only for events
@@ -79,7 +99,55 @@ impl EventStream {
     /// # Errors
     /// [`StreamError`], which names file and offset: a length that disagrees with the bytes, a
     /// checksum that does not match, an end position that is not start plus length.
+    #[inline]
     pub fn accept<'a>(&'a mut self, raw: &'a [u8]) -> Result<RawEvent<'a>, StreamError> {
+        let body = match self.accept_usual(raw) {
+            Some(body) => body,
+            None => self.accept_any(raw)?,
+        };
+        Ok(RawEvent { body, place: &self.place })
+    }
+
+    /// Takes an event that lies where it must and changes nothing of what is in force: nearly all of
+    /// them. `None` when there is more to look at; then nothing has changed.
+    #[inline]
+    fn accept_usual<'a>(&mut self, raw: &'a [u8]) -> Option<&'a [u8]> {
+        let (head, rest) = raw.split_first_chunk::<{ EventHeader::LEN }>()?;
+        let header = EventHeader::of(head);
+        let end = self.offset + u64::from(header.event_len);
+        let is_usual = u32::try_from(raw.len()) == Ok(header.event_len)
+            && !header.is_artificial()
+            && header.log_pos != 0
+            && u64::from(header.log_pos) == end & 0xffff_ffff
+            && !matches!(
+                header.event_type,
+                event_type::FORMAT_DESCRIPTION
+                    | event_type::ROTATE
+                    | event_type::HEARTBEAT
+                    | event_type::HEARTBEAT_V2
+            );
+        if !is_usual {
+            return None;
+        }
+        let body = match self.checksum {
+            Checksum::None => rest,
+            Checksum::Crc32 => {
+                let (summed, crc) = raw.split_last_chunk::<4>()?;
+                if crc32fast::hash(summed) != u32::from_le_bytes(*crc) {
+                    return None;
+                }
+                rest.split_last_chunk::<4>()?.0
+            }
+        };
+        self.place.header = header;
+        self.place.start = self.offset;
+        self.place.end = end;
+        self.offset = end;
+        Some(body)
+    }
+
+    #[cold]
+    fn accept_any<'a>(&mut self, raw: &'a [u8]) -> Result<&'a [u8], StreamError> {
         let header = EventHeader::parse(raw).map_err(|e| self.fault(0, e.into()))?;
         if u32::try_from(raw.len()) != Ok(header.event_len) {
             let fault = StreamFault::Length { claimed: header.event_len, at_hand: raw.len() };
@@ -93,27 +161,30 @@ impl EventStream {
         match header.event_type {
             event_type::FORMAT_DESCRIPTION => {
                 let with_checksum = raw.get(EventHeader::LEN..).unwrap_or_default();
-                self.format = FormatDescription::parse(with_checksum)
+                self.place.format = FormatDescription::parse(with_checksum)
                     .map_err(|e| self.fault(header.event_type, e.into()))?;
-                self.checksum = self.format.checksum;
+                self.checksum = self.place.format.checksum;
                 self.offset = end;
             }
             event_type::ROTATE => {
                 let (position, name) =
                     parse_rotate(body).map_err(|e| self.fault(header.event_type, e.into()))?;
                 // A rotate of the file itself is followed by an artificial one; both say the same.
-                if *self.file != *name {
-                    self.file = Arc::from(name.as_ref());
+                if *self.place.file != *name {
+                    self.place.file = Arc::from(name.as_ref());
                 }
                 self.offset = position;
             }
             _ => self.offset = end,
         }
-        Ok(RawEvent { header, body, file: &self.file, start, end, format: &self.format })
+        self.place.header = header;
+        self.place.start = start;
+        self.place.end = end;
+        Ok(body)
     }
 
     fn fault(&self, event_type: u8, source: StreamFault) -> StreamError {
-        StreamError { file: self.file.to_string(), offset: self.offset, event_type, source }
+        StreamError { file: self.place.file.to_string(), offset: self.offset, event_type, source }
     }
 
     /// Offset behind the event. `log_pos` is 32 bits wide and missing on some events, so the offset
@@ -138,7 +209,7 @@ impl EventStream {
         if header.event_type == event_type::FORMAT_DESCRIPTION {
             return Ok(self.offset);
         }
-        if self.format.ends_are_relative() {
+        if self.place.format.ends_are_relative() {
             return Ok(end);
         }
         // Events that the source leaves out (annotations that were not asked for, encryption)

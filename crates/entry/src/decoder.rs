@@ -124,7 +124,7 @@ impl Decoder {
     /// delivered nothing of the event, and must not be fed what follows it.
     pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Step, DecodeError> {
         let origin = Origin {
-            file: event.file,
+            file: &event.file,
             start: event.start,
             end: event.end,
             event_len: event.header.event_len,
@@ -135,14 +135,14 @@ impl Decoder {
         let result = if kind == t::TRANSACTION_PAYLOAD {
             self.payload(event, &origin)
         } else {
-            self.plain(&event.header, event.body, event.format, &origin)
+            self.plain(&event.header, event.body, &event.format, &origin)
         };
         self.record(kind, &origin);
         result.map_err(|source| DecodeError::At {
             file: event.file.to_string(),
             offset: event.start,
             event_type: kind,
-            table: self.tables.name_of_rows(event.body, kind, event.format),
+            table: self.tables.name_of_rows(event.body, kind, &event.format),
             source: Box::new(source),
         })
     }
@@ -261,7 +261,7 @@ impl Decoder {
                 server_id: header.server_id,
                 ..origin.clone()
             };
-            let step = self.plain(&header, body, event.format, &inner_origin)?;
+            let step = self.plain(&header, body, &event.format, &inner_origin)?;
             if step != Step::Done {
                 self.payload = Some(open);
                 return Ok(step);

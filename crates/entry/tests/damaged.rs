@@ -90,7 +90,7 @@ fn check(name: &str, seeds: u64) {
             if random.below(4) == 0 {
                 damage(&mut body, &mut random);
             }
-            if feed(&mut decoder, &RawEvent { body: &body, ..event }).is_err() {
+            if feed(&mut decoder, &RawEvent { body: &body, place: event.place }).is_err() {
                 faults += 1;
                 decoder.restart();
             }

@@ -1,12 +1,9 @@
 //! Rows events of a recorded binlog, one table each, to be fed again with any number of rows.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use towpath_binlog::event::{RowsEvent, RowsKind, TableMap};
-use towpath_binlog::{
-    Checksum, EventHeader, EventStream, FormatDescription, RawEvent, event_type as t,
-};
+use towpath_binlog::{Checksum, EventHeader, EventPlace, EventStream, RawEvent, event_type as t};
 use towpath_entry::{Decoder, DecoderOptions, Step};
 use towpath_schema::StructureAnswer;
 
@@ -14,10 +11,8 @@ use towpath_schema::StructureAnswer;
 pub(crate) struct Case {
     /// Table and kind of change, such as `t_json update`.
     pub(crate) name: String,
-    format: FormatDescription,
-    file: Arc<str>,
-    map: (EventHeader, Vec<u8>),
-    rows: (EventHeader, Vec<u8>),
+    map: (EventPlace, Vec<u8>),
+    rows: (EventPlace, Vec<u8>),
 }
 
 /// The first rows event of each table and kind of change. The binlog has full metadata, so that each
@@ -35,31 +30,21 @@ pub(crate) fn cases() -> Vec<Case> {
         rest = tail;
         let event = stream.accept(raw).unwrap();
         if event.header.event_type == t::TABLE_MAP {
-            map = Some((event.header, event.body.to_vec()));
+            map = Some((event.place.clone(), event.body.to_vec()));
         }
         let Some((kind, _)) = RowsKind::of(event.header.event_type) else { continue };
         let Some(map) = map.take() else { continue };
-        let table = TableMap::parse(&map.1, event.format).unwrap().table;
+        let table = TableMap::parse(&map.1, &event.format).unwrap().table;
         let table = String::from_utf8_lossy(table).into_owned();
         let name = format!("{table} {}", format!("{kind:?}").to_lowercase());
         if cases.iter().all(|case| case.name != name) {
-            cases.push(Case {
-                name,
-                format: event.format.clone(),
-                file: Arc::clone(event.file),
-                map,
-                rows: (event.header, event.body.to_vec()),
-            });
+            cases.push(Case { name, map, rows: (event.place.clone(), event.body.to_vec()) });
         }
     }
     cases
 }
 
 impl Case {
-    fn event<'a>(&'a self, header: EventHeader, body: &'a [u8]) -> RawEvent<'a> {
-        RawEvent { header, body, file: &self.file, start: 4, end: 4, format: &self.format }
-    }
-
     /// A decoder that knows the table.
     pub(crate) fn decoder(&self) -> Decoder {
         let mut decoder = Decoder::new(DecoderOptions::default());
@@ -69,7 +54,7 @@ impl Case {
 
     /// Feeds the table map, as before each statement.
     pub(crate) fn feed_map(&self, decoder: &mut Decoder) {
-        let map = self.event(self.map.0, &self.map.1);
+        let map = RawEvent { place: &self.map.0, body: &self.map.1 };
         if let Step::NeedTable { schema, table } = decoder.event(&map).unwrap() {
             decoder.learn_table(&schema, &table, StructureAnswer::default());
             assert_eq!(decoder.event(&map).unwrap(), Step::Done);
@@ -78,13 +63,14 @@ impl Case {
 
     /// The body of the rows event, its rows so many times.
     pub(crate) fn repeated(&self, times: usize) -> Vec<u8> {
-        let (header, body) = &self.rows;
-        let rows = RowsEvent::parse(body, header.event_type, &self.format).unwrap().rows;
+        let (place, body) = &self.rows;
+        let rows = RowsEvent::parse(body, place.header.event_type, &place.format).unwrap().rows;
         [&body[..body.len() - rows.len()], &rows.repeat(times)].concat()
     }
 
     /// Feeds a rows event with this body.
     pub(crate) fn feed_rows(&self, decoder: &mut Decoder, body: &[u8]) {
-        assert_eq!(decoder.event(&self.event(self.rows.0, body)).unwrap(), Step::Done);
+        let event = RawEvent { place: &self.rows.0, body };
+        assert_eq!(decoder.event(&event).unwrap(), Step::Done);
     }
 }

@@ -37,7 +37,7 @@ fn statement(event: &RawEvent<'_>) -> Option<Statement> {
     if event.header.event_type != event_type::QUERY {
         return None;
     }
-    let query = QueryEvent::parse(event.body, event.format).unwrap();
+    let query = QueryEvent::parse(event.body, &event.format).unwrap();
     let options = ParseOptions::from_sql_mode(query.sql_mode.unwrap_or(0));
     let sql = String::from_utf8_lossy(query.sql);
     let schema = String::from_utf8_lossy(query.schema).into_owned();

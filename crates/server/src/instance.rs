@@ -356,7 +356,7 @@ impl Pump<'_> {
                 offset: event.start,
                 gtid: gtid.unwrap_or_default(),
             };
-            self.file = Some(Arc::clone(event.file));
+            self.file = Some(Arc::clone(&event.file));
             // Nothing for the decoder, and not to be read twice.
             let is_used = event.header.event_type == event_type::FORMAT_DESCRIPTION;
             break (at, cursor, is_used.then_some(event.header.timestamp_s));
@@ -665,7 +665,7 @@ fn first_cursor(start: &Start, gtid: Option<Arc<str>>, event: &RawEvent<'_>) -> 
     Some(match start {
         Start::At { file, offset } => origin(&file.as_str().into(), *offset, gtid),
         Start::Now | Start::Earliest | Start::Gtid(_) | Start::Time { .. } => {
-            origin(event.file, event.start, gtid)
+            origin(&event.file, event.start, gtid)
         }
     })
 }

@@ -257,49 +257,78 @@ impl OpenFile {
     }
 
     /// The next event that is in the buffer; `limit` is the longest that is taken, in bytes.
+    #[inline]
     pub(crate) fn next_event(&mut self, limit: usize) -> Result<Option<RawEvent<'_>>, SourceError> {
-        loop {
-            let rest = self.buffer.get(self.unread.clone()).unwrap_or_default();
-            if rest.len() < EventHeader::LEN {
-                return Ok(None);
-            }
-            let len = EventHeader::peek_len(rest).unwrap_or_default();
-            if len < EventHeader::LEN {
-                EventHeader::parse(rest).map_err(|e| self.bad(e.to_string()))?;
-            }
-            if len > limit {
-                return Err(self.bad(format!("the event claims {len} bytes, the limit is {limit}")));
-            }
-            if rest.len() < len {
-                return Ok(None);
-            }
-            let start = self.unread.start;
-            let is_wanted = self.at >= self.from;
-            let raw = self.buffer.get(start..start + len).unwrap_or_default();
-            let bad = |e: StreamError| SourceError::BadFile {
-                path: self.path.clone(),
-                offset: self.at,
-                reason: format!("event type {}: {}", e.event_type, e.source),
-            };
-            let before = self.stream.offset();
-            if is_wanted {
-                let event = self.stream.accept(raw).map_err(bad)?;
-                self.unread.start += len;
-                self.at += widen(len);
-                self.last = (start, before);
-                return Ok(Some(event));
-            }
-            self.stream.accept(raw).map_err(bad)?;
-            self.unread.start += len;
-            self.at += widen(len);
-            if self.at > self.from {
-                let reason = format!("offset {} lies inside the event before it", self.from);
-                return Err(self.bad(reason));
-            }
+        if self.at < self.from {
+            self.skip(limit)?;
         }
+        let Some(raw) = self.next_raw(limit)? else { return Ok(None) };
+        let before = self.stream.offset();
+        let Some(bytes) = self.buffer.get(raw.clone()) else { return Ok(None) };
+        match self.stream.accept(bytes) {
+            Ok(event) => {
+                self.last = (raw.start, before);
+                self.at += widen(raw.len());
+                self.unread.start = raw.end;
+                Ok(Some(event))
+            }
+            Err(error) => Err(refused(&self.path, self.at, &error)),
+        }
+    }
+
+    /// Reads over the events before `from`.
+    #[cold]
+    fn skip(&mut self, limit: usize) -> Result<(), SourceError> {
+        while self.at < self.from {
+            let Some(raw) = self.next_raw(limit)? else { return Ok(()) };
+            let bytes = self.buffer.get(raw.clone()).unwrap_or_default();
+            self.stream.accept(bytes).map_err(|e| refused(&self.path, self.at, &e))?;
+            self.unread.start = raw.end;
+            self.at += widen(raw.len());
+        }
+        if self.at > self.from {
+            let reason = format!("offset {} lies inside the event before it", self.from);
+            return Err(self.bad(reason));
+        }
+        Ok(())
+    }
+
+    /// Where in the buffer the next event lies; `None` when it is not there in full.
+    #[inline]
+    fn next_raw(&self, limit: usize) -> Result<Option<Range<usize>>, SourceError> {
+        let start = self.unread.start;
+        let rest = self.buffer.get(start..self.unread.end).unwrap_or_default();
+        if rest.len() < EventHeader::LEN {
+            return Ok(None);
+        }
+        let len = EventHeader::peek_len(rest).unwrap_or_default();
+        if len < EventHeader::LEN || len > limit {
+            return Err(self.bad_len(rest, limit));
+        }
+        Ok((len <= rest.len()).then_some(start..start + len))
+    }
+
+    #[cold]
+    fn bad_len(&self, rest: &[u8], limit: usize) -> SourceError {
+        self.bad(match EventHeader::parse(rest) {
+            Err(error) => error.to_string(),
+            Ok(header) => {
+                format!("the event claims {} bytes, the limit is {limit}", header.event_len)
+            }
+        })
     }
 
     fn bad(&self, reason: String) -> SourceError {
         SourceError::BadFile { path: self.path.clone(), offset: self.at, reason }
+    }
+}
+
+/// An event that cannot follow the one before it.
+#[cold]
+fn refused(path: &Path, at: u64, error: &StreamError) -> SourceError {
+    SourceError::BadFile {
+        path: path.to_owned(),
+        offset: at,
+        reason: format!("event type {}: {}", error.event_type, error.source),
     }
 }

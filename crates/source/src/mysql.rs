@@ -550,7 +550,7 @@ impl Progress {
     fn file_begins(&mut self, event: &RawEvent<'_>, servers: &Servers) -> Result<(), SourceError> {
         let begun_s = event.header.timestamp_s;
         match &self.file {
-            Some((file, before_s)) if file == event.file && *before_s != begun_s => {
+            Some((file, before_s)) if *file == event.file && *before_s != begun_s => {
                 Err(SourceError::Behind {
                     address: servers.current().address(),
                     missing: format!("{file} as it was read, begun at {before_s}"),
@@ -558,7 +558,7 @@ impl Progress {
                 })
             }
             _ => {
-                self.file = Some((Arc::clone(event.file), begun_s));
+                self.file = Some((Arc::clone(&event.file), begun_s));
                 Ok(())
             }
         }

@@ -111,7 +111,7 @@ impl Ours {
         loop {
             while let Some(event) = source.next_event().map_err(|e| e.to_string())? {
                 let end = at + u64::from(event.header.event_len);
-                self.event(&event.header, event.body, event.format, (at, end))
+                self.event(&event.header, event.body, &event.format, (at, end))
                     .map_err(|fault| format!("{at}: {fault}"))?;
                 at = end;
             }

@@ -52,27 +52,31 @@ impl Follow {
     /// Decodes events in the buffer, until there are enough entries or no more events.
     async fn decode(&mut self) -> Result<(), Failure> {
         self.has_events = false;
-        loop {
-            if self.decoder.pending_bytes() >= TAKEN_BYTES {
-                self.has_events = true;
-                break;
-            }
-            let step = match self.source.next_event().map_err(Failure::source)? {
-                None => break,
-                Some(event) => self
-                    .decoder
-                    .event(&event)
-                    .map_err(|error| Failure::new("cannot decode the binlog", error))?,
-            };
-            if let Step::NeedTable { schema, table } = step {
-                let found = self.source.table(&schema, &table).await.map_err(Failure::source)?;
-                self.decoder.learn_table(&schema, &table, found);
-                self.source.unread();
-            }
+        while let Some((schema, table)) = self.decode_known()? {
+            let found = self.source.table(&schema, &table).await.map_err(Failure::source)?;
+            self.decoder.learn_table(&schema, &table, found);
+            self.source.unread();
         }
         if let Some(at) = self.decoder.boundary() {
             self.source.resume_from(&at.file, at.offset, at.gtid.as_deref());
         }
         Ok(())
+    }
+
+    /// The same up to a table whose structure has to be looked up. Apart from what waits, so that the
+    /// loop lives in registers.
+    fn decode_known(&mut self) -> Result<Option<(String, String)>, Failure> {
+        while self.decoder.pending_bytes() < TAKEN_BYTES {
+            let Some(event) = self.source.next_event().map_err(Failure::source)? else {
+                return Ok(None);
+            };
+            match self.decoder.event(&event) {
+                Ok(Step::Done) => {}
+                Ok(Step::NeedTable { schema, table }) => return Ok(Some((schema, table))),
+                Err(error) => return Err(Failure::new("cannot decode the binlog", error)),
+            }
+        }
+        self.has_events = true;
+        Ok(None)
     }
 }

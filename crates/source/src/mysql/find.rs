@@ -198,7 +198,7 @@ async fn at_time(
     let mut boundary = 4;
     loop {
         while let Some(event) = dump.next_event()? {
-            if **event.file != *file.name {
+            if *event.file != *file.name {
                 return Ok(From::Position { file: file.name.clone(), offset: boundary });
             }
             let header = event.header;

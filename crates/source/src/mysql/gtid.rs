@@ -192,7 +192,7 @@ impl Scan<'_> {
         if event.header.is_artificial() {
             return Ok(true);
         }
-        if **event.file != *self.file || event.end > self.offset {
+        if *event.file != *self.file || event.end > self.offset {
             return Ok(false);
         }
         let bad = |e: towpath_binlog::ParseError| SourceError::Setup {

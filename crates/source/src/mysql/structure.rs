@@ -196,7 +196,7 @@ impl MysqlSource {
         let mut dump = Dump::begin(connection, &request).await?;
         loop {
             while let Some(event) = dump.next_event()? {
-                if order(event.file, event.start) >= end {
+                if order(&event.file, event.start) >= end {
                     return Ok(());
                 }
                 self.ahead.take(&event)?;
@@ -224,7 +224,7 @@ fn take(statements: &mut LaterStatements, event: &RawEvent<'_>) -> Result<(), So
         t::MARIADB_QUERY_COMPRESSED => true,
         _ => return Ok(()),
     };
-    let mut query = QueryEvent::parse(event.body, event.format).map_err(malformed)?;
+    let mut query = QueryEvent::parse(event.body, &event.format).map_err(malformed)?;
     let mut inflated = Vec::new();
     if compressed {
         decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX).map_err(malformed)?;
@@ -246,7 +246,7 @@ fn take(statements: &mut LaterStatements, event: &RawEvent<'_>) -> Result<(), So
         // In another character set than UTF-8.
         parsed.distrust();
     }
-    statements.push(event.file, event.start, parsed, &String::from_utf8_lossy(query.schema));
+    statements.push(&event.file, event.start, parsed, &String::from_utf8_lossy(query.schema));
     Ok(())
 }
 

@@ -213,7 +213,7 @@ impl Reader {
             if event.header.event_type != event_type::QUERY {
                 continue;
             }
-            let query = QueryEvent::parse(event.body, event.format).unwrap();
+            let query = QueryEvent::parse(event.body, &event.format).unwrap();
             let (major, minor, patch) = event.format.version_number();
             let part = |number: u32| u16::try_from(number).unwrap();
             let server = ServerKind {
