@@ -195,6 +195,12 @@ impl Decoder {
         self.tables.forget_plans();
     }
 
+    /// The table whose rows come next, for error messages.
+    #[must_use]
+    pub fn table_at_hand(&self) -> Option<String> {
+        self.tables.last_name()
+    }
+
     /// The table filter in force.
     #[must_use]
     pub const fn filter(&self) -> &TableFilter {

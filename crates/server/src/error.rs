@@ -86,6 +86,21 @@ pub enum InstanceError {
     /// An event could not be turned into entries.
     #[error(transparent)]
     Decode(#[from] DecodeError),
+    /// An entry is longer than a frame of the protocol.
+    #[error(
+        "the entry of {file}:{offset}, table {table}, has {len} bytes, and Canal's protocol has no \
+         frame of more than 2147483647"
+    )]
+    EntryTooLong {
+        /// Binlog file.
+        file: String,
+        /// Offset of the event.
+        offset: u64,
+        /// The table.
+        table: String,
+        /// Bytes of the entry.
+        len: usize,
+    },
     /// The GTID set to start at is none.
     #[error("GTID set `{set}`: {reason}")]
     GtidSet {
@@ -108,6 +123,9 @@ impl InstanceError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Source(error) => error.hint(),
+            Self::EntryTooLong { .. } => {
+                Some("exclude the table with --black-filter, or start behind the event")
+            }
             Self::StoredFilter { .. }
             | Self::Decode(_)
             | Self::GtidSet { .. }

@@ -8,12 +8,13 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, RecordLog, Resume};
+use towpath_entry::read::Entry;
 use towpath_entry::{
     Block, Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, Suppress,
     TableFilter,
 };
 use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
-use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, Start};
+use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, SourceError, Start};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
@@ -284,6 +285,39 @@ impl Passed {
     }
 }
 
+/// Names the table whose event is too long: that of the last table map.
+fn with_table(error: SourceError, decoder: &Decoder) -> SourceError {
+    match error {
+        SourceError::EventTooLong { address, file, offset, table: None, len, limit } => {
+            let table = decoder.table_at_hand();
+            SourceError::EventTooLong { address, file, offset, table, len, limit }
+        }
+        other => other,
+    }
+}
+
+/// What a frame has beside one entry is shorter than this.
+const FRAME_OVERHEAD_BYTES: usize = 1024;
+
+/// A client could never be sent an entry that is longer than a frame may be.
+fn check_len(block: &Block) -> Result<(), InstanceError> {
+    let limit = usize::try_from(i32::MAX).unwrap_or(usize::MAX) - FRAME_OVERHEAD_BYTES;
+    let Some(index) = block.entries.iter().position(|entry| entry.entry_len > limit) else {
+        return Ok(());
+    };
+    let (entry, message) = (block.entries.get(index), block.messages().nth(index));
+    let header = message.and_then(|message| Entry::parse(message).ok()).map(|entry| {
+        let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
+        format!("{}.{}", name(entry.header.schema_name), name(entry.header.table_name))
+    });
+    Err(InstanceError::EntryTooLong {
+        file: entry.map_or_else(String::new, |entry| entry.file.to_string()),
+        offset: entry.map_or(0, |entry| entry.start_offset),
+        table: header.unwrap_or_default(),
+        len: entry.map_or(0, |entry| entry.entry_len),
+    })
+}
+
 impl Pump<'_> {
     /// Reads until the stream ends. Dropping the future loses nothing: what was not acknowledged is
     /// read again.
@@ -291,7 +325,8 @@ impl Pump<'_> {
         loop {
             self.decode_buffered().await?;
             self.publish().await?;
-            match self.source.fill().await? {
+            let filled = self.source.fill().await;
+            match filled.map_err(|error| with_table(error, &self.decoder))? {
                 Filled::Events => {}
                 Filled::Reconnected => self.reconnected()?,
                 Filled::End => {
@@ -525,6 +560,7 @@ impl Pump<'_> {
         }
         let mut event_ms = None;
         if let Some(block) = self.decoder.take() {
+            check_len(&block)?;
             event_ms = block.entries.last().map(|entry| entry.execute_time_ms).filter(|ms| *ms > 0);
             self.last = block.entries.last().map(LastPublished::of);
             self.destination.push(block).await;

@@ -124,6 +124,26 @@ pub enum SourceError {
         /// What is missing, and how to get it.
         reason: String,
     },
+    /// An event is longer than is allowed.
+    #[error(
+        "{address}: the event at {file}:{offset}{} has {len} bytes, the limit is {limit} \
+         (--event-len-max)",
+        of_table(table.as_deref())
+    )]
+    EventTooLong {
+        /// Host and port of the source.
+        address: String,
+        /// Binlog file.
+        file: String,
+        /// Offset at which the event starts.
+        offset: u64,
+        /// The table that it changes, where it is known.
+        table: Option<String>,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest that is allowed.
+        limit: usize,
+    },
     /// The position is no longer there.
     #[error(
         "{address}: position {wanted} is not there; the source keeps {kept}. Start with --from \
@@ -317,6 +337,10 @@ fn dump_cause(text: &str) -> Cause {
     known.map_or(Cause::Dump, |(_, cause)| *cause)
 }
 
+fn of_table(table: Option<&str>) -> String {
+    table.map_or_else(String::new, |table| format!(", table {table},"))
+}
+
 impl SourceError {
     /// Whether connecting again can help.
     #[must_use]
@@ -345,6 +369,7 @@ impl SourceError {
             | Self::Tls { .. }
             | Self::Privilege { .. }
             | Self::Setup { .. }
+            | Self::EventTooLong { .. }
             | Self::Purged { .. }
             | Self::InsideEvent { .. }
             | Self::OtherServer { .. }
@@ -395,6 +420,9 @@ impl SourceError {
                 Cause::Duplicate => Some("give each reader its own --server-id"),
                 Cause::Configuration | Cause::Passing => None,
             },
+            Self::EventTooLong { .. } => Some(
+                "raise --event-len-max (a server sends up to 1024 MiB), or start behind the event",
+            ),
             Self::Tls { .. } => Some(
                 "TLS 1.2 with ECDHE is the oldest that is spoken (MySQL before 8.0.16 may be built \
                  without it); tls=required does not look at the certificate",

@@ -313,7 +313,8 @@ impl OpenFile {
         self.bad(match EventHeader::parse(rest) {
             Err(error) => error.to_string(),
             Ok(header) => {
-                format!("the event claims {} bytes, the limit is {limit}", header.event_len)
+                let len = header.event_len;
+                format!("the event claims {len} bytes, the limit is {limit} (--event-len-max)")
             }
         })
     }

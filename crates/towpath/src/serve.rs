@@ -89,6 +89,10 @@ pub(crate) struct Arguments {
     /// Password that clients must give.
     #[arg(long)]
     password: Option<String>,
+    /// Longest event of the binlog, in MiB: a row takes up to four times its length in memory. An
+    /// event that is longer stops the destination. A server sends none above 1024.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    event_len_max: u32,
     /// Memory for entries that no client has acknowledged yet, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
     store_size: u32,
@@ -205,6 +209,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     let mut config = SourceConfig {
         server_id: arguments.server_id,
         by: if arguments.gtid { FollowBy::Gtid } else { FollowBy::Position },
+        event_len_max: usize::try_from(arguments.event_len_max).unwrap_or(1024) << 20,
         ..SourceConfig::default()
     };
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);

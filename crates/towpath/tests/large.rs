@@ -145,3 +145,79 @@ fn a_transaction_larger_than_the_store_streams_through() {
     assert!(end - last < 1000, "the transaction ends at {last}, the file at {end}");
     assert!(peak <= BOUND_BYTES, "peak memory {} MiB", peak >> 20);
 }
+
+/// A table of as many columns as a server takes.
+fn widest(version: Version, columns: usize, engine: &str) {
+    let server = Server::start(version, &[]);
+    server.run("CREATE DATABASE d");
+    let (file, offset) = server.binlog_end();
+    let list: String = (1..columns).map(|n| format!(", c{n} TINYINT NOT NULL")).collect();
+    let values: String = (1..columns).map(|n| format!(", {}", n % 100)).collect();
+    server.run(&format!(
+        "CREATE TABLE d.wide (id INT PRIMARY KEY{list}) ENGINE={engine}; \
+         INSERT INTO d.wide VALUES (1{values}); UPDATE d.wide SET c{0} = 101; \
+         ALTER TABLE d.wide DROP c1, CHANGE c{0} last TINYINT; DELETE FROM d.wide",
+        columns - 1
+    ));
+    let mut following = Following::start(&server, &format!("{file}:{offset}"));
+    let mut seen = Vec::new();
+    following.until(|entry| {
+        for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+            for image in [&row.before, &row.after].into_iter().filter(|image| !image.is_empty()) {
+                let last = image.last().unwrap();
+                seen.push((image.len(), last.name.to_owned(), last.value.unwrap().to_owned()));
+                for column in &image[1..image.len() - 1] {
+                    let n: usize = column.name[1..].parse().unwrap();
+                    assert_eq!(column.value, Some((n % 100).to_string().as_str()));
+                }
+            }
+        }
+        seen.len() == 4
+    });
+    let (name, value) = (format!("c{}", columns - 1), ((columns - 1) % 100).to_string());
+    let row = |len: usize, name: &str, value: &str| (len, name.to_owned(), value.to_owned());
+    let expected = [
+        row(columns, &name, &value),
+        row(columns, &name, &value),
+        row(columns, &name, "101"),
+        row(columns - 1, "last", "101"),
+    ];
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn a_table_of_4096_columns_arrives_from_mysql() {
+    widest(Version::Mysql97, 4096, "MyISAM");
+}
+
+/// Its definition may have 64 KiB, names included.
+#[test]
+fn a_table_of_2800_columns_arrives_from_mariadb() {
+    widest(Version::Mariadb1011, 2800, "MyISAM");
+}
+
+/// F7: a row that is longer than `--event-len-max` allows stops the instance by name.
+#[test]
+fn a_row_that_is_too_long_is_refused_by_name() {
+    let server = Server::start(Version::Mysql80, &["--max-allowed-packet=256M"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, b LONGTEXT)");
+    let (file, offset) = server.binlog_end();
+    server.run("INSERT INTO d.t VALUES (1, REPEAT('x', 9000000))");
+    let state = TempDir::new().unwrap();
+    let (url, from) = (server.url(), format!("{file}:{offset}"));
+    let folder = state.path().to_str().unwrap();
+    let arguments = ["--source", &url, "--from", &from, "--state", folder];
+    let arguments = [&arguments[..], &["--event-len-max", "8"]].concat();
+    let ended = Towpath::try_serve(binary(), &arguments).wait(DEADLINE);
+    assert!(!ended.status.success());
+    for needle in [
+        file.as_str(),
+        "table d.t,",
+        "has 90000",
+        "the limit is 8388608 (--event-len-max)",
+        "hint: raise --event-len-max",
+        "or start behind the event",
+    ] {
+        assert!(ended.stderr.contains(needle), "{needle}: {}", ended.stderr);
+    }
+}

@@ -242,6 +242,14 @@ impl Tables {
         self.in_force.iter().rev().find(|(id, _)| *id == table_id).map(|(_, table)| table)
     }
 
+    /// The table whose map came last, for error messages.
+    pub(super) fn last_name(&self) -> Option<String> {
+        self.in_force.last().and_then(|(_, table)| match table {
+            TableAtHand::Plan(plan) => Some(format!("{}.{}", plan.schema, plan.table)),
+            TableAtHand::Skip | TableAtHand::Unknown => None,
+        })
+    }
+
     /// The last rows event of a statement: its table maps end.
     pub(super) fn end_statement(&mut self) {
         self.in_force.clear();

@@ -319,12 +319,14 @@ impl Dump {
             .map_or(0, |header| usize::try_from(header.event_len).unwrap_or(usize::MAX));
         let len = claimed.max(self.unread.len().saturating_sub(KEPT_LEN));
         if len > self.event_len_max {
-            let (file, offset) = (self.stream.file(), self.stream.offset());
-            let reason = format!(
-                "an event of {len} bytes at {file}:{offset}, the limit is {}",
-                self.event_len_max
-            );
-            return Err(self.connection.setup(reason));
+            return Err(SourceError::EventTooLong {
+                address: self.connection.address.clone(),
+                file: self.stream.file().to_string(),
+                offset: self.stream.offset(),
+                table: None,
+                len,
+                limit: self.event_len_max,
+            });
         }
         Ok(())
     }
