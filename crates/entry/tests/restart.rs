@@ -4,7 +4,8 @@
 
 use towpath_binlog::event::QueryEvent;
 use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, RawEvent, event_type};
-use towpath_entry::{Boundary, Decoder, DecoderOptions, GtidSet, Step};
+use towpath_entry::read::Entry;
+use towpath_entry::{Boundary, Decoder, DecoderOptions, GtidSet, Step, Suppress};
 use towpath_schema::{Catalog, Lookup, ParseOptions, Parsed, Table};
 
 use crate::golden::folder;
@@ -66,16 +67,19 @@ struct Reading {
     decoder: Decoder,
     structures: Structures,
     out: Vec<Vec<u8>>,
+    /// Begins and ends count: without, one of them comes now and then, by what was read before.
+    bounds: bool,
 }
 
 impl Reading {
     /// Begins at an offset; the format description comes first, as from a server.
     fn at(offset: u64, format: &[u8], options: DecoderOptions, structures: Structures) -> Self {
         let mut stream = EventStream::new(FILE, 4, Checksum::None);
+        let bounds = options.suppress == Suppress::default();
         let mut decoder = Decoder::new(options);
         decoder.event(&stream.accept(format).unwrap()).unwrap();
         stream.unread(offset);
-        Self { stream, decoder, structures, out: Vec::new() }
+        Self { stream, decoder, structures, out: Vec::new(), bounds }
     }
 
     fn event(&mut self, raw: &[u8]) {
@@ -89,7 +93,8 @@ impl Reading {
             self.structures.apply(&statement);
         }
         while let Some(block) = self.decoder.take() {
-            self.out.extend(block.messages().map(<[u8]>::to_vec));
+            let counts = |m: &&[u8]| self.bounds || Entry::parse(m).unwrap().entry_type == 2;
+            self.out.extend(block.messages().filter(counts).map(<[u8]>::to_vec));
         }
     }
 
@@ -98,12 +103,15 @@ impl Reading {
     }
 }
 
-fn options(gtid: Option<&str>) -> DecoderOptions {
-    let set = gtid.map(|set| GtidSet::Mysql(MysqlGtidSet::parse(set).unwrap()));
-    DecoderOptions { gtid: set, ..DecoderOptions::default() }
+fn check(name: &str, gtid: Option<&str>) {
+    check_without(name, gtid, Suppress::default());
 }
 
-fn check(name: &str, gtid: Option<&str>) {
+fn check_without(name: &str, gtid: Option<&str>, suppress: Suppress) {
+    let options = |gtid: Option<&str>| {
+        let set = gtid.map(|set| GtidSet::Mysql(MysqlGtidSet::parse(set).unwrap()));
+        DecoderOptions { gtid: set, suppress, ..DecoderOptions::default() }
+    };
     let bytes = std::fs::read(folder(name).join(FILE)).unwrap();
     let events = events(&bytes);
     let nothing = Structures::default();
@@ -165,6 +173,13 @@ fn mysql_goes_on_after_a_stop_at_any_event() {
     for name in ["types", "mysql57-types", "mysql80-types", "statements", "mysql57-statements"] {
         check(name, None);
     }
+    check("mysql80-statements", None);
+}
+
+#[test]
+fn suppressed_statements_go_on_after_a_stop_at_any_event() {
+    let suppress = Suppress::TRANSACTION_ENTRIES.and(Suppress::QUERY_DCL).and(Suppress::QUERY_DML);
+    check_without("statements-filtered", None, suppress);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! `TOWPATH_LARGE_MB` is the size of the large transaction: 10,000 for the case that the issue tracker
 //! of Canal has most often. A binlog file is then longer than 4 GiB.
 
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ use crate::differential::number;
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Peak resident memory with the default store, as in `memory.rs`.
 const BOUND_BYTES: u64 = 64 << 20;
+/// What a table of ten columns may take beside.
+const TABLE_BYTES: u64 = 4 << 10;
 /// Without `TOWPATH_LARGE_MB`: ten times the default store.
 const LARGE_MB: u64 = 330;
 
@@ -26,7 +29,7 @@ struct Following {
     towpath: Towpath,
     client: Session,
     runtime: tokio::runtime::Runtime,
-    _state: TempDir,
+    _state: Option<TempDir>,
 }
 
 impl Following {
@@ -35,6 +38,11 @@ impl Following {
         let (url, folder) = (server.url(), state.path().to_str().unwrap());
         let arguments = ["--source", &url, "--from", from, "--state", folder];
         let towpath = Towpath::serve(binary(), &arguments);
+        Self::of(towpath, Some(state))
+    }
+
+    /// Of a server that runs.
+    fn of(towpath: Towpath, state: Option<TempDir>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(async {
             let options = SessionOptions::default();
@@ -219,5 +227,117 @@ fn a_row_that_is_too_long_is_refused_by_name() {
         "or start behind the event",
     ] {
         assert!(ended.stderr.contains(needle), "{needle}: {}", ended.stderr);
+    }
+}
+
+/// Tables of a source, without `TOWPATH_LARGE_TABLES`.
+const TABLES: u64 = 800;
+
+/// All tables are known at the start, by their structures then; a row of any of them arrives. After a
+/// restart they come from the history.
+#[test]
+fn a_source_of_many_tables_is_followed() {
+    let count = number("TOWPATH_LARGE_TABLES").unwrap_or(TABLES);
+    let server = Server::start(Version::Mysql80, &["--innodb-flush-method=nosync"]);
+    let columns: String = (1..10).map(|n| format!(", column_{n} VARCHAR({n}00)")).collect();
+    let mut sql = "CREATE DATABASE d; USE d;\n".to_owned();
+    for n in 0..count {
+        writeln!(sql, "CREATE TABLE t{n} (id INT PRIMARY KEY{columns}) ENGINE=BLACKHOLE;").unwrap();
+    }
+    server.run(&sql);
+    let state = TempDir::new().unwrap();
+    let (url, folder) = (server.url(), state.path().to_str().unwrap());
+    let arguments = ["--source", &url, "--state", folder];
+    let history = state.path().join("example/schema.history");
+    for start in ["from the source", "from the history"] {
+        let since = Instant::now();
+        let mut towpath = Towpath::serve(binary(), &arguments);
+        if start == "from the source" {
+            let known = "structures at the start are known";
+            towpath.program().wait_for_line(known, Duration::from_secs(1200));
+        }
+        let known_after = since.elapsed();
+        let step = usize::try_from(count / 500).unwrap();
+        let inserts = (0..count).step_by(step);
+        let inserts: String = inserts
+            .map(|n| format!("INSERT INTO d.t{n} (id, column_9) VALUES ({n}, 'x');\n"))
+            .collect();
+        server.run(&inserts);
+        let mut following = Following::of(towpath, None);
+        let mut expected = (0..count).step_by(step).peekable();
+        following.until(|entry| {
+            for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+                let (first, last) = (&row.after[0], row.after.last().unwrap());
+                let id = expected.next().unwrap().to_string();
+                assert_eq!((first.name, first.value), ("id", Some(id.as_str())));
+                assert_eq!((last.name, last.mysql_type), ("column_9", "varchar(900)"));
+            }
+            expected.peek().is_none() && entry.entry_type == 3
+        });
+        println!(
+            "{count} tables {start}: known after {known_after:?}, peak {} MiB, history {} KiB",
+            following.towpath.peak_memory_bytes() >> 20,
+            std::fs::metadata(&history).unwrap().len() >> 10,
+        );
+        let peak = following.towpath.peak_memory_bytes();
+        let bound = BOUND_BYTES + count * TABLE_BYTES;
+        assert!(peak <= bound, "peak memory {} MiB", peak >> 20);
+        let ended = following.towpath.terminate();
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+}
+
+/// Statements in a row, without `TOWPATH_LARGE_DDL`.
+const STATEMENTS: u64 = 700;
+/// Of the history, for one of them.
+const STATEMENT_BYTES: u64 = 400;
+
+/// Many changes of structure in a row: each row has the names that were in force, the history stays
+/// short, and a start does not take long.
+#[test]
+fn many_statements_in_a_row_are_followed() {
+    let count = number("TOWPATH_LARGE_DDL").unwrap_or(STATEMENTS);
+    let server = Server::start(Version::Mysql80, &["--innodb-flush-method=nosync"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, a0 INT, b INT)");
+    let state = TempDir::new().unwrap();
+    let (url, folder) = (server.url(), state.path().to_str().unwrap());
+    let (file, offset) = server.binlog_end();
+    let from = format!("{file}:{offset}");
+    let arguments = ["--source", &url, "--state", folder, "--from", &from];
+    let history = state.path().join("example/schema.history");
+    let mut following = Following::of(Towpath::serve(binary(), &arguments), None);
+    let mut done = 0;
+    for from in [0, count] {
+        let mut sql = "USE d;\n".to_owned();
+        for n in from..from + count {
+            writeln!(sql, "ALTER TABLE t CHANGE a{n} a{} INT;", n + 1).unwrap();
+            if (n + 1) % 50 == 0 {
+                writeln!(sql, "INSERT INTO t VALUES ({0}, {0}, 7);", n + 1).unwrap();
+            }
+        }
+        server.run(&sql);
+        let since = Instant::now();
+        following.until(|entry| {
+            for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+                done += 50;
+                let (column, id) = (&row.after[1], done.to_string());
+                assert_eq!((column.name, column.value), (&*format!("a{id}"), Some(id.as_str())));
+            }
+            done == from + count && entry.entry_type == 3
+        });
+        let len = std::fs::metadata(&history).unwrap().len();
+        println!(
+            "{count} statements: the rest took {:?}, history {} KiB, peak {} MiB",
+            since.elapsed(),
+            len >> 10,
+            following.towpath.peak_memory_bytes() >> 20
+        );
+        assert!(len <= (1 << 20) + (from + count) * STATEMENT_BYTES, "history of {len} bytes");
+        assert!(following.towpath.peak_memory_bytes() <= BOUND_BYTES);
+        let ended = following.towpath.terminate();
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let since = Instant::now();
+        following = Following::of(Towpath::serve(binary(), &arguments), None);
+        println!("started in {:?}", since.elapsed());
     }
 }
