@@ -1,6 +1,8 @@
 //! The tables whose structure is known.
 
 mod step;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,0 +1,64 @@
+use super::*;
+use crate::lexer::ParseOptions;
+use crate::statement::parse;
+
+fn names(catalog: &Catalog, schema: &str, table: &str) -> Option<Vec<String>> {
+    match catalog.get(schema, table) {
+        Lookup::Known(table) => Some(table.columns.iter().map(|c| c.name.clone()).collect()),
+        Lookup::Unknown => None,
+    }
+}
+
+fn apply(catalog: &mut Catalog, sql: &str) {
+    catalog.apply(&parse(sql, &ParseOptions::default()), Some("Shop"));
+}
+
+/// `lower_case_table_names = 2`: names are kept as they were written, and compared without case.
+#[test]
+fn names_are_kept_as_written_and_found_in_any_case() {
+    let mut catalog = Catalog::new(NameCase::Insensitive);
+    apply(&mut catalog, "CREATE TABLE Orders (Id INT, a INT)");
+    apply(&mut catalog, "ALTER TABLE shop.ORDERS ADD b INT FIRST");
+    assert_eq!(names(&catalog, "shop", "orders"), Some(["b", "Id", "a"].map(str::to_owned).into()));
+    let kept: Vec<_> = catalog.tables().map(|t| (t.schema.as_str(), t.name.as_str())).collect();
+    assert_eq!(kept, [("Shop", "Orders")]);
+    apply(&mut catalog, "CREATE TABLE IF NOT EXISTS ORDERS (z INT)");
+    apply(&mut catalog, "RENAME TABLE orders TO Bills");
+    assert_eq!(names(&catalog, "SHOP", "Orders"), None);
+    assert_eq!(names(&catalog, "SHOP", "bills"), Some(["b", "Id", "a"].map(str::to_owned).into()));
+    apply(&mut catalog, "DROP DATABASE shop");
+    assert_eq!(catalog.tables().count(), 0);
+}
+
+/// 0: they are two tables.
+#[test]
+fn names_that_differ_in_case_are_two_tables() {
+    let mut catalog = Catalog::new(NameCase::Sensitive);
+    apply(&mut catalog, "CREATE TABLE a (x INT)");
+    apply(&mut catalog, "CREATE TABLE A (y INT)");
+    apply(&mut catalog, "DROP DATABASE shop");
+    assert_eq!(names(&catalog, "Shop", "a"), Some(vec!["x".to_owned()]));
+    assert_eq!(names(&catalog, "Shop", "A"), Some(vec!["y".to_owned()]));
+    assert_eq!(names(&catalog, "shop", "a"), None);
+}
+
+/// The default character set of a table is that of the columns that come after it.
+#[test]
+fn columns_keep_their_character_set_when_the_default_changes() {
+    let mut catalog = Catalog::new(NameCase::Sensitive);
+    apply(&mut catalog, "CREATE TABLE a (x CHAR(9), y CHAR(9) COLLATE greek_bin) CHARSET latin2");
+    apply(&mut catalog, "ALTER TABLE a CHARSET cp1251, ADD n NCHAR(3)");
+    apply(&mut catalog, "ALTER TABLE a ADD z CHAR(9)");
+    apply(&mut catalog, "CREATE TABLE b (x TEXT)");
+    apply(&mut catalog, "ALTER TABLE b DEFAULT CHARSET gbk");
+    let sets = |table: &str| match catalog.get("Shop", table) {
+        Lookup::Known(table) => {
+            let set = |c: &crate::table::Column| c.charset_in(&table).map(str::to_owned);
+            table.columns.iter().map(set).collect::<Vec<_>>()
+        }
+        Lookup::Unknown => Vec::new(),
+    };
+    let some = |name: &str| Some(name.to_owned());
+    assert_eq!(sets("a"), [some("latin2"), some("greek"), some("utf8mb3"), some("cp1251")]);
+    assert_eq!(sets("b"), [None]);
+}
