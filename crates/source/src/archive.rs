@@ -37,7 +37,7 @@ const PAGE_SIZE: u64 = 100;
 const PAGES_MAX: u64 = 2000;
 /// How far before the last event the list begins: clocks differ, and a file is begun before it.
 const MARGIN_S: u64 = 3600;
-/// How far the list goes back when nothing is known, and when the file is not in what is nearer.
+/// How far the list goes back when nothing is known, and when the file was begun long before.
 const LOOK_BACK_S: u64 = 30 * 24 * 3600;
 /// Longest file that is taken.
 const FILE_LEN_MAX: u64 = 1 << 40;
@@ -62,10 +62,15 @@ impl Archive {
         Ok(Self { config: Arc::new(config.clone()), http, folder })
     }
 
-    /// The files that may hold what was written since a moment, oldest first for each host.
-    async fn list(&self, since_s: Option<u64>) -> Result<Vec<ArchivedFile>, SourceError> {
+    /// The files that may hold what was written since a moment (0: not known), oldest first for each
+    /// host; or all from long before it.
+    async fn list(&self, since_s: u64, reach: Reach) -> Result<Vec<ArchivedFile>, SourceError> {
         let now = now_s();
-        let begin = since_s.map_or(now.saturating_sub(LOOK_BACK_S), |s| s.saturating_sub(MARGIN_S));
+        let begin = match (since_s, reach) {
+            (0, _) => now.saturating_sub(LOOK_BACK_S),
+            (since_s, Reach::Near) => since_s.saturating_sub(MARGIN_S),
+            (since_s, Reach::Far) => since_s.saturating_sub(LOOK_BACK_S),
+        };
         let (mut files, mut seen_count) = (Vec::new(), 0);
         for number in 1..=PAGES_MAX {
             let page = self.page((begin, now + MARGIN_S), number).await?;
@@ -145,9 +150,9 @@ impl Archive {
     async fn renewed(&self, file: &ArchivedFile) -> Result<ArchivedFile, SourceError> {
         info!(host = file.host, file = file.name, "the link has expired, asking for another");
         let is_same = |other: &ArchivedFile| other.host == file.host && other.name == file.name;
-        let mut files = self.list(file.begin_s).await?;
+        let mut files = self.list(file.begin_s.unwrap_or(0), Reach::Near).await?;
         if !files.iter().any(is_same) {
-            files = self.list(None).await?;
+            files = self.list(file.begin_s.unwrap_or(0), Reach::Far).await?;
         }
         let reason = || format!("{} is no longer in the list of host {}", file.name, file.host);
         files
@@ -197,6 +202,13 @@ impl Archive {
         let place = http::shown(&self.config.endpoint);
         SourceError::Archive { place, doing, reason, recovery }
     }
+}
+
+/// How much of the list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Near,
+    Far,
 }
 
 /// Whether another link may help.

@@ -215,7 +215,8 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     config.standby = standby.transpose().map_err(Failure::source)?;
     arguments.failover.apply(&mut config);
-    config.archive = arguments.archive.read(&arguments.state, &arguments.destination)?;
+    config.archive =
+        arguments.archive.read(&arguments.source, &arguments.state, &arguments.destination)?;
     let feed = SourceFeed {
         place: arguments.source.clone(),
         config,

@@ -192,6 +192,31 @@ fn archived_binlogs_of_mariadb_are_read_by_gtid() {
     by_gtid(Version::Mariadb114);
 }
 
+/// RDS 2: a replica's files, which are called otherwise, hold the same transactions.
+#[test]
+fn a_replicas_archive_will_do_by_gtid() {
+    let source = Source::start(Version::Mysql97, &[]);
+    write(&source.server, 1..=10);
+    let mut serving = source.serve(&["--gtid", "--from", "earliest"]);
+    let mut numbers = serving.numbers_until(10);
+    serving.towpath.program().terminate();
+    let replica = Server::start_replica_of(&source.server, &[]);
+    for begin in [11, 21] {
+        write(&source.server, begin..=begin + 9);
+        replica.wait_until_it_has_all_of(&source.server);
+        let name = replica.binlog_end().0;
+        replica.run(replica.version().rotate_sql());
+        source.rds.keep("replica", &replica.binlog_folder().join(name), Packing::Plain);
+    }
+    source.rotate();
+    source.server.purge_to(&source.server.binlog_end().0);
+    write(&source.server, 31..=40);
+    let mut serving = source.restart(serving, &["--gtid"]);
+    go_on(&mut numbers, serving.numbers_until(40));
+    assert_eq!(numbers, exactly(1..=40));
+    source.is_content(&mut serving);
+}
+
 /// RDS 3: a file that is lost is named, what comes before it is delivered, and nothing behind it.
 #[test]
 fn a_file_that_neither_has_is_named() {

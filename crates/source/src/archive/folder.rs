@@ -1,12 +1,12 @@
 //! The folder for files on their way. It keeps a list of what it made, and removes nothing else.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::SourceError;
+use crate::error::{Recovery, SourceError};
 
 /// Names of the files made here, one a line, each written before its file is made.
 const LIST: &str = "downloads.list";
@@ -37,11 +37,25 @@ impl Folder {
     pub(super) fn open(path: &Path) -> Result<Self, SourceError> {
         fs::create_dir_all(path).map_err(failed(path))?;
         let list_path = path.join(LIST);
-        let listed = match fs::read_to_string(&list_path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(failed(&list_path)(error)),
-        };
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut list = options.open(&list_path).map_err(failed(&list_path))?;
+        // What is in it may be in use by the process that wrote it.
+        match list.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(&list_path)(error)),
+            Err(TryLockError::WouldBlock) => {
+                return Err(SourceError::Archive {
+                    place: path.display().to_string(),
+                    doing: "take the folder for downloads",
+                    reason: "another process uses it: give each a --rds-folder of its own"
+                        .to_owned(),
+                    recovery: Recovery::Retry,
+                });
+            }
+        }
+        let mut listed = String::new();
+        list.read_to_string(&mut listed).map_err(failed(&list_path))?;
         for name in listed.lines().filter(|name| is_ours(name)) {
             let left = path.join(name);
             match fs::remove_file(&left) {
@@ -51,7 +65,7 @@ impl Folder {
                 _ => {}
             }
         }
-        let list = File::create(&list_path).map_err(failed(&list_path))?;
+        list.set_len(0).and_then(|()| list.rewind()).map_err(failed(&list_path))?;
         Ok(Self { path: path.to_owned(), list: Mutex::new(list), next: AtomicU64::new(0) })
     }
 
@@ -130,6 +144,10 @@ mod tests {
         assert_eq!(fs::read(&made).unwrap(), b"abc");
         drop(download);
         assert!(!made.exists());
+
+        let said = Folder::open(&path).unwrap_err().to_string();
+        assert!(said.contains("another process uses it"), "{said}");
+        drop(folder);
 
         // As a crash leaves it, and as somebody may have changed it.
         fs::write(&made, "left").unwrap();

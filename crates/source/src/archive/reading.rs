@@ -9,17 +9,15 @@ use towpath_binlog::event::{GtidEvent, MariadbGtidEvent, parse_gtid_list};
 use towpath_binlog::{
     EventHeader, MariadbGtidSet, MysqlGtidSet, ParseError, RawEvent, StreamError, event_type as t,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use super::folder::Download;
 use super::list::ArchivedFile;
-use super::{Archive, http};
+use super::{Archive, Reach, http};
 use crate::LastEvent;
 use crate::error::{Recovery, SourceError};
 use crate::files::OpenFile;
 
-/// Files before the expected one that are looked into for a GTID set.
-const BACK_MAX: usize = 16;
 /// `LOG_EVENT_BINLOG_IN_USE_F`: a server was still writing the file.
 const IN_USE: u16 = 1;
 
@@ -113,21 +111,25 @@ impl Reading {
     /// [`SourceError::Gap`] when the archive does not have it, [`SourceError::Archive`] when it cannot
     /// be had, or no host's file is the one that was read.
     pub(crate) async fn open(archive: Archive, wanted: &Wanted<'_>) -> Result<Self, SourceError> {
-        let since = (wanted.time_s > 0).then_some(wanted.time_s);
-        let mut files = archive.list(since).await?;
-        if since.is_some() && !files.iter().any(|file| file.name == wanted.file) {
-            files = archive.list(None).await?;
+        let is_named = |file: &&ArchivedFile| file.name == wanted.file;
+        let mut files = archive.list(wanted.time_s, Reach::Near).await?;
+        if !files.iter().any(|file| is_named(&file)) {
+            files = archive.list(wanted.time_s, Reach::Far).await?;
         }
         let mut reasons = Vec::new();
-        for candidate in candidates(&files, wanted) {
-            let download = archive.download(&candidate).await?;
-            let head = Head::read(download.path())?;
-            match refusal(&download, head, wanted)? {
-                Some(reason) => {
-                    warn!(host = candidate.host, file = candidate.name, reason, "not this one");
-                    reasons.push(format!("host {}, {}: {reason}", candidate.host, candidate.name));
+        for candidate in files.iter().filter(is_named) {
+            match Self::fitting(&archive, candidate, wanted).await? {
+                Ok(found) => return Self::begin(archive, found, files, wanted),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if wanted.behind.is_some() {
+            // A set may lie in any host's files.
+            for of_host in files.chunk_by(|a, b| a.host == b.host) {
+                match Self::newest_fitting(&archive, of_host, wanted).await? {
+                    Ok(found) => return Self::begin(archive, found, files, wanted),
+                    Err(reason) => reasons.extend(reason),
                 }
-                None => return Self::begin(archive, (download, head), files, wanted),
             }
         }
         if reasons.is_empty() {
@@ -139,6 +141,49 @@ impl Reading {
             reason: reasons.join("; "),
             recovery: Recovery::Stop,
         })
+    }
+
+    /// Brings a file here if it is one to begin with; else why it is not.
+    async fn fitting(
+        archive: &Archive,
+        candidate: &ArchivedFile,
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<(Download, Head), String>, SourceError> {
+        let download = archive.download(candidate).await?;
+        let head = Head::read(download.path())?;
+        let Some(reason) = refusal(&download, head, wanted)? else {
+            return Ok(Ok((download, head)));
+        };
+        info!(host = candidate.host, file = candidate.name, reason, "not the file to begin with");
+        Ok(Err(format!("host {}, {}: {reason}", candidate.host, candidate.name)))
+    }
+
+    /// The newest file of a host that takes for granted only what is in the set. What files take for
+    /// granted grows, so half of them are left out with each that is looked into.
+    async fn newest_fitting(
+        archive: &Archive,
+        files: &[ArchivedFile],
+        wanted: &Wanted<'_>,
+    ) -> Result<Result<(Download, Head), Option<String>>, SourceError> {
+        let (mut low, mut high) = (0, files.len());
+        let mut best = Err(None);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let Some(file) = files.get(middle) else { break };
+            match Self::fitting(archive, file, wanted).await? {
+                Ok(found) => {
+                    best = Ok(found);
+                    low = middle + 1;
+                }
+                Err(reason) => {
+                    if best.is_err() {
+                        best = Err(Some(reason));
+                    }
+                    high = middle;
+                }
+            }
+        }
+        Ok(best)
     }
 
     fn begin(
@@ -216,15 +261,14 @@ impl Reading {
 
     /// Asks the archive again for the file that comes next; false when it does not have it.
     pub(crate) async fn look_again(&mut self, kept: &[String]) -> Result<bool, SourceError> {
-        let since = (self.time_s > 0).then_some(self.time_s);
-        let files = self.archive.list(since).await?;
+        let files = self.archive.list(self.time_s, Reach::Near).await?;
         self.enqueue(files, kept);
         Ok(self.next.is_some() && self.upcoming() == self.next.as_deref())
     }
 
     /// What is missing when neither has the next file.
     pub(crate) async fn gap(&self, address: &str, kept: &[String]) -> SourceError {
-        let files = self.archive.list(None).await.unwrap_or_default();
+        let files = self.archive.list(self.time_s, Reach::Far).await.unwrap_or_default();
         gap(address, self.next.as_deref().unwrap_or_default(), kept, &files)
     }
 
@@ -466,23 +510,6 @@ fn holds(set: &MysqlGtidSet, gtid: &GtidEvent) -> bool {
 
 fn number_of(name: &str) -> Option<u64> {
     name.rsplit_once('.')?.1.parse().ok()
-}
-
-/// The files with which reading could begin, the likeliest first.
-fn candidates(files: &[ArchivedFile], wanted: &Wanted<'_>) -> Vec<ArchivedFile> {
-    let named = files.iter().filter(|file| file.name == wanted.file).cloned();
-    let mut candidates: Vec<ArchivedFile> = named.collect();
-    if wanted.behind.is_none() {
-        return candidates;
-    }
-    // A set may lie in any host's files: the last one that was begun before, and those before that.
-    let begun = |file: &&ArchivedFile| {
-        wanted.time_s == 0 || file.begin_s.is_none_or(|begin_s| begin_s <= wanted.time_s)
-    };
-    let mut earlier: Vec<ArchivedFile> = files.iter().filter(begun).cloned().collect();
-    earlier.sort_by_key(|file| std::cmp::Reverse((file.begin_s, file.number)));
-    candidates.extend(earlier.into_iter().take(BACK_MAX));
-    candidates
 }
 
 /// Why a file is not the one to begin with.

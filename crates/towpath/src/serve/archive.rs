@@ -45,6 +45,7 @@ impl ArchiveArguments {
     /// The archive, if one is named.
     pub(super) fn read(
         self,
+        source: &str,
         state: &Path,
         destination: &str,
     ) -> Result<Option<ArchiveConfig>, Failure> {
@@ -78,6 +79,9 @@ impl ArchiveArguments {
                 )));
             }
             archive.endpoint = endpoint;
+        }
+        if !source.contains("://") {
+            return Err(Failure::of("an RDS instance is named, but --source is a file or folder"));
         }
         Ok(Some(archive))
     }
