@@ -46,6 +46,8 @@ pub(crate) struct Connection {
     /// The plugin that the login went by.
     pub(crate) plugin: String,
     pub(crate) thread_id: u32,
+    /// The stream of the binlog that is asked for, where there are several.
+    pub(crate) stream_name: Option<String>,
     sequence: u8,
 }
 
@@ -109,6 +111,7 @@ impl Connection {
             version: String::new(),
             plugin: String::new(),
             thread_id: 0,
+            stream_name: url.stream.clone(),
             sequence: 0,
         };
         timeout(CONNECT_TIMEOUT, connection.login(url, tls)).await.map_err(|_| silent("log in"))?

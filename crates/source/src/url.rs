@@ -1,4 +1,4 @@
-//! `mysql://user:password@host:port?tls=MODE&ca=FILE`.
+//! `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -49,10 +49,12 @@ pub struct SourceUrl {
     pub tls: TlsMode,
     /// PEM file with the certificates of the authorities that are trusted.
     pub ca: Option<PathBuf>,
+    /// The stream of a PolarDB-X whose binlog has several.
+    pub stream: Option<String>,
 }
 
 impl SourceUrl {
-    /// Reads `mysql://user:password@host:port?tls=MODE&ca=FILE`; the port may be left out (3306),
+    /// Reads `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`; the port may be left out (3306),
     /// `mariadb://` is the same, `%XX` stands for a byte, a path is ignored.
     ///
     /// # Errors
@@ -105,6 +107,7 @@ fn read(text: &str) -> Result<SourceUrl, String> {
         port,
         tls: TlsMode::default(),
         ca: None,
+        stream: None,
     };
     if let Some((_, query)) = tail.split_once('?') {
         read_options(&mut url, query.split('#').next().unwrap_or_default())?;
@@ -149,7 +152,14 @@ fn read_options(url: &mut SourceUrl, query: &str) -> Result<(), String> {
                 })?;
             }
             "ca" => url.ca = Some(PathBuf::from(value)),
-            _ => return Err(format!("there is no option {name}, only tls and ca")),
+            "stream" => {
+                let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+                if value.is_empty() || !value.chars().all(is_plain) {
+                    return Err(format!("stream={value} is no name of a stream"));
+                }
+                url.stream = Some(value);
+            }
+            _ => return Err(format!("there is no option {name}, only tls, ca and stream")),
         }
     }
     match (url.tls, &url.ca) {
@@ -224,6 +234,8 @@ mod tests {
         let url = url.unwrap();
         assert_eq!((url.password(), url.port, url.tls), ("a@b:c", 5, TlsMode::VerifyCa));
         assert_eq!(url.ca, Some(PathBuf::from("/x y.pem")));
+        let url = SourceUrl::parse("mysql://me@h?stream=group1_stream_0").unwrap();
+        assert_eq!(url.stream.as_deref(), Some("group1_stream_0"));
     }
 
     #[test]
@@ -247,6 +259,8 @@ mod tests {
             ("mysql://me:secret@h?tls=verify-ca", "ca=FILE"),
             ("mysql://me:secret@h?ca=x", "only looked at"),
             ("mysql://me:secret@h?ssl=1", "no option ssl"),
+            ("mysql://me:secret@h?stream=", "no name of a stream"),
+            ("mysql://me:secret@h?stream=a'b", "no name of a stream"),
         ] {
             let error = SourceUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(fault), "{text}: {error}");

@@ -29,6 +29,7 @@ mod positions;
 mod refusals;
 mod sequence;
 mod status;
+mod streams;
 mod structures;
 mod workload;
 

@@ -30,22 +30,31 @@ impl Flavour {
         if version.to_ascii_lowercase().contains("mariadb") { Self::Mariadb } else { Self::Mysql }
     }
 
-    /// Where the binlog ends: MySQL 8.2 renamed the statement, MariaDB (which has the new name from
+    /// Where the binlog ends, or a stream of it: PolarDB-X has the old name only. MySQL 8.2 renamed the statement, MariaDB (which has the new name from
     /// 11.6 on) keeps the old one.
-    const fn status(self) -> [&'static str; 2] {
-        match self {
-            Self::Mysql => ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"],
-            Self::Mariadb => ["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"],
+    const fn status(self, stream: Option<&str>) -> [&'static str; 2] {
+        match (self, stream) {
+            (Self::Mysql, None) => ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"],
+            (Self::Mysql, Some(_)) | (Self::Mariadb, _) => {
+                ["SHOW MASTER STATUS", "SHOW BINARY LOG STATUS"]
+            }
         }
     }
 }
 
+/// What makes a statement ask for one of the streams of a PolarDB-X, where the URL names one. The name
+/// has no quotes in it.
+fn of_stream(connection: &Connection) -> String {
+    connection.stream_name.as_ref().map_or_else(String::new, |name| format!(" WITH '{name}'"))
+}
+
 /// File and offset of the binlog's end.
 pub(super) async fn end(connection: &mut Connection) -> Result<(String, u64), SourceError> {
-    let [first, second] = connection.flavour().status();
-    let rows = match connection.query(first).await {
+    let of_stream = of_stream(connection);
+    let [first, second] = connection.flavour().status(connection.stream_name.as_deref());
+    let rows = match connection.query(&format!("{first}{of_stream}")).await {
         Err(SourceError::Server { errno: UNKNOWN_STATEMENT, .. }) => {
-            connection.query(second).await?
+            connection.query(&format!("{second}{of_stream}")).await?
         }
         other => other?,
     };
@@ -56,7 +65,7 @@ pub(super) async fn end(connection: &mut Connection) -> Result<(String, u64), So
 
 /// The binlog files that are left, oldest first; at least one.
 pub(super) async fn files(connection: &mut Connection) -> Result<Vec<LogFile>, SourceError> {
-    let rows = match connection.query("SHOW BINARY LOGS").await {
+    let rows = match connection.query(&format!("SHOW BINARY LOGS{}", of_stream(connection))).await {
         // MySQL before 5.6 wants SUPER for it, and not for what says the same.
         Err(SourceError::Server { errno: DENIED, .. }) => return counted_files(connection).await,
         other => other?,
@@ -75,7 +84,8 @@ pub(super) async fn files(connection: &mut Connection) -> Result<Vec<LogFile>, S
 async fn counted_files(connection: &mut Connection) -> Result<Vec<LogFile>, SourceError> {
     const FILES_MAX: u64 = 1_000_000;
     let (last, size) = end(connection).await?;
-    let rows = connection.query("SHOW BINLOG EVENTS LIMIT 1").await?;
+    let sql = format!("SHOW BINLOG EVENTS{} LIMIT 1", of_stream(connection));
+    let rows = connection.query(&sql).await?;
     let first = rows.into_iter().next().map_or_else(|| last.clone(), |row| name_and_number(row).0);
     let mut files = Vec::new();
     if let (Some((base, from)), Some((_, to))) = (numbered(&first), numbered(&last)) {
