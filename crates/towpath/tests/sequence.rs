@@ -147,6 +147,8 @@ impl Serving {
             }
             // The answer says that the acks, which have none, have been read.
             client.get(1, Duration::ZERO).await?;
+            // An acknowledgement has no answer; what comes behind it has one.
+            client.subscribe(filter).await?;
             client.close(Duration::from_secs(1)).await;
             Ok::<(), towpath_client::ClientError>(())
         });
