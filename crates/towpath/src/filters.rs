@@ -30,9 +30,9 @@ impl FilterArguments {
     /// Settings of a decoder with these filters.
     pub(crate) fn options(&self) -> Result<DecoderOptions, Failure> {
         let filter = TableFilter::new(&self.filter, &self.black_filter)
-            .map_err(|error| Failure::new("cannot use the filter", error))?;
+            .map_err(|error| Failure::new("cannot use --filter or --black-filter", error))?;
         let fields = FieldFilter::new(&self.fields, &self.black_fields)
-            .map_err(|error| Failure::new("cannot use the field filter", error))?;
+            .map_err(|error| Failure::new("cannot use --fields or --black-fields", error))?;
         let Switches(suppress) = self.switches;
         Ok(DecoderOptions { filter, fields, suppress, ..DecoderOptions::default() })
     }
