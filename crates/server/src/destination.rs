@@ -25,7 +25,7 @@ use crate::error::{InstanceError, RequestError};
 use crate::figures::{Amount, Figures, Reading};
 use crate::store::{Store, StoreOptions, Taken};
 use client::{Client, Entrance, Hold, Outstanding};
-pub(crate) use health::Health;
+pub(crate) use health::{Health, Progress};
 pub use health::{InstanceHealth, Stage};
 pub(crate) use look::Look;
 pub use state::{InstanceState, InstanceStatus};

@@ -16,10 +16,11 @@ use towpath_entry::{
 use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
 use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, SourceError, Start};
 
-use crate::destination::{Destination, InstanceState};
+use crate::destination::{Destination, InstanceState, Stage};
 use crate::error::InstanceError;
 use crate::figures::now_ms;
 use crate::history::{Beginning, History, now_s};
+use crate::stall::StallWatch;
 
 /// Bytes of entries that are handed on without waiting for the end of what has arrived.
 const PUBLISH_BYTES: usize = 512 << 10;
@@ -51,6 +52,9 @@ pub struct SourceFeed {
     pub start: Start,
     /// Settings of the decoder. The filter is the destination's; the GTID set comes with the start.
     pub decoder: DecoderOptions,
+    /// How long the source may go on without anything of it being read, while there is room for it:
+    /// then it is connected to anew.
+    pub stall_timeout: Duration,
 }
 
 /// Feeds the destination until the stream ends, fails, or the server stops, and tells it so.
@@ -149,10 +153,12 @@ async fn follow(
         skips_tables,
         passed: Passed::nothing(),
         gap,
+        read: None,
         read_bytes: 0,
     };
     destination.set_state(InstanceState::Running);
-    let result = stop.run_until_cancelled(pump.run()).await;
+    let reading = Box::pin(stop.run_until_cancelled(pump.supervised(feed.stall_timeout)));
+    let result = reading.await;
     pump.source.close().await;
     result.transpose()
 }
@@ -256,6 +262,8 @@ struct Pump<'a> {
     passed: Passed,
     /// What was jumped over, until it is announced.
     gap: Option<Gap>,
+    /// Up to where the source was read.
+    read: Option<(Arc<str>, u64)>,
     /// Bytes of events read.
     read_bytes: u64,
 }
@@ -287,13 +295,11 @@ impl Passed {
 
 /// Names the table whose event is too long: that of the last table map.
 fn with_table(error: SourceError, decoder: &Decoder) -> SourceError {
-    match error {
-        SourceError::EventTooLong { address, file, offset, table: None, len, limit } => {
-            let table = decoder.table_at_hand();
-            SourceError::EventTooLong { address, file, offset, table, len, limit }
-        }
-        other => other,
-    }
+    let SourceError::EventTooLong { address, file, offset, table: None, len, limit } = error else {
+        return error;
+    };
+    let table = decoder.table_at_hand();
+    SourceError::EventTooLong { address, file, offset, table, len, limit }
 }
 
 /// What a frame has beside one entry is shorter than this.
@@ -318,20 +324,58 @@ fn check_len(block: &Block) -> Result<(), InstanceError> {
     })
 }
 
+/// What ended a stretch of reading.
+enum Ended {
+    Stream,
+    /// It is made anew.
+    Connection,
+    Stalled,
+}
+
 impl Pump<'_> {
     /// Reads until the stream ends. Dropping the future loses nothing: what was not acknowledged is
     /// read again.
-    async fn run(&mut self) -> Result<(), InstanceError> {
+    async fn supervised(&mut self, limit: Duration) -> Result<(), InstanceError> {
+        let destination = self.destination;
+        let mut told = None;
+        loop {
+            let ended = match self.source.end_probe() {
+                None => self.run().await?,
+                Some(probe) => tokio::select! {
+                    biased;
+                    ended = self.run() => ended?,
+                    () = StallWatch { destination, probe, limit }.stalled(&mut told) => Ended::Stalled,
+                },
+            };
+            match ended {
+                Ended::Stream => return Ok(()),
+                // Perhaps another server answers.
+                Ended::Connection => {}
+                Ended::Stalled => self.source.reopen(),
+            }
+        }
+    }
+
+    /// Reads until the stream or its connection ends. It may be dropped while it waits for the source,
+    /// also for a structure.
+    async fn run(&mut self) -> Result<Ended, InstanceError> {
+        let health = self.destination.health();
         loop {
             self.decode_buffered().await?;
             self.publish().await?;
+            self.moved();
+            health.enter(Stage::Source);
             let filled = self.source.fill().await;
+            health.enter(Stage::Decoding);
             match filled.map_err(|error| with_table(error, &self.decoder))? {
                 Filled::Events => {}
-                Filled::Reconnected => self.reconnected()?,
+                Filled::Reconnected => {
+                    self.reconnected()?;
+                    return Ok(Ended::Connection);
+                }
                 Filled::End => {
                     self.publish().await?;
-                    return Ok(());
+                    return Ok(Ended::Stream);
                 }
             }
             if self.filters.has_changed().unwrap_or(false)
@@ -342,9 +386,26 @@ impl Pump<'_> {
         }
     }
 
+    /// Notes how far the source was read.
+    fn moved(&mut self) {
+        let position = self.source.position();
+        if position.is_none() || position == self.read {
+            return;
+        }
+        self.read.clone_from(&position);
+        if let Some(position) = position
+            && self.destination.health().moved(position)
+        {
+            let destination = self.destination.name();
+            tracing::info!(destination, "reading goes on after it had stalled");
+        }
+    }
+
     async fn decode_buffered(&mut self) -> Result<(), InstanceError> {
         if !matches!(self.begin, Begin::Known) {
+            self.destination.health().enter(Stage::Opening);
             self.begin().await?;
+            self.destination.health().enter(Stage::Decoding);
         }
         while let Some(event) = self.source.next_event()? {
             let is_next_file = event.header.event_type == event_type::ROTATE;
@@ -357,7 +418,9 @@ impl Pump<'_> {
                 Step::Done if begun_s > 0 => self.file_begins(begun_s).await?,
                 Step::Done => {}
                 Step::NeedTable { schema, table } => {
+                    self.destination.health().enter(Stage::Structure);
                     self.learn(&schema, &table).await?;
+                    self.destination.health().enter(Stage::Decoding);
                     self.source.unread();
                 }
             }
@@ -554,6 +617,10 @@ impl Pump<'_> {
     async fn publish(&mut self) -> Result<(), InstanceError> {
         self.report_doubts();
         let records = self.decoder.take_records();
+        let health = self.destination.health();
+        if !records.is_empty() {
+            health.enter(Stage::History);
+        }
         if let Some(history) = &mut self.history {
             let kept = history.append(records, self.decoder.catalog()).await;
             kept.map_err(|error| InstanceError::State(Arc::new(error)))?;
@@ -564,6 +631,7 @@ impl Pump<'_> {
             event_ms = block.entries.last().map(|entry| entry.execute_time_ms).filter(|ms| *ms > 0);
             self.last = block.entries.last().map(LastPublished::of);
             self.destination.push(block).await;
+            health.enter(Stage::Decoding);
             // Files are never waited for: the sessions want to run as well.
             tokio::task::yield_now().await;
         }

@@ -19,6 +19,7 @@ mod instance;
 mod server;
 mod session;
 mod slot;
+mod stall;
 mod status;
 mod store;
 

@@ -20,6 +20,7 @@ fn source(place: &Path, start: Start) -> Feed {
         config: SourceConfig::default(),
         start,
         decoder: DecoderOptions::default(),
+        stall_timeout: PATIENCE,
     }))
 }
 

@@ -23,7 +23,7 @@ pub use archive::{AccessKey, ArchiveConfig};
 pub use error::{Lost, Recovery, SourceError};
 pub use files::FileSource;
 pub use inspect::Inspector;
-pub use mysql::{MysqlSource, throw_away};
+pub use mysql::{EndProbe, MysqlSource, throw_away};
 pub use start::Start;
 pub use url::{SourceUrl, TlsMode};
 
@@ -300,6 +300,32 @@ impl Source {
         match self {
             Self::Mysql(source) => source.gtid_set(),
             Self::Files(_) => None,
+        }
+    }
+
+    /// Asks the server that is followed where its binlog ends.
+    #[must_use]
+    pub fn end_probe(&self) -> Option<EndProbe> {
+        match self {
+            Self::Mysql(source) => Some(source.end_probe()),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// File and offset up to which it was read, or up to which a heartbeat says that there is nothing.
+    #[must_use]
+    pub fn position(&self) -> Option<(Arc<str>, u64)> {
+        match self {
+            Self::Mysql(source) => source.position(),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Drops the connection; [`Self::fill`] makes another one and says so.
+    pub fn reopen(&mut self) {
+        match self {
+            Self::Mysql(source) => source.reopen(),
+            Self::Files(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 mod archived;
 pub(crate) mod dialect;
 mod dump;
+mod end;
 mod feed;
 mod find;
 mod gtid;
@@ -28,6 +29,7 @@ use crate::url::SourceUrl;
 use crate::{Filled, FollowBy, Gap, SourceConfig};
 use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
+pub use end::EndProbe;
 use feed::Feed;
 pub use raw::throw_away;
 use servers::{Detector, Servers};
@@ -77,6 +79,8 @@ pub struct MysqlSource {
     behind_since: Option<Instant>,
     /// What was jumped over, until somebody asks.
     gap: Option<Gap>,
+    /// The place that the last event told, if it was a heartbeat.
+    heartbeat: u32,
 }
 
 /// How far reading has come.
@@ -146,6 +150,7 @@ impl MysqlSource {
             since: Instant::now(),
             behind_since: None,
             gap,
+            heartbeat: 0,
         };
         if matches!(source.feed, Feed::Nothing) {
             source.dump_on(connection).await?;
@@ -181,6 +186,23 @@ impl MysqlSource {
             From::Gtid(set) => Some(set),
             From::Position { .. } => None,
         }
+    }
+
+    pub(crate) fn end_probe(&self) -> EndProbe {
+        EndProbe::new(self.servers.current().clone())
+    }
+
+    pub(crate) fn position(&self) -> Option<(Arc<str>, u64)> {
+        let (file, offset) = self.feed.position()?;
+        // Of a heartbeat's place only 32 bits come.
+        let sent = offset & !0xffff_ffff | u64::from(self.heartbeat);
+        Some((file, offset.max(sent)))
+    }
+
+    pub(crate) fn reopen(&mut self) {
+        self.feed = Feed::Nothing;
+        self.detector = None;
+        self.metadata = None;
     }
 
     pub(crate) const fn take_gap(&mut self) -> Option<Gap> {
@@ -383,6 +405,10 @@ impl MysqlSource {
         } else if !header.is_artificial() && header.event_type != t::ROTATE {
             self.progress.seen_s = self.progress.seen_s.max(u64::from(header.timestamp_s));
         }
+        self.heartbeat = match header.event_type {
+            t::HEARTBEAT | t::HEARTBEAT_V2 => header.log_pos,
+            _ => 0,
+        };
         Ok(Some(event))
     }
 

@@ -34,6 +34,8 @@ struct Shared {
     accepted: AtomicUsize,
     /// Counts the cuts: a connection of an earlier number closes.
     cut: AtomicUsize,
+    /// Connections accepted up to this number are silent.
+    frozen: AtomicUsize,
 }
 
 /// A running proxy. Dropping it closes its connections and joins its threads.
@@ -101,6 +103,11 @@ impl Proxy {
         self.shared.cut.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The connections that are open stay so, and nothing comes through them any more. New ones work.
+    pub fn freeze(&self) {
+        self.shared.frozen.store(self.accepted(), Ordering::Release);
+    }
+
     /// Connections that are open.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -131,19 +138,24 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, target: &Mutex<SocketAdd
                 std::thread::sleep(LOOK);
                 continue;
             };
-            shared.accepted.fetch_add(1, Ordering::AcqRel);
+            let number = shared.accepted.fetch_add(1, Ordering::AcqRel) + 1;
             if *lock(&shared.fault) == Fault::Refuse {
                 continue;
             }
             if let Ok(far) = TcpStream::connect(*lock(target)) {
-                connect(pumps, shared, near, far);
+                connect(pumps, (shared, number), near, far);
             }
         }
     });
 }
 
 /// Starts the two threads of a connection.
-fn connect<'s>(pumps: &'s Scope<'s, '_>, shared: &Arc<Shared>, near: TcpStream, far: TcpStream) {
+fn connect<'s>(
+    pumps: &'s Scope<'s, '_>,
+    (shared, number): (&Arc<Shared>, usize),
+    near: TcpStream,
+    far: TcpStream,
+) {
     let prepared = near.set_nonblocking(false).is_ok()
         && near.set_read_timeout(Some(LOOK)).is_ok()
         && far.set_read_timeout(Some(LOOK)).is_ok()
@@ -154,8 +166,9 @@ fn connect<'s>(pumps: &'s Scope<'s, '_>, shared: &Arc<Shared>, near: TcpStream, 
     };
     let counted = Arc::new(Counted::new(shared));
     let cut = shared.cut.load(Ordering::Acquire);
-    let there = Pump { from: near, to: far, counted: Arc::clone(&counted), cut, is_answer: false };
-    let back = Pump { from: far_too, to: near_too, counted, cut, is_answer: true };
+    let there =
+        Pump { from: near, to: far, counted: Arc::clone(&counted), cut, number, is_answer: false };
+    let back = Pump { from: far_too, to: near_too, counted, cut, number, is_answer: true };
     pumps.spawn(move || there.run());
     pumps.spawn(move || back.run());
 }
@@ -181,6 +194,8 @@ struct Pump {
     to: TcpStream,
     counted: Arc<Counted>,
     cut: usize,
+    /// The how manyth connection it is.
+    number: usize,
     is_answer: bool,
 }
 
@@ -190,7 +205,8 @@ impl Pump {
         let mut passed = 0;
         while self.is_alive() {
             let fault = *lock(&self.counted.0.fault);
-            if fault == Fault::Silence {
+            let is_frozen = self.number <= self.counted.0.frozen.load(Ordering::Acquire);
+            if fault == Fault::Silence || is_frozen {
                 std::thread::sleep(LOOK);
                 continue;
             }

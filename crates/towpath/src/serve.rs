@@ -125,6 +125,10 @@ struct FailoverArguments {
     /// clients by an empty transaction that tells what is lost.
     #[arg(long, value_name = "PLACE", value_enum, default_value_t = Purged::Stop)]
     when_purged: Purged,
+    /// Seconds that the source may go on while nothing of it is read, although there is room: then that is
+    /// said, and the source is connected to anew.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    stall_timeout: u32,
     /// Seconds before the last event at which reading begins on another server without GTIDs.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     fallback_interval: u32,
@@ -214,6 +218,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     };
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     config.standby = standby.transpose().map_err(Failure::source)?;
+    let stall_timeout = Duration::from_secs(arguments.failover.stall_timeout.into());
     arguments.failover.apply(&mut config);
     config.archive =
         arguments.archive.read(&arguments.source, &arguments.state, &arguments.destination)?;
@@ -222,6 +227,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         config,
         start: arguments.from,
         decoder: DecoderOptions { zone: Zone::of_process(), ..decoder },
+        stall_timeout,
     };
     let instance = InstanceConfig {
         destination: arguments.destination,

@@ -28,6 +28,7 @@ mod numbers;
 mod positions;
 mod refusals;
 mod sequence;
+mod stalls;
 mod status;
 mod streams;
 mod structures;

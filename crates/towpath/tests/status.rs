@@ -14,7 +14,7 @@ use crate::sequence::{Serving, TABLE, exactly, write};
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// Where a server says that its status is.
-fn status_of(program: &mut towpath_testkit::Program) -> String {
+pub(crate) fn status_of(program: &mut towpath_testkit::Program) -> String {
     let line = program.wait_for_line("status on http://", DEADLINE);
     line.rsplit_once("http://").unwrap().1.to_owned()
 }
@@ -35,14 +35,14 @@ fn get(address: &str, target: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-fn state(address: &str) -> Value {
+pub(crate) fn state(address: &str) -> Value {
     let (code, body) = get(address, "/state");
     assert_eq!(code, 200, "{body}");
     serde_json::from_str(&body).unwrap()
 }
 
 /// The value of a sample; 0 when it is not there.
-fn metric(address: &str, sample: &str) -> f64 {
+pub(crate) fn metric(address: &str, sample: &str) -> f64 {
     let (code, page) = get(address, "/metrics");
     assert_eq!(code, 200, "{page}");
     let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
@@ -126,7 +126,7 @@ fn metrics_have_the_names_that_canal_gives_them() {
         "canal_instance_store_produce_seq{destination=\"example\",} 14.0",
         "canal_instance_transactions{destination=\"example\",} 5.0",
         "canal_instance_put_rows{destination=\"example\",} 5.0",
-        "canal_instance_client_packets{destination=\"example\",packetType=\"SUBSCRIPTION\",} 1.0",
+        "canal_instance_client_packets{destination=\"example\",packetType=\"SUBSCRIPTION\",} 2.0",
         "# TYPE canal_instance_client_request_latency histogram",
         "towpath_destination_role{destination=\"example\",role=\"serves\",} 1.0",
     ] {

@@ -1,8 +1,9 @@
 //! What an instance waits for, and what has happened to it: facts for whoever shows them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tokio::time::Instant;
 use towpath_source::Gap;
 
 /// What an instance is at.
@@ -45,8 +46,8 @@ pub struct InstanceHealth {
     pub stage: Stage,
     /// Since when.
     pub since: SystemTime,
-    /// The end of the last event that was read.
-    pub read: Option<(String, u64)>,
+    /// File and offset up to which the source was read.
+    pub read: Option<(Arc<str>, u64)>,
     /// Since when the source has more than is read, and nothing of it comes.
     pub stalled_since: Option<SystemTime>,
     /// How often that was so.
@@ -59,13 +60,31 @@ pub struct InstanceHealth {
     pub unknown_event_count: u64,
 }
 
+/// How far an instance is, for whoever compares it with its source.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    /// Counts the steps.
+    pub(crate) count: u64,
+    /// When the last one was.
+    pub(crate) moved_at: Instant,
+    pub(crate) read: Option<(Arc<str>, u64)>,
+    pub(crate) stage: Stage,
+}
+
+#[derive(Debug)]
+struct Facts {
+    told: InstanceHealth,
+    count: u64,
+    moved_at: Instant,
+}
+
 /// The facts of one destination.
 #[derive(Debug)]
-pub(crate) struct Health(Mutex<InstanceHealth>);
+pub(crate) struct Health(Mutex<Facts>);
 
 impl Health {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(InstanceHealth {
+        let told = InstanceHealth {
             stage: Stage::Opening,
             since: SystemTime::now(),
             read: None,
@@ -74,32 +93,59 @@ impl Health {
             gap_count: 0,
             last_gap: None,
             unknown_event_count: 0,
-        }))
+        };
+        Self(Mutex::new(Facts { told, count: 0, moved_at: Instant::now() }))
     }
 
-    fn facts(&self) -> MutexGuard<'_, InstanceHealth> {
+    fn facts(&self) -> MutexGuard<'_, Facts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self) -> InstanceHealth {
-        self.facts().clone()
+        self.facts().told.clone()
     }
 
     pub(crate) fn enter(&self, stage: Stage) {
-        let mut facts = self.facts();
-        if facts.stage != stage {
-            facts.stage = stage;
-            facts.since = SystemTime::now();
+        let told = &mut self.facts().told;
+        if told.stage != stage {
+            told.stage = stage;
+            told.since = SystemTime::now();
         }
     }
 
-    pub(crate) fn gap(&self, gap: Gap) {
+    /// Something was read, up to here. True when nothing had been for too long.
+    pub(crate) fn moved(&self, read: (Arc<str>, u64)) -> bool {
         let mut facts = self.facts();
-        facts.gap_count += 1;
-        facts.last_gap = Some((SystemTime::now(), gap));
+        facts.count += 1;
+        facts.moved_at = Instant::now();
+        facts.told.read = Some(read);
+        facts.told.stalled_since.take().is_some()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        let facts = self.facts();
+        Progress {
+            count: facts.count,
+            moved_at: facts.moved_at,
+            read: facts.told.read.clone(),
+            stage: facts.told.stage,
+        }
+    }
+
+    /// The source goes on, and nothing of it is read.
+    pub(crate) fn stall(&self) {
+        let told = &mut self.facts().told;
+        told.stall_count += 1;
+        told.stalled_since.get_or_insert_with(SystemTime::now);
+    }
+
+    pub(crate) fn gap(&self, gap: Gap) {
+        let told = &mut self.facts().told;
+        told.gap_count += 1;
+        told.last_gap = Some((SystemTime::now(), gap));
     }
 
     pub(crate) fn left_out(&self, event_count: u64) {
-        self.facts().unknown_event_count = event_count;
+        self.facts().told.unknown_event_count = event_count;
     }
 }

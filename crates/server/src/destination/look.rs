@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use towpath_coordination::Cursor;
 
-use super::Destination;
+use super::{Destination, InstanceHealth};
 use crate::figures::{Figures, Reading, now_ms};
 use crate::store::StoreOptions;
 
@@ -16,6 +16,7 @@ pub(crate) struct Look {
     pub(crate) reading: Reading,
     pub(crate) store: StoreLook,
     pub(crate) clients: Vec<ClientLook>,
+    pub(crate) health: InstanceHealth,
 }
 
 /// A store at one moment.
@@ -90,6 +91,7 @@ impl Destination {
             reading: self.reading().clone(),
             store,
             clients: clients.collect(),
+            health: self.health.get(),
         }
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn of(shared: &Shared, names: &[&str]) -> String {
     let clients: Vec<(&str, &ClientFigures)> = slots.chain([("", &shared.strangers)]).collect();
     requests(&mut page, &clients);
     latencies(&mut page, &clients);
+    events(&mut page, &served);
     roles(&mut page, &shared.slots);
     page.text
 }
@@ -106,6 +107,31 @@ fn instances(page: &mut Page<'_>, served: &[Served<'_>]) {
     page.family(
         ("canal_instance_transactions", "counter", "Transactions counter of canal instance"),
         each(served, |look| look.figures.put.transaction_count.into()),
+    );
+}
+
+/// Ours: what has happened to instances.
+fn events(page: &mut Page<'_>, served: &[Served<'_>]) {
+    page.family(
+        ("towpath_stalled", "gauge", "1 while the source goes on and nothing of it is read"),
+        each(served, |look| i128::from(look.health.stalled_since.is_some())),
+    );
+    page.family(
+        ("towpath_stalls", "counter", "How often a source went on and nothing of it was read"),
+        each(served, |look| look.health.stall_count.into()),
+    );
+    page.family(
+        (
+            "towpath_gaps",
+            "counter",
+            "How often something that the source had purged was jumped over",
+        ),
+        each(served, |look| look.health.gap_count.into()),
+    );
+    let help = "Rows events left out, for the structure of their table is not known";
+    page.family(
+        ("towpath_unknown_table_events", "counter", help),
+        each(served, |look| look.health.unknown_event_count.into()),
     );
 }
 

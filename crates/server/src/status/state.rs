@@ -1,10 +1,12 @@
 //! The state as JSON. Its members are described in `docs/status.md`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 use towpath_coordination::Cursor;
 
 use super::Observer;
-use crate::destination::{InstanceState, Look};
+use crate::destination::{InstanceHealth, InstanceState, Look, Stage};
 use crate::figures::{Reading, now_ms};
 use crate::session::Shared;
 use crate::slot::{Role, Slot};
@@ -82,12 +84,12 @@ fn destination(slot: &Slot) -> Value {
             if let InstanceState::Failed(error) = &status.state {
                 members.insert("error".to_owned(), json!(chain(&**error)));
             }
-            let since = status.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let since = status.since.duration_since(UNIX_EPOCH).unwrap_or_default();
             members.insert("state".to_owned(), json!(status.state.name()));
             let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
             members.insert("since_ms".to_owned(), json!(since_ms));
             let look = destination.look();
-            let (waits_for, waits_since_ms) = waits(&status.state, &look.reading, since_ms);
+            let (waits_for, waits_since_ms) = waits(&status.state, &look, since_ms);
             members.insert("waits_for".to_owned(), json!(waits_for));
             members.insert("waits_since_ms".to_owned(), json!(waits_since_ms));
             detail(members, &look);
@@ -110,20 +112,55 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What an instance waits for, and since when.
-fn waits(state: &InstanceState, reading: &Reading, since_ms: i64) -> (&'static str, i64) {
+fn waits(state: &InstanceState, look: &Look, since_ms: i64) -> (&'static str, i64) {
     match state {
         InstanceState::Starting => ("the source to answer, and its structures", since_ms),
         InstanceState::Ended => ("nothing: the source has come to its end", since_ms),
         InstanceState::Failed(_) => ("somebody to act on the error", since_ms),
         InstanceState::Stopped => ("nothing: it was stopped", since_ms),
-        InstanceState::Running => match reading.full_since_ms {
-            Some(full) => ("clients to take or acknowledge what is in the full store", full),
-            None => ("the source to send more", reading.heard_ms.max(since_ms)),
-        },
+        InstanceState::Running => waits_running(look, since_ms),
     }
 }
 
+fn waits_running(look: &Look, since_ms: i64) -> (&'static str, i64) {
+    let since = time_ms(look.health.since);
+    match look.health.stage {
+        Stage::Room => (
+            "clients to take or acknowledge what is in the full store",
+            look.reading.full_since_ms.unwrap_or(since),
+        ),
+        Stage::Source => ("the source to send more", look.reading.heard_ms.max(since_ms)),
+        Stage::Opening => ("the source to tell structures", since),
+        Stage::Structure => ("the source to tell the structure of a table", since),
+        Stage::History => ("the disk to take the history of structures", since),
+        Stage::Decoding => ("nothing: it decodes", since),
+    }
+}
+
+fn time_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What has happened to it.
+fn events(members: &mut serde_json::Map<String, Value>, health: &InstanceHealth) {
+    members.insert("stalled_since_ms".to_owned(), json!(health.stalled_since.map(time_ms)));
+    members.insert("stalls".to_owned(), json!(health.stall_count));
+    members.insert("gaps".to_owned(), json!(health.gap_count));
+    let gap = health.last_gap.as_ref().map(|(when, gap)| {
+        json!({
+            "at_ms": time_ms(*when),
+            "wanted": gap.wanted,
+            "kept": gap.kept,
+            "resumed": gap.resumed,
+        })
+    });
+    members.insert("last_gap".to_owned(), json!(gap));
+    members.insert("unknown_table_events".to_owned(), json!(health.unknown_event_count));
+}
+
 fn detail(members: &mut serde_json::Map<String, Value>, look: &Look) {
+    events(members, &look.health);
     let reading = &look.reading;
     if !reading.source.is_empty() {
         members.insert("source".to_owned(), json!(reading.source));

@@ -115,6 +115,11 @@ impl Dump {
         (self.stream.file().as_ref().to_owned(), self.last.1)
     }
 
+    /// Where the next event begins.
+    pub(super) fn position(&self) -> (std::sync::Arc<str>, u64) {
+        (self.file(), self.stream.offset())
+    }
+
     pub(super) fn file(&self) -> std::sync::Arc<str> {
         std::sync::Arc::clone(self.stream.file())
     }

@@ -44,6 +44,14 @@ impl Feed {
         }
     }
 
+    /// Where the next event begins.
+    pub(super) fn position(&self) -> Option<(Arc<str>, u64)> {
+        match self {
+            Self::Nothing | Self::Archive(_) => None,
+            Self::Server(dump) => Some(dump.position()),
+        }
+    }
+
     /// Where the event that was handed out last begins.
     pub(super) fn place(&self) -> Option<(String, u64)> {
         match self {
