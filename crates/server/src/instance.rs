@@ -638,6 +638,7 @@ impl Pump<'_> {
         if let Some(boundary) = self.decoder.boundary() {
             self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
         }
+        self.source.acknowledge().await;
         self.pass();
         self.note(event_ms);
         Ok(())

@@ -57,6 +57,9 @@ pub struct SourceConfig {
     pub archive: Option<ArchiveConfig>,
     /// What to do when the source has purged the place where reading goes on.
     pub when_purged: WhenPurged,
+    /// Ask the source to let commits wait until their transactions have arrived, see
+    /// [`Source::acknowledge`].
+    pub semi_sync: bool,
 }
 
 /// What to do when the source has purged the place where reading goes on.
@@ -132,6 +135,7 @@ impl Default for SourceConfig {
             last: None,
             archive: None,
             when_purged: WhenPurged::Stop,
+            semi_sync: false,
         }
     }
 }
@@ -318,6 +322,15 @@ impl Source {
         match self {
             Self::Mysql(source) => source.position(),
             Self::Files(_) => None,
+        }
+    }
+
+    /// All events of whole transactions that were handed out have arrived where they belong. A
+    /// semi-synchronous source is told, which may wait for it.
+    pub async fn acknowledge(&mut self) {
+        match self {
+            Self::Mysql(source) => source.acknowledge().await,
+            Self::Files(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod gtid;
 mod jump;
 mod prepare;
 mod raw;
+mod semi_sync;
 mod servers;
 mod structure;
 
@@ -197,6 +198,10 @@ impl MysqlSource {
         // Of a heartbeat's place only 32 bits come.
         let sent = offset & !0xffff_ffff | u64::from(self.heartbeat);
         Some((file, offset.max(sent)))
+    }
+
+    pub(crate) async fn acknowledge(&mut self) {
+        self.feed.acknowledge().await;
     }
 
     pub(crate) fn reopen(&mut self) {

@@ -125,6 +125,10 @@ struct FailoverArguments {
     /// clients by an empty transaction that tells what is lost.
     #[arg(long, value_name = "PLACE", value_enum, default_value_t = Purged::Stop)]
     when_purged: Purged,
+    /// Be a semi-synchronous replica, as with db.semi: where the source has that switched on, a commit
+    /// there waits until its transaction is in the store, or for the source's own timeout.
+    #[arg(long)]
+    semi_sync: bool,
     /// Seconds that the source may go on while nothing of it is read, although there is room: then that is
     /// said, and the source is connected to anew.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
@@ -142,6 +146,7 @@ impl FailoverArguments {
         // Canal's pair is 15 and 25 seconds.
         config.heartbeat = config.read_timeout * 3 / 5;
         config.fallback = seconds(self.fallback_interval);
+        config.semi_sync = self.semi_sync;
         config.when_purged = match self.when_purged {
             Purged::Stop => WhenPurged::Stop,
             Purged::Oldest => WhenPurged::Oldest,

@@ -27,6 +27,7 @@ mod memory;
 mod numbers;
 mod positions;
 mod refusals;
+mod semi_sync;
 mod sequence;
 mod stalls;
 mod status;

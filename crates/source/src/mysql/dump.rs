@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type as t};
 
 use super::dialect::Flavour;
+use super::semi_sync::{self, SemiSync};
 use super::{From, gtid, prepare};
 use crate::SourceConfig;
 use crate::connection::Connection;
 use crate::error::{Cause, SourceError, cause};
+use tracing::warn;
 
 /// Bytes asked of the socket at a time.
 const BLOCK_LEN: usize = 1 << 20;
@@ -19,6 +21,8 @@ const BLOCK_LEN: usize = 1 << 20;
 const PACKET_MAX: usize = 0xff_ffff;
 /// Room kept between events; what a longer event needed is given back after it.
 const KEPT_LEN: usize = 4 * BLOCK_LEN;
+/// For an acknowledgement to be taken.
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
 const DOING: &str = "read the binlog";
 const REGISTER: &str = "register as a replica";
 
@@ -62,6 +66,7 @@ pub(crate) struct Dump {
     waiting_since: Option<Instant>,
     /// What ended the dump; told by the next `fill`.
     ended: Option<SourceError>,
+    semi_sync: SemiSync,
 }
 
 impl Dump {
@@ -107,6 +112,7 @@ impl Dump {
             skip_to,
             waiting_since: None,
             ended: None,
+            semi_sync: SemiSync::asked(request.config.semi_sync),
         })
     }
 
@@ -231,7 +237,7 @@ impl Dump {
                     self.ended = Some(fault);
                     return Ok(None);
                 }
-                payload.start + 1..payload.end
+                payload.start + 1 + self.semi_sync_prefix(&payload)?..payload.end
             };
             self.last = (raw.clone(), self.stream.offset());
             if self.stream.offset() < self.skip_to {
@@ -240,6 +246,44 @@ impl Dump {
             }
             return self.hand_out(raw).map(Some);
         }
+    }
+
+    /// Bytes of semi-synchronous replication before an event.
+    fn semi_sync_prefix(&mut self, payload: &Range<usize>) -> Result<usize, SourceError> {
+        if self.semi_sync == SemiSync::Off {
+            return Ok(0);
+        }
+        let is_asked = self.semi_sync == SemiSync::Asked;
+        let behind = self.buffer.get(payload.start + 1..payload.end).unwrap_or_default();
+        let Ok(len) = self.semi_sync.take(behind) else {
+            let reason = "a packet without the bytes of semi-synchronous replication";
+            return Err(self.connection.protocol(DOING, &reason));
+        };
+        if is_asked && self.semi_sync == SemiSync::Off {
+            warn!(source = %self.connection.address,
+                "the source is not semi-synchronous: its commits do not wait for this reader");
+        }
+        Ok(len)
+    }
+
+    /// Tells the source, if it waits for it, that all events that were handed out have arrived. A fault
+    /// is told by the next `fill`.
+    pub(super) async fn acknowledge(&mut self) {
+        if self.semi_sync != SemiSync::Due || self.again {
+            return;
+        }
+        self.semi_sync = SemiSync::Quiet;
+        let packet = semi_sync::acknowledgement(self.stream.file(), self.stream.offset());
+        let sent = timeout(ACKNOWLEDGE_TIMEOUT, self.connection.command(&packet)).await;
+        self.ended = match sent {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Some(error),
+            Err(_) => Some(SourceError::Silence {
+                address: self.connection.address.clone(),
+                doing: "acknowledge a transaction",
+                seconds: ACKNOWLEDGE_TIMEOUT.as_secs(),
+            }),
+        };
     }
 
     fn hand_out(&mut self, raw: Range<usize>) -> Result<RawEvent<'_>, SourceError> {
@@ -320,6 +364,7 @@ impl Dump {
             return Ok(());
         }
         let payload = self.buffer.get(self.unread.start + 5..self.unread.end).unwrap_or_default();
+        let payload = payload.get(self.semi_sync.prefix_len(payload)..).unwrap_or_default();
         let claimed = EventHeader::parse(payload)
             .map_or(0, |header| usize::try_from(header.event_len).unwrap_or(usize::MAX));
         let len = claimed.max(self.unread.len().saturating_sub(KEPT_LEN));

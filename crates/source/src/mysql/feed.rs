@@ -44,6 +44,14 @@ impl Feed {
         }
     }
 
+    /// All that was handed out has arrived where it belongs.
+    pub(super) async fn acknowledge(&mut self) {
+        match self {
+            Self::Server(dump) => dump.acknowledge().await,
+            Self::Nothing | Self::Archive(_) => {}
+        }
+    }
+
     /// Where the next event begins.
     pub(super) fn position(&self) -> Option<(Arc<str>, u64)> {
         match self {

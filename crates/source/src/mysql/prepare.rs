@@ -66,7 +66,10 @@ pub(super) async fn session(
         ),
         "SET wait_timeout = 9999999, net_write_timeout = 7200, net_read_timeout = 7200".to_owned(),
     ];
-    for sql in &statements {
+    let semi_sync = config
+        .semi_sync
+        .then(|| "SET @rpl_semi_sync_slave = 1, @rpl_semi_sync_replica = 1".to_owned());
+    for sql in statements.iter().chain(&semi_sync) {
         super::ignore_server_error(connection.query(sql).await)?;
     }
     let checksum = connection.scalar("SELECT @@global.binlog_checksum").await;
