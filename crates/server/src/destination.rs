@@ -24,6 +24,7 @@ use towpath_entry::{Block, TableFilter};
 use crate::error::{InstanceError, RequestError};
 use crate::figures::{Amount, Figures, Reading};
 use crate::store::{Store, StoreOptions, Taken};
+pub(crate) use client::Reader;
 use client::{Client, Entrance, Hold, Outstanding};
 pub(crate) use health::{Health, Progress};
 pub use health::{InstanceHealth, Stage};
@@ -317,8 +318,13 @@ impl Destination {
         self.fence.as_ref().map(Fence::epoch)
     }
 
-    /// Records a client and its filter. The number is that of the change on disk.
-    pub(crate) fn subscribe(&self, client_id: i16, filter: &str) -> Result<u64, RequestError> {
+    /// Records a client and its filter; its batches go to `reader` from now on, and to no earlier one. The
+    /// number is that of the change on disk.
+    pub(crate) fn subscribe(
+        &self,
+        (client_id, reader): (i16, Reader),
+        filter: &str,
+    ) -> Result<u64, RequestError> {
         self.check_started()?;
         let compiled = if filter.is_empty() {
             None
@@ -331,6 +337,9 @@ impl Destination {
             Some(generation) => generation,
             None => self.enter(&mut core, client_id, filter),
         };
+        if let Some(client) = core.clients.get_mut(&client_id) {
+            client.is_read_by(reader);
+        }
         if let Some(compiled) = compiled
             && core.filter.as_deref() != Some(filter)
         {
@@ -385,16 +394,20 @@ impl Destination {
         Ok(core.cursors.unsubscribe(client_id))
     }
 
-    /// A new batch of what is there, or `None`.
+    /// A new batch of what is there, or `None`. Two connections that got batches of one client by turns
+    /// would each see what the other did not: the one that has subscribed before the other is refused.
     pub(crate) fn get(
         &self,
-        client_id: i16,
+        (client_id, reader): (i16, Option<Reader>),
         fetch_size: i32,
     ) -> Result<Option<Batch>, RequestError> {
         self.check_started()?;
         let mut core = self.core();
         let core = &mut *core;
         let client = core.subscribed(&self.name, client_id)?;
+        if let Some(Reader { peer, .. }) = client.newer(reader) {
+            return Err(RequestError::Superseded { client_id, peer });
+        }
         let count = client.batches.len();
         if count >= OUTSTANDING_MAX {
             return Err(RequestError::TooManyBatches { client_id, count });

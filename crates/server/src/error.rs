@@ -32,6 +32,12 @@ pub(crate) enum RequestError {
     /// An ack or rollback of a batch that is not the oldest.
     #[error("batchId:{batch_id} is not the firstly:{oldest}")]
     NotOldest { batch_id: i64, oldest: i64 },
+    /// Another connection has subscribed for the same client since.
+    #[error(
+        "clientId:{client_id} has subscribed again from {peer}: this connection gets nothing more; \
+         connect again to take over"
+    )]
+    Superseded { client_id: i16, peer: SocketAddr },
     /// Too many batches without an ack.
     #[error("clientId:{client_id} has {count} batches that are not acknowledged: ack or roll back")]
     TooManyBatches { client_id: i16, count: usize },
@@ -59,6 +65,7 @@ impl RequestError {
             | Self::NotSubscribed { .. }
             | Self::AckUnknown { .. }
             | Self::RollbackUnknown { .. }
+            | Self::Superseded { .. }
             | Self::TooManyBatches { .. }
             | Self::NotDurable { .. }
             | Self::Filter(_) => "com.alibaba.otter.canal.server.exception.CanalServerException",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -98,6 +98,7 @@ impl Server {
             credentials: config.credentials.clone(),
             login_deadline: config.login_deadline,
             strangers: ClientFigures::default(),
+            subscriptions: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
         };
         let shared = Arc::new(shared);

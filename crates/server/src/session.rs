@@ -11,7 +11,7 @@ mod login;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -24,7 +24,7 @@ use towpath_wire::{
 };
 
 use crate::config::Credentials;
-use crate::destination::Destination;
+use crate::destination::{Destination, Reader};
 use crate::error::RequestError;
 use crate::figures::{ClientFigures, Told};
 use crate::slot::Slot;
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) login_deadline: Duration,
     /// Requests for no destination of this server.
     pub(crate) strangers: ClientFigures,
+    /// Subscriptions, ever.
+    pub(crate) subscriptions: AtomicU64,
     /// Connections that are open.
     pub(crate) connections: AtomicUsize,
 }
@@ -130,6 +132,8 @@ pub(crate) struct Session {
     id: u32,
     peer: SocketAddr,
     local: SocketAddr,
+    /// What it is as one that has subscribed.
+    reader: Option<Reader>,
     /// Bytes sent, ever.
     sent_bytes: u64,
     /// What the current request was told.
@@ -147,8 +151,20 @@ impl Session {
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
         let frames = FrameDecoder::new(LIMIT_BEFORE_LOGIN);
         let idle = Idle::new();
-        let (sent_bytes, told) = (0, Told::Done);
-        Ok(Self { shared, stream, frames, idle, stop, id, peer, local, sent_bytes, told })
+        let told = Told::Done;
+        Ok(Self {
+            shared,
+            stream,
+            frames,
+            idle,
+            stop,
+            id,
+            peer,
+            local,
+            reader: None,
+            sent_bytes: 0,
+            told,
+        })
     }
 
     /// Serves the connection to its end. Dropping the future closes it.
@@ -314,9 +330,12 @@ impl Session {
         }
     }
 
-    async fn subscribe(&self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
+    async fn subscribe(&mut self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
         let (destination, client_id) = self.resolve(id.0, id.1)?;
-        let change = destination.subscribe(client_id, filter)?;
+        let number = self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
+        let reader = Reader { number, peer: self.peer };
+        let change = destination.subscribe((client_id, reader), filter)?;
+        self.reader = Some(reader);
         tracing::debug!(destination = id.0, client_id, peer = %self.peer, "subscribed");
         Self::durable(&destination, change).await
     }

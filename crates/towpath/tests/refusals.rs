@@ -68,7 +68,10 @@ fn what_this_machine_cannot_give_is_said_before_the_source_is_asked() {
     refused(&["--source", url, "--filter", "a("], &["`a(` is not a regular expression"]);
     refused(
         &["--source", url, "--fields", "d.t:a,d.u"],
-        &["cannot use the field filter", "`d.u` is no part of a field filter: it has no `:`"],
+        &[
+            "cannot use --fields or --black-fields",
+            "`d.u` is no part of a field filter: it has no `:`",
+        ],
     );
     refused(&["--source", url, "--destination", "a/b"], &["`a/b` cannot be the name"]);
 }

@@ -1,6 +1,7 @@
 //! What is known of one client id.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use towpath_coordination::Cursor;
 
@@ -17,6 +18,14 @@ pub(super) enum Hold {
     Holds,
     /// Its entries come again in another batch.
     Released,
+}
+
+/// A connection that has subscribed for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reader {
+    /// Grows from subscription to subscription, over all connections of a server.
+    pub(crate) number: u64,
+    pub(crate) peer: SocketAddr,
 }
 
 /// A batch that was sent and not acknowledged.
@@ -49,6 +58,8 @@ pub(super) enum Entrance {
 #[derive(Debug, Default)]
 pub(super) struct Client {
     membership: Membership,
+    /// Who has subscribed last, and gets the batches.
+    reader: Option<Reader>,
     /// Oldest first.
     pub(super) batches: VecDeque<Outstanding>,
     /// The last batch id given out.
@@ -93,6 +104,16 @@ impl Client {
             Membership::Gone => Entrance::New,
             Membership::Subscribed { .. } => Entrance::Again,
         }
+    }
+
+    /// This one gets the batches from now on.
+    pub(super) const fn is_read_by(&mut self, reader: Reader) {
+        self.reader = Some(reader);
+    }
+
+    /// The one who has subscribed after `reader`, if anybody has.
+    pub(super) fn newer(&self, reader: Option<Reader>) -> Option<Reader> {
+        self.reader.zip(reader).filter(|(last, own)| own.number < last.number).map(|(last, _)| last)
     }
 
     /// Drops its batches; returns the first entry that they held.

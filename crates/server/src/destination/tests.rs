@@ -45,7 +45,7 @@ impl Fixture {
     }
 
     async fn subscribe(&self, client_id: i16) {
-        let generation = self.destination.subscribe(client_id, "").unwrap();
+        let generation = self.destination.subscribe((client_id, reader(0)), "").unwrap();
         let mut written = self.destination.written();
         written.wait_for(|written| written.generation >= generation).await.unwrap();
     }
@@ -80,7 +80,7 @@ impl Fixture {
     }
 
     fn get(&self, client_id: i16, count: i32) -> Option<(i64, Vec<u8>)> {
-        let batch = self.destination.get(client_id, count).unwrap()?;
+        let batch = self.destination.get((client_id, None), count).unwrap()?;
         let entries = batch.slices.concat();
         assert_eq!(entries.len(), batch.len);
         Some((batch.id, entries.chunks(3).map(|entry| entry[2]).collect()))
@@ -90,6 +90,11 @@ impl Fixture {
         let cursor = self.destination.core().cursors.cursor(client_id)?;
         cursor.resume.map(|resume| resume.offset)
     }
+}
+
+/// The connection that subscribed as the how manyth.
+fn reader(number: u64) -> Reader {
+    Reader { number, peer: ([127, 0, 0, 1], 40_000).into() }
 }
 
 fn text<T: std::fmt::Debug>(result: Result<T, RequestError>) -> String {
@@ -150,7 +155,7 @@ async fn who_has_not_subscribed_gets_nothing_but_may_roll_back() {
     let f = Fixture::new();
     let expected = "ClientIdentity:ClientIdentity[destination=example,clientId=7,filter=<null>] \
                     should subscribe first";
-    assert_eq!(text(f.destination.get(7, 1)), expected);
+    assert_eq!(text(f.destination.get((7, None), 1)), expected);
     assert_eq!(text(f.destination.ack(7, 1)), expected);
     f.destination.rollback_all(7);
     f.destination.rollback(7, 4711).unwrap();
@@ -163,7 +168,7 @@ async fn an_unsubscribed_client_leaves_its_entries_to_the_next_and_its_ids_unuse
     f.push(0..1).await;
     assert_eq!(f.get(1001, 9).unwrap().0, 1);
     f.destination.unsubscribe(1001).unwrap();
-    assert!(text(f.destination.get(1001, 9)).contains("should subscribe first"));
+    assert!(text(f.destination.get((1001, None), 9)).contains("should subscribe first"));
     f.subscribe(7).await;
     assert_eq!(f.get(7, 9), Some((1, vec![0, 0, 0])));
     f.destination.ack(7, 1).unwrap();
@@ -188,7 +193,7 @@ async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
     f.push(1..2).await;
     assert!(text(f.destination.ack(1001, 2)).contains("is not exist"), "a stale ack hits nothing");
     // The ids of the last run are used up: the next ones are given out once they are on disk.
-    assert!(text(f.destination.get(1001, 3)).contains("state directory"));
+    assert!(text(f.destination.get((1001, None), 3)).contains("state directory"));
     f.destination.written().wait_for(|written| written.generation > 0).await.unwrap();
     assert_eq!(f.get(1001, 3), Some((65_537, vec![1, 1, 1])));
 }
@@ -252,12 +257,12 @@ async fn a_batch_that_could_not_be_sent_comes_again() {
 async fn filters_are_checked_before_anything_changes() {
     let f = Fixture::subscribed(&[1001]).await;
     let mut changes = f.destination.filter_changes();
-    assert!(text(f.destination.subscribe(1001, "a([")).starts_with("filter `a([`"));
+    assert!(text(f.destination.subscribe((1001, reader(0)), "a([")).starts_with("filter `a([`"));
     assert_eq!(f.destination.core().cursors.clients()[0].filter.as_deref(), Some(""));
-    f.destination.subscribe(1001, r"db\..*").unwrap();
+    f.destination.subscribe((1001, reader(0)), r"db\..*").unwrap();
     assert!(changes.has_changed().unwrap());
     assert!(!changes.borrow_and_update().as_ref().unwrap().matches("other", "t"));
-    f.destination.subscribe(1001, r"db\..*").unwrap();
+    f.destination.subscribe((1001, reader(0)), r"db\..*").unwrap();
     assert!(!changes.has_changed().unwrap(), "the same filter is no change");
     let f = Fixture::on(f.end().await);
     assert!(!f.destination.stored_filter().unwrap().matches("other", "t"));
@@ -270,8 +275,8 @@ async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     f.destination.set_state(InstanceState::Failed(Arc::new(cause)));
     let expected = "destination:example should start first, it stopped: the instance's task failed: \
                     the position is gone";
-    assert_eq!(text(f.destination.subscribe(1001, "")), expected);
-    assert_eq!(text(f.destination.get(1001, 1)), expected);
+    assert_eq!(text(f.destination.subscribe((1001, reader(0)), "")), expected);
+    assert_eq!(text(f.destination.get((1001, None), 1)), expected);
     f.destination.rollback_all(1001);
 }
 
@@ -303,4 +308,24 @@ async fn a_full_store_holds_the_reader_until_something_is_acked() {
     let ack = async { f.destination.ack(1001, 1).unwrap() };
     timeout(Duration::from_secs(5), async { tokio::join!(blocked, ack) }).await.unwrap();
     assert!(f.destination.core().store.held_bytes() <= OPTIONS.capacity_bytes);
+}
+
+/// I-ONE, at the server: what a connection took and lost does not come to an older one out of turn.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_connection_gets_nothing_once_another_has_subscribed() {
+    let f = Fixture::subscribed(&[1001]).await;
+    f.push(0..2).await;
+    let (old, new) = (Some(reader(1)), Some(reader(2)));
+    for reader in [old, new] {
+        f.destination.subscribe((1001, reader.unwrap()), "").unwrap();
+        f.destination.rollback_all(1001);
+    }
+    assert!(f.destination.get((1001, new), 3).unwrap().is_some());
+    let refused = text(f.destination.get((1001, old), 3));
+    assert!(refused.contains("subscribed again from 127.0.0.1:40000"), "{refused}");
+    // It takes over by subscribing, and begins with what was not acknowledged.
+    f.destination.subscribe((1001, reader(3)), "").unwrap();
+    f.destination.rollback_all(1001);
+    assert_eq!(f.get(1001, 9).unwrap().1, [0, 0, 0, 1, 1, 1]);
+    assert!(f.destination.get((1001, new), 3).is_err());
 }

@@ -114,7 +114,7 @@ impl Session {
         loop {
             let mut entries = pin!(destination.entries().notified());
             entries.as_mut().enable();
-            match destination.get(client_id, fetch_size) {
+            match destination.get((client_id, self.reader), fetch_size) {
                 Ok(None) if wait != Wait::Not => {}
                 // Batch ids are being reserved on disk, as after a restart: gives that a moment.
                 Err(RequestError::NotDurable { .. }) if Instant::now() < patience => {
