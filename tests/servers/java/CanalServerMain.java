@@ -48,8 +48,8 @@ import org.apache.zookeeper.Watcher.Event.KeeperState;
  *
  * Arguments, each as NAME=VALUE: port, destination, source (HOST:PORT), user, password, file (the
  * binlog file to begin with when there is no cursor), gtid (true: it goes on by GTID set where the
- * cursor has one), data (a folder), zookeeper, session (ms), login and hash (what clients need: a
- * user and the hash of the password, as canal.passwd has it).
+ * cursor has one), data (a folder), buffer (KiB of the store; 4096), zookeeper, session (ms), login and
+ * hash (what clients need: a user and the hash of the password, as canal.passwd has it).
  */
 public final class CanalServerMain {
     private static final String IP = "127.0.0.1";
@@ -210,7 +210,7 @@ public final class CanalServerMain {
             metaManager = meta();
 
             MemoryEventStoreWithBuffer store = new MemoryEventStoreWithBuffer();
-            store.setBufferSize(4096);
+            store.setBufferSize(Integer.parseInt(settings.getOrDefault("buffer", "4096")));
             store.setBufferMemUnit(1024);
             store.setBatchMode(BatchMode.MEMSIZE);
             store.setRaw(true);
