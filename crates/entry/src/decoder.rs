@@ -215,7 +215,10 @@ impl Decoder {
         origin: &Origin<'_>,
     ) -> Result<Step, DecodeError> {
         match header.event_type {
-            t::TABLE_MAP => return self.table_map(body, format, origin),
+            t::TABLE_MAP if self.options.suppress.has(Suppress::TABLE_ERRORS) => {
+                return self.table_map(body, format, origin);
+            }
+            t::TABLE_MAP => return self.tables.map(body, format, &self.options),
             t::WRITE_ROWS_V1..=t::DELETE_ROWS_V1
             | t::WRITE_ROWS..=t::DELETE_ROWS
             | t::PARTIAL_UPDATE_ROWS

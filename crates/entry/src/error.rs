@@ -87,3 +87,14 @@ pub enum DecodeError {
     #[error("the file is encrypted from here on: read it through its server instead")]
     Encrypted,
 }
+
+impl DecodeError {
+    /// Whether reading has begun behind the table map of these rows: inside a transaction.
+    #[must_use]
+    pub fn is_inside_a_transaction(&self) -> bool {
+        if let Self::At { source, .. } = self {
+            return source.is_inside_a_transaction();
+        }
+        matches!(self, Self::NoTableMap { .. })
+    }
+}

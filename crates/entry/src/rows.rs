@@ -14,7 +14,7 @@ use towpath_binlog::event::{RowsEvent, RowsKind};
 use towpath_binlog::{ParseError, Reader};
 
 use crate::arena::Arena;
-use crate::plan::{ColumnPlan, Plan};
+use crate::plan::Plan;
 use crate::proto;
 use crate::text::Zone;
 
@@ -89,10 +89,21 @@ impl RowsWriter {
             let guess = 1 + proto::varint_len(proto::len64(self.row_len));
             out.skip(guess);
             let mut walk = Walk { writer: self, plan, event, zone, out };
-            if plan.leaves_out {
-                walk.row::<true>(&mut r)?;
-            } else {
-                walk.row::<false>(&mut r)?;
+            match event.kind {
+                RowsKind::Insert if plan.leaves_out => {
+                    walk.image::<true>(&mut r, Image::Inserted)?;
+                }
+                RowsKind::Delete if plan.leaves_out => {
+                    walk.image::<true>(&mut r, Image::Deleted)?;
+                }
+                RowsKind::Insert => walk.image::<false>(&mut r, Image::Inserted)?,
+                RowsKind::Delete => walk.image::<false>(&mut r, Image::Deleted)?,
+                RowsKind::Update | RowsKind::PartialUpdate => {
+                    walk.writer.before.clear();
+                    walk.writer.before.resize(plan.columns.len(), Before::Absent);
+                    walk.image::<true>(&mut r, Image::Before)?;
+                    walk.image::<true>(&mut r, Image::After)?;
+                }
             }
             if r.offset() == row_start {
                 return Err(r.invalid("row image", 0, "at least one column"));
@@ -137,23 +148,9 @@ fn ones(bitmap: &[u8], len: usize) -> usize {
 }
 
 impl<'e> Walk<'_, 'e> {
-    /// `FIELDS`: some columns are left out.
-    #[inline(always)]
-    fn row<const FIELDS: bool>(&mut self, r: &mut Reader<'e>) -> Result<(), ParseError> {
-        match self.event.kind {
-            RowsKind::Insert => self.image::<false, FIELDS>(r, Image::Inserted),
-            RowsKind::Delete => self.image::<false, FIELDS>(r, Image::Deleted),
-            RowsKind::Update | RowsKind::PartialUpdate => {
-                self.writer.before.clear();
-                self.writer.before.resize(self.plan.columns.len(), Before::Absent);
-                self.image::<true, FIELDS>(r, Image::Before)?;
-                self.image::<true, FIELDS>(r, Image::After)
-            }
-        }
-    }
-
-    /// `PAIR`: the image is one of two. A function of its own, for it is the hottest.
-    fn image<const PAIR: bool, const FIELDS: bool>(
+    /// `PAIR`: the image is one of two, or columns are left out. A function of its own, for it is the
+    /// hottest.
+    fn image<const PAIR: bool>(
         &mut self,
         r: &mut Reader<'e>,
         image: Image,
@@ -176,14 +173,10 @@ impl<'e> Walk<'_, 'e> {
             }
             let is_null = bit(nulls, nth);
             nth += 1;
-            if FIELDS && column.is_left_out {
-                if !is_null {
-                    self.leave_out(r, image, (index, column), diffs)?;
-                }
-                continue;
-            }
             if is_null {
-                self.null(image, index, column);
+                if !PAIR || !column.is_left_out {
+                    self.null(image, index, column);
+                }
                 continue;
             }
             if !PAIR {
@@ -195,7 +188,7 @@ impl<'e> Walk<'_, 'e> {
             if image == Image::After && !partial && self.same(r, index)? {
                 continue;
             }
-            let raw_start = r.offset();
+            let (raw_start, start) = (r.offset(), self.out.len());
             let mut emitted = if partial {
                 // Left alone, and its text is not known: as if it were not in the image.
                 let Some(emitted) = self.diff(r, index, column)? else { continue };
@@ -203,28 +196,13 @@ impl<'e> Walk<'_, 'e> {
             } else {
                 self.value(r, image, column)?
             };
+            if column.is_left_out {
+                self.out.truncate(start);
+                continue;
+            }
             emitted.raw = raw_start..r.offset();
             self.finish(image, index, emitted);
         }
-        Ok(())
-    }
-
-    /// Steps over a value that is not delivered.
-    fn leave_out(
-        &mut self,
-        r: &mut Reader<'e>,
-        image: Image,
-        (index, column): (usize, &ColumnPlan),
-        diffs: &[u8],
-    ) -> Result<(), ParseError> {
-        let at = self.out.len();
-        let is_json = matches!(column.kind, towpath_binlog::ColumnKind::Json { .. });
-        if is_json && bit(diffs, column.nth_json) {
-            self.diff(r, index, column)?;
-        } else {
-            self.value(r, image, column)?;
-        }
-        self.out.truncate(at);
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, RecordLog, Resume};
 use towpath_entry::read::Entry;
 use towpath_entry::{
-    Block, Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step, Suppress,
-    TableFilter,
+    Block, Boundary, DecodeError, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step,
+    Suppress, TableFilter,
 };
 use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
 use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, SourceError, Start};
@@ -154,6 +154,7 @@ async fn follow(
         passed: Passed::nothing(),
         gap,
         read: None,
+        rewind_count: 0,
         read_bytes: 0,
     };
     destination.set_state(InstanceState::Running);
@@ -264,6 +265,8 @@ struct Pump<'a> {
     gap: Option<Gap>,
     /// Up to where the source was read.
     read: Option<(Arc<str>, u64)>,
+    /// How often the start was found to be inside a transaction.
+    rewind_count: u32,
     /// Bytes of events read.
     read_bytes: u64,
 }
@@ -386,6 +389,15 @@ impl Pump<'_> {
         }
     }
 
+    /// A start inside a transaction, as cursors of a Canal server may name: its begin is searched, once.
+    async fn rewind(&mut self, error: DecodeError) -> Result<(), InstanceError> {
+        self.rewind_count += 1;
+        if self.rewind_count > 1 || !self.source.rewind().await? {
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
     /// Notes how far the source was read.
     fn moved(&mut self) {
         let position = self.source.position();
@@ -413,7 +425,11 @@ impl Pump<'_> {
             let begun_s = if is_format { event.header.timestamp_s } else { 0 };
             let is_over = is_next_file && !event.header.is_artificial();
             self.read_bytes += u64::from(event.header.event_len);
-            match self.decoder.event(&event)? {
+            let step = match self.decoder.event(&event) {
+                Err(error) if error.is_inside_a_transaction() => return self.rewind(error).await,
+                step => step?,
+            };
+            match step {
                 Step::Done if is_next_file => self.next_file(is_over).await?,
                 Step::Done if begun_s > 0 => self.file_begins(begun_s).await?,
                 Step::Done => {}

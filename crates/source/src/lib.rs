@@ -325,6 +325,18 @@ impl Source {
         }
     }
 
+    /// Goes back to the begin of the transaction in which the event that came last lies; [`Self::fill`]
+    /// says when the stream begins there. False when that cannot be done.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn rewind(&mut self) -> Result<bool, SourceError> {
+        match self {
+            Self::Mysql(source) => source.rewind().await,
+            Self::Files(_) => Ok(false),
+        }
+    }
+
     /// All events of whole transactions that were handed out have arrived where they belong. A
     /// semi-synchronous source is told, which may wait for it.
     pub async fn acknowledge(&mut self) {

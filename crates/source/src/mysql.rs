@@ -200,6 +200,20 @@ impl MysqlSource {
         Some((file, offset.max(sent)))
     }
 
+    pub(crate) async fn rewind(&mut self) -> Result<bool, SourceError> {
+        let (From::Position { .. }, Feed::Server(dump)) = (&self.resume, &self.feed) else {
+            return Ok(false);
+        };
+        let (file, offset) = dump.place();
+        let url = self.servers.current();
+        let begin = find::transaction_begin(url, (&file, offset), self.server_id).await?;
+        warn!(source = %url, file, offset, begin,
+            "this lies inside a transaction: going back to its begin");
+        self.resume = From::Position { file, offset: begin };
+        self.reopen();
+        Ok(true)
+    }
+
     pub(crate) async fn acknowledge(&mut self) {
         self.feed.acknowledge().await;
     }

@@ -45,6 +45,7 @@ fn a_promoted_mysql_replica_is_followed_by_gtid() {
     assert_eq!(promoted(Version::Mysql97, &[], &["--gtid"]), exactly(1..=90));
 }
 
+/// F12: the first address refuses.
 #[test]
 fn a_promoted_mysql_57_replica_is_followed_by_gtid() {
     assert_eq!(promoted(Version::Mysql57, GTID, &["--gtid"]), exactly(1..=90));
@@ -67,7 +68,7 @@ fn a_promoted_replica_without_gtids_is_followed_by_time() {
     assert_eq!(highest, 90);
 }
 
-/// The detecting statement finds out what the dump alone would wait for.
+/// F12, F13: the detecting statement finds out what the dump alone would wait for.
 #[test]
 fn a_silent_master_is_left_for_its_standby() {
     let master = Server::start(Version::Mariadb1011, &[]);
@@ -88,6 +89,26 @@ fn a_silent_master_is_left_for_its_standby() {
     standby.wait_until_it_has_all_of(&master);
     standby.promote();
     write(&standby, 11..=20);
+    assert_eq!(serving.numbers_until(20), exactly(11..=20));
+}
+
+/// F12: without a standby the same server is waited for.
+#[test]
+fn a_silent_master_without_a_standby_is_waited_for() {
+    let master = Server::start(Version::Mysql57, &[]);
+    master.run(TABLE);
+    let proxy = Proxy::start(master.port());
+    let source = format!("mysql://canal:canal@{}", proxy.address());
+    let mut all = vec!["--source", &source, "--from", "now"];
+    all.extend(["--detect-sql", "SELECT 1", "--detect-interval", "1", "--detect-retries", "0"]);
+    let mut serving = Serving::start(&all);
+    serving.wait_until_running();
+    write(&master, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    proxy.set(Fault::Silence);
+    write(&master, 11..=20);
+    serving.says("the detecting statement failed too often");
+    proxy.set(Fault::None);
     assert_eq!(serving.numbers_until(20), exactly(11..=20));
 }
 
@@ -146,7 +167,7 @@ fn a_reset_is_noticed_by_gtid() {
     reset(Version::Mariadb118, &["--gtid"]);
 }
 
-/// T-WEDGE-2, T-WEDGE-3: packets are dropped while the source goes on.
+/// F13, T-WEDGE-3: packets are dropped while the source goes on.
 #[test]
 fn reading_goes_on_after_a_black_hole() {
     for version in [Version::Mysql80, Version::Mariadb114] {

@@ -25,7 +25,7 @@ fn insert(server: &Server, numbers: std::ops::RangeInclusive<i64>) {
     server.run(&sql);
 }
 
-/// A gap found at a start is jumped over to the oldest transaction, one that is found when the
+/// F1, F2: a gap found at a start is jumped over to the oldest transaction, one that is found when the
 /// connection comes back to the newest.
 fn jumped(version: Version, arguments: &[&str]) {
     let server = Server::start(version, &[]);

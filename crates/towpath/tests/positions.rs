@@ -236,3 +236,71 @@ fn a_history_is_made_anew_after_a_reset() {
     reset_with_a_history(Version::Mysql97, &["--gtid"]);
     reset_with_a_history(Version::Mariadb118, &[]);
 }
+
+/// F18, T-POS-6: a start at the second rows event of a transaction, as a cursor of a Canal server may
+/// name it, goes back to the begin of the transaction.
+#[test]
+fn a_start_inside_a_transaction_begins_with_the_transaction() {
+    for version in [Version::Mysql80, Version::Mysql55, Version::Mariadb114] {
+        let server = Server::start(version, &["--binlog-row-event-max-size=1024"]);
+        server.run(TABLE);
+        write(&server, 1..=3);
+        let values: Vec<String> = (4..=999).map(|n| format!("({n})")).collect();
+        server.run(&format!("BEGIN; INSERT INTO d.n VALUES {}; COMMIT;", values.join(",")));
+        write(&server, 1000..=1002);
+        let (file, _) = server.binlog_end();
+        let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+        let is_rows = |row: &&Vec<String>| row[2].starts_with("Write_rows");
+        let inside = &events.iter().filter(is_rows).nth(5).unwrap()[1];
+        let place = format!("{file}:{inside}");
+        let numbers = from(&server, &["--from", &place], 1002);
+        assert_eq!(numbers, exactly(4..=1002), "{version:?}");
+    }
+}
+
+/// T-POS-7: a set that is longer than what SHOW VARIABLES tells.
+#[test]
+fn a_long_set_is_read_whole() {
+    let server = Server::start(Version::Mysql97, &[]);
+    server.run(TABLE);
+    let foreign =
+        |n: u32| format!("SET gtid_next='{n:08x}-0000-0000-0000-000000000001:1'; BEGIN; COMMIT;");
+    let foreign: String = (1..=60).map(foreign).collect();
+    server.run(&format!("{foreign} SET gtid_next='AUTOMATIC';"));
+    assert!(executed(&server).len() > 2000, "{}", executed(&server));
+    let url = server.url();
+    let arguments = ["--source", &url, "--gtid", "--from", "now"];
+    let mut serving = Serving::start(&arguments);
+    serving.wait_until_running();
+    write(&server, 1..=3);
+    assert_eq!(serving.numbers_until(3), exactly(1..=3));
+    let ended = serving.end();
+    write(&server, 4..=6);
+    let mut serving = ended.start(&arguments);
+    assert_eq!(serving.numbers_until(6), exactly(4..=6));
+}
+
+/// F5: checksums are switched off and on while the binlog is read, and over a restart.
+#[test]
+fn checksums_may_come_and_go() {
+    for version in [Version::Mysql57, Version::Mariadb1011] {
+        let server = Server::start(version, &[]);
+        server.run(TABLE);
+        let url = server.url();
+        let arguments = ["--source", &url, "--from", "now"];
+        let mut serving = Serving::start(&arguments);
+        serving.wait_until_running();
+        for (round, checksum) in ["NONE", "CRC32", "NONE"].into_iter().enumerate() {
+            let first = i64::try_from(round).unwrap() * 20 + 1;
+            write(&server, first..=first + 4);
+            server.run(&format!("SET GLOBAL binlog_checksum={checksum}"));
+            write(&server, first + 5..=first + 9);
+            assert_eq!(serving.numbers_until(first + 9), exactly(first..=first + 9));
+            let ended = serving.end();
+            write(&server, first + 10..=first + 14);
+            serving = ended.start(&arguments);
+            write(&server, first + 15..=first + 19);
+            assert_eq!(serving.numbers_until(first + 19), exactly(first + 10..=first + 19));
+        }
+    }
+}

@@ -25,6 +25,7 @@ fn refused(arguments: &[&str], needles: &[&str]) {
     assert!(!ended.stderr.contains("secret"), "{arguments:?}: {}", ended.stderr);
 }
 
+/// F1, F30, T-POS-2.
 #[test]
 fn a_source_that_cannot_be_followed_is_refused_with_a_way_out() {
     let source = Server::start(Version::Mariadb1011, &[]);
@@ -76,7 +77,7 @@ fn what_this_machine_cannot_give_is_said_before_the_source_is_asked() {
     refused(&["--source", url, "--destination", "a/b"], &["`a/b` cannot be the name"]);
 }
 
-/// Both say what is wrong; when one is gone the other goes on.
+/// F14: both say what is wrong; when one is gone the other goes on.
 #[test]
 fn a_second_reader_with_the_same_server_id_is_named() {
     let source = Server::start(Version::Mariadb1011, &[]);

@@ -20,7 +20,7 @@ fn serve(arguments: &[&str]) -> (Serving, String) {
     (serving, address)
 }
 
-/// The dump's connection is open, and long before it counts as silent the source goes on.
+/// T-WEDGE-2: the dump's connection is open, and long before it counts as silent the source goes on.
 fn frozen(version: Version, arguments: &[&str]) {
     let server = Server::start(version, &[]);
     server.run(TABLE);
@@ -56,7 +56,7 @@ fn a_dump_that_hangs_is_opened_anew() {
     frozen(Version::Mariadb1011, &[]);
 }
 
-/// Idle, or with clients that take nothing, it is no stall: the dump stays.
+/// T-WEDGE-2, F13: idle, or with clients that take nothing, it is no stall: the dump stays.
 #[test]
 fn waiting_for_clients_or_for_writers_is_no_stall() {
     let server = Server::start(Version::Mariadb1011, &[]);

@@ -143,7 +143,7 @@ fn metrics_have_the_names_that_canal_gives_them() {
     assert_eq!(families.count(), 2, "{page}");
 }
 
-/// What waits for clients is told apart from what waits for the source.
+/// T-WEDGE-1: what waits for clients is told apart from what waits for the source.
 #[test]
 fn a_full_store_is_told() {
     let server = Server::start(Version::Mysql57, &[]);

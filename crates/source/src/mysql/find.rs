@@ -1,5 +1,6 @@
 //! From a start as the operator names it to a position of this server (mysql-source 3).
 
+use towpath_binlog::event::MariadbGtidEvent;
 use towpath_binlog::event_type as t;
 
 use super::dialect::{self, LogFile};
@@ -221,6 +222,52 @@ async fn at_time(
             Err(SourceError::Ended { .. } | SourceError::Silence { .. }) => {
                 return Ok(From::Position { file: file.name.clone(), offset: boundary });
             }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The last place between two transactions of a file that is not behind an offset (mysql-source 3.6).
+pub(super) async fn transaction_begin(
+    url: &SourceUrl,
+    (file, offset): (&str, u64),
+    server_id: u32,
+) -> Result<u64, SourceError> {
+    let mut dump = open(url, file, server_id).await?;
+    let (mut boundary, mut inside) = (4, false);
+    loop {
+        while let Some(event) = dump.next_event()? {
+            if event.header.is_artificial() {
+                continue;
+            }
+            if *event.file != *file || event.end > offset {
+                return Ok(boundary);
+            }
+            let ends_with = |text: &[u8]| event.body.ends_with(text);
+            let is_end = match event.header.event_type {
+                t::XID | t::TRANSACTION_PAYLOAD | t::XA_PREPARE => true,
+                t::MARIADB_GTID => {
+                    let gtid = MariadbGtidEvent::parse(event.body);
+                    inside = gtid.is_ok_and(|gtid| gtid.opens_transaction());
+                    false
+                }
+                t::QUERY if ends_with(b"BEGIN") => {
+                    inside = true;
+                    false
+                }
+                t::QUERY => !inside || ends_with(b"COMMIT") || ends_with(b"ROLLBACK"),
+                // What a file begins with.
+                t::FORMAT_DESCRIPTION | t::PREVIOUS_GTIDS | t::MARIADB_GTID_LIST => true,
+                _ => false,
+            };
+            if is_end {
+                (boundary, inside) = (event.end, false);
+            }
+        }
+        match dump.fill(FILL_TIMEOUT).await {
+            Ok(()) => {}
+            // The end of the last file.
+            Err(SourceError::Ended { .. }) => return Ok(boundary),
             Err(error) => return Err(error),
         }
     }
