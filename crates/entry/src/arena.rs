@@ -4,6 +4,7 @@
 //! fragments nor is asked of the system again while entries stream through.
 
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,10 +15,15 @@ const CHUNK_LEN: usize = (512 + 64) << 10;
 /// Chunks that are kept for later; as many as a store of the default size has.
 const KEPT_MAX: usize = 56;
 
+/// Pieces shorter than this are what arrives when little does.
+const LITTLE_LEN: usize = 8 << 10;
+
 /// Chunks that have come back.
 #[derive(Debug, Default)]
 struct Pool {
     free: Mutex<Vec<Vec<u8>>>,
+    /// Bytes of the copies that live.
+    copied: AtomicUsize,
 }
 
 impl Pool {
@@ -31,10 +37,50 @@ impl Pool {
     }
 
     fn give_back(&self, chunk: Vec<u8>) {
+        let kept_max = self.kept_max();
         let mut free = self.free();
-        if free.len() < KEPT_MAX {
+        if free.len() < kept_max {
             free.push(chunk);
         }
+    }
+
+    /// Chunks and copies together are what a store holds.
+    fn kept_max(&self) -> usize {
+        KEPT_MAX.saturating_sub(self.copied.load(Ordering::Relaxed).div_ceil(CHUNK_LEN))
+    }
+
+    /// A copy of what is too short for a chunk. Chunks are kept beside it as far as memory allows: one
+    /// that goes back to the system comes again from elsewhere, and leaves a gap.
+    fn copy(self: &Arc<Self>, from: &[u8]) -> Bytes {
+        self.copied.fetch_add(from.len(), Ordering::Relaxed);
+        let kept_max = self.kept_max();
+        let mut free = self.free();
+        let over = free.len().saturating_sub(kept_max);
+        // Little arrives: what a rush has left is given back to the system bit by bit.
+        let count = over + usize::from(from.len() < LITTLE_LEN);
+        let kept = free.len().saturating_sub(count);
+        free.truncate(kept);
+        drop(free);
+        Bytes::from_owner(Copied { bytes: from.into(), pool: Arc::clone(self) })
+    }
+}
+
+/// Bytes that were copied out.
+#[derive(Debug)]
+struct Copied {
+    bytes: Box<[u8]>,
+    pool: Arc<Pool>,
+}
+
+impl AsRef<[u8]> for Copied {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        self.pool.copied.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -158,9 +204,7 @@ impl Arena {
         let (front, rest) = self.written().split_at_checked(len).unwrap_or_default();
         // What lies in a store is counted by length, so a chunk must not be far above it.
         if front.len() < CHUNK_LEN / 2 {
-            let taken = Bytes::copy_from_slice(front);
-            // Little arrives: what a rush has left is given back to the system bit by bit.
-            drop(self.pool.free().pop());
+            let taken = self.pool.copy(front);
             self.bytes.copy_within(len..self.len, 0);
             self.len -= len;
             return taken;
