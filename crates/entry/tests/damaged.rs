@@ -102,7 +102,30 @@ fn check(name: &str, seeds: u64) {
     assert!(faults > 0, "{name}: no damage was noticed");
 }
 
-/// T-PARSE-2.
+/// T-PARSE-2: an event type that is not known stops, unless it is marked as ignorable.
+#[test]
+fn unknown_event_types_are_no_silent_holes() {
+    const IGNORABLE: u16 = 0x80;
+    let mut raw = vec![0; EventHeader::LEN + 5];
+    raw[4] = 99;
+    raw[9] = u8::try_from(raw.len()).unwrap();
+    for flags in [0, IGNORABLE] {
+        raw[17..19].copy_from_slice(&flags.to_le_bytes());
+        let mut stream = EventStream::new("mysql-bin.000001", 4, Checksum::None);
+        let event = stream.accept(&raw).unwrap();
+        let result = Decoder::new(DecoderOptions::default()).event(&event);
+        match (flags, result) {
+            (IGNORABLE, result) => assert_eq!(result.unwrap(), Step::Done),
+            (_, Ok(step)) => panic!("{step:?}"),
+            (_, Err(error)) => {
+                let text = error.to_string();
+                assert!(text.contains("mysql-bin.000001:4") && text.contains("99"), "{text}");
+            }
+        }
+    }
+}
+
+/// T-PARSE-1.
 #[test]
 fn damaged_events_are_refused_and_never_panic() {
     for name in ["types", "types-fullmeta", "types-compressed", "mariadb-types", "mysql57-types"] {

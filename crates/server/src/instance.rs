@@ -297,12 +297,11 @@ impl Passed {
 }
 
 /// Names the table whose event is too long: that of the last table map.
-fn with_table(error: SourceError, decoder: &Decoder) -> SourceError {
-    let SourceError::EventTooLong { address, file, offset, table: None, len, limit } = error else {
-        return error;
-    };
-    let table = decoder.table_at_hand();
-    SourceError::EventTooLong { address, file, offset, table, len, limit }
+fn with_table(mut error: SourceError, decoder: &Decoder) -> SourceError {
+    if let SourceError::EventTooLong { table, .. } = &mut error {
+        *table = decoder.table_at_hand();
+    }
+    error
 }
 
 /// What a frame has beside one entry is shorter than this.

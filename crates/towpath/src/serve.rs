@@ -89,7 +89,7 @@ pub(crate) struct Arguments {
     /// Password that clients must give.
     #[arg(long)]
     password: Option<String>,
-    /// Longest event of the binlog, in MiB: a row takes up to four times its length in memory. An
+    /// Longest event of the binlog, in MiB: a row takes a few times its length in memory. An
     /// event that is longer stops the destination. A server sends none above 1024.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
     event_len_max: u32,

@@ -32,12 +32,12 @@ const NO_TEXT: &[&str] = &["binary", "filename"];
 /// taken as they are.
 fn fill(sql: &mut String, set: &str, code: &str, (from, base): (u32, u32)) {
     // What is no character is not there, or `?`.
-    write!(
+    writeln!(
         sql,
         "INSERT INTO d.`{set}` SELECT {base} + n DIV 256, GROUP_CONCAT(c ORDER BY n SEPARATOR '') \
          FROM (SELECT n, {code} AS c FROM d.n WHERE n >= {from}) x \
          WHERE c IS NOT NULL AND CHAR_LENGTH(c) = 1 AND HEX(CONVERT(c USING utf32)) <> '0000003F' \
-         GROUP BY n DIV 256;\n"
+         GROUP BY n DIV 256;"
     )
     .unwrap();
 }
@@ -122,16 +122,13 @@ fn check(version: Version, arguments: &[&str], part: Part, at_least: usize) {
         .filter(|row| !NO_TEXT.contains(&row[0].as_str()))
         .collect();
     // MariaDB has names of collations that are those of several character sets.
-    let collations = server.query(match version {
-        Version::Mariadb118 => {
-            "SELECT full_collation_name, character_set_name \
-             FROM information_schema.collation_character_set_applicability \
-             WHERE character_set_name NOT IN ('binary', 'filename')"
-        }
-        _ => {
-            "SELECT collation_name, character_set_name FROM information_schema.collations \
-             WHERE character_set_name <> 'binary'"
-        }
+    let collations = server.query(if version == Version::Mariadb118 {
+        "SELECT full_collation_name, character_set_name \
+         FROM information_schema.collation_character_set_applicability \
+         WHERE character_set_name NOT IN ('binary', 'filename')"
+    } else {
+        "SELECT collation_name, character_set_name FROM information_schema.collations \
+         WHERE character_set_name <> 'binary'"
     });
     server.run(version.rotate_sql());
     let mut file = server.binlog_end().0;

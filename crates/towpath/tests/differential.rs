@@ -1,5 +1,6 @@
 //! Random structures, DDL and DML on real servers; the entries that a client gets, replayed into
-//! rows, equal what `SELECT *` says, at pauses and at the end.
+//! rows, equal what `SELECT *` says, at pauses and at the end. T-PARSE-3; F5, F19, F20 and F24 are among
+//! the settings that change at random.
 //!
 //! `TOWPATH_SEED` repeats a run (a failure prints its seed), `TOWPATH_DIFFERENTIAL_S` is the time
 //! for each server in seconds.

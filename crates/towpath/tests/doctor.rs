@@ -411,6 +411,7 @@ fn a_source_without_rows_in_its_binlog_is_a_failure() {
     }
 }
 
+/// T-VER-2, F10.
 #[test]
 fn mysql_of_old_and_new_is_asked_in_its_own_words() {
     for (version, name) in [(Version::Mysql97, "MySQL 9.7"), (Version::Mysql57, "MySQL 5.7")] {

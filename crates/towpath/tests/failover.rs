@@ -39,7 +39,7 @@ fn promoted(version: Version, server_arguments: &[&str], arguments: &[&str]) -> 
     numbers
 }
 
-/// T-POS-5: nothing lost, nothing doubled.
+/// F3, T-POS-5: nothing lost, nothing doubled.
 #[test]
 fn a_promoted_mysql_replica_is_followed_by_gtid() {
     assert_eq!(promoted(Version::Mysql97, &[], &["--gtid"]), exactly(1..=90));
@@ -51,6 +51,7 @@ fn a_promoted_mysql_57_replica_is_followed_by_gtid() {
     assert_eq!(promoted(Version::Mysql57, GTID, &["--gtid"]), exactly(1..=90));
 }
 
+/// F26.
 #[test]
 fn a_promoted_mariadb_replica_is_followed_by_gtid() {
     assert_eq!(promoted(Version::Mariadb114, &[], &["--gtid"]), exactly(1..=90));

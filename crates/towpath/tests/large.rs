@@ -1,8 +1,8 @@
 //! Large things: rows, transactions, tables, and how many of them. What memory they may take is in
 //! `memory.rs`.
 //!
-//! `TOWPATH_LARGE_MB` is the size of the large transaction: 10,000 for the case that the issue tracker
-//! of Canal has most often. A binlog file is then longer than 4 GiB.
+//! `TOWPATH_LARGE_MB` is the size of the large transaction: with 10,000 a binlog file is longer than
+//! 4 GiB. `TOWPATH_LARGE_ROW_MB`, `TOWPATH_LARGE_TABLES` and `TOWPATH_LARGE_DDL` are for the others.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ impl Following {
     fn of(towpath: Towpath, state: Option<TempDir>) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(async {
-            let options = SessionOptions::default();
+            let options = SessionOptions { frame_len_max: 2 << 30, ..SessionOptions::default() };
             let mut client = Session::connect(&towpath.address(), options).await.unwrap();
             client.subscribe("").await.unwrap();
             client
@@ -340,4 +340,30 @@ fn many_statements_in_a_row_are_followed() {
         following = Following::of(Towpath::serve(binary(), &arguments), None);
         println!("started in {:?}", since.elapsed());
     }
+}
+
+/// Of the longest row, without `TOWPATH_LARGE_ROW_MB`: up to 1000, which takes some GB of memory.
+const ROW_MB: u64 = 100;
+
+/// F7: a row costs a few times its length in memory.
+#[test]
+fn a_row_as_long_as_a_server_takes_arrives() {
+    let mb = number("TOWPATH_LARGE_ROW_MB").unwrap_or(ROW_MB);
+    let server = Server::start(Version::Mysql80, &["--max-allowed-packet=1G"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, b LONGBLOB)");
+    let (file, offset) = server.binlog_end();
+    let len = usize::try_from(mb * 1_000_000).unwrap();
+    server.run(&format!("INSERT INTO d.t VALUES (1, REPEAT('x', {len}))"));
+    let mut following = Following::start(&server, &format!("{file}:{offset}"));
+    let mut found = 0;
+    following.until(|entry| {
+        for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+            found = row.after[1].value.unwrap().len();
+        }
+        found > 0 && entry.entry_type == 3
+    });
+    let peak = following.towpath.peak_memory_bytes();
+    println!("{found} bytes, peak {} MiB", peak >> 20);
+    assert_eq!(found, len);
+    assert!(peak <= BOUND_BYTES + mb * 4_000_000, "peak memory {} MiB", peak >> 20);
 }

@@ -79,6 +79,7 @@ const BEYOND: &[&str] = &[
     r#""data":[{"id":"1","v":"2"}]"#,
 ];
 
+/// F10.
 #[test]
 fn mysql_97_is_followed() {
     let with_srid = [BEYOND, &[r#""mysqlType":{"id":"int","p":"point"}"#]].concat();
@@ -109,6 +110,7 @@ fn mariadb_118_is_followed() {
     check(Version::Mariadb118, &scripts, &[r#""table":"sq""#, r#""table":"t_ver""#]);
 }
 
+/// T-PARSE-4, F25.
 #[test]
 fn mariadb_114_is_followed() {
     let scripts = ["types-mariadb.sql", "statements-mariadb.sql", "beyond-mariadb.sql"];
@@ -128,6 +130,7 @@ fn mariadb_1011_is_followed() {
     check(Version::Mariadb1011, &scripts, &[sequences, r#""table":"t_ver""#]);
 }
 
+/// F25.
 #[test]
 fn mariadb_compressed_events_are_followed() {
     let server = Server::start(
@@ -143,7 +146,7 @@ fn mariadb_compressed_events_are_followed() {
     assert!(from_file.iter().any(|line| line.contains("long long")), "{from_file:?}");
 }
 
-/// Every refusal says what, where and what to do.
+/// F30: every refusal says what, where and what to do.
 #[test]
 fn bad_input_is_refused_with_a_way_out() {
     let server = Server::start(Version::Mariadb1011, &[]);
@@ -178,6 +181,7 @@ fn bad_input_is_refused_with_a_way_out() {
     }
 }
 
+/// F30.
 #[test]
 fn a_source_without_rows_is_refused() {
     for (argument, says) in

@@ -95,7 +95,7 @@ fn mariadb_is_read_from_any_gtid_set_that_it_keeps() {
     by_gtid(Version::Mariadb114);
 }
 
-/// T-PARSE-5: sets with tags are read, stored, sent and compared.
+/// F4, T-PARSE-5: sets with tags are read, stored, sent and compared.
 #[test]
 fn tags_are_part_of_a_set() {
     let server = Server::start(Version::Mysql97, &[]);
@@ -122,7 +122,7 @@ fn tags_are_part_of_a_set() {
     assert_eq!(from(&server, &["--from", &format!("gtid:{set}")], 5), exactly(5..=5));
 }
 
-/// Each domain of MariaDB goes on by itself.
+/// F25: each domain of MariaDB goes on by itself.
 #[test]
 fn domains_are_parts_of_a_set() {
     let server = Server::start(Version::Mariadb118, &[]);

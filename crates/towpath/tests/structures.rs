@@ -403,7 +403,7 @@ fn changes() -> Vec<Change> {
     CHANGES.iter().map(with_t).collect()
 }
 
-/// T-DDL-4.
+/// F6, F21, F22, F23, T-DDL-4.
 #[test]
 fn rows_follow_every_change_of_structure_on_mysql() {
     for version in [Version::Mysql97, Version::Mysql80] {

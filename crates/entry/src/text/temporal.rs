@@ -126,6 +126,7 @@ const fn civil(days: i64) -> (i64, i64, i64) {
 mod tests {
     use super::*;
 
+    /// F8.
     #[test]
     fn timestamps_are_printed_in_the_zone() {
         let t = Timestamp { seconds: 1_709_251_198, micros: 123_456, fraction: 3 };
