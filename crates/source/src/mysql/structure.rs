@@ -121,6 +121,15 @@ impl MysqlSource {
 
     /// See [`crate::Source::tables`].
     pub(crate) async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+        let tables = self.tables_at().await;
+        if tables.is_err() {
+            // Whoever tries again needs a connection that lives.
+            self.metadata = None;
+        }
+        tables
+    }
+
+    async fn tables_at(&mut self) -> Result<Vec<Table>, SourceError> {
         if self.foreign_archive().await?.is_some() {
             return Ok(Vec::new());
         }
