@@ -28,6 +28,7 @@ use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
 use crate::{Filled, FollowBy, Gap, SourceConfig};
+use archived::After;
 use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
 pub use end::EndProbe;
@@ -235,7 +236,8 @@ impl MysqlSource {
                 Feed::Archive(reading) => match Box::pin(reading.fill()).await {
                     Ok(Ended::Not) => return Ok(Filled::Events),
                     Ok(Ended::Before(next)) => match Box::pin(self.after_archive(next)).await {
-                        Ok(()) => continue,
+                        Ok(After::Goes) => continue,
+                        Ok(After::Jumped) => return Ok(Filled::Reconnected),
                         Err(fault) => fault,
                     },
                     Err(fault) => fault,
@@ -354,8 +356,10 @@ impl MysqlSource {
                 let file = self.progress.boundary.as_ref().map(|(file, _)| file.as_str());
                 let read = (&self.config, file, self.progress.seen_s);
                 let found = archived::find(archive, &mut connection, &self.resume, read);
-                let reading = Box::pin(found).await?;
-                self.feed = Feed::Archive(Box::new(reading));
+                match Box::pin(found).await {
+                    Ok(reading) => self.feed = Feed::Archive(Box::new(reading)),
+                    Err(fault) => self.jump(fault, connection).await?,
+                }
             }
             _ => self.dump_on(connection).await?,
         }
@@ -527,19 +531,20 @@ impl Opening<'_> {
             Err(fault) => fault,
         };
         let Self { url, config, server_id, start, .. } = *self;
-        match (archive, self.archived()) {
+        let fault = match (archive, self.archived()) {
             (Some(archive), Some(from)) if fault.is_purged() => {
                 let read = (config, None, progress.seen_s);
-                let reading = Box::pin(archived::find(archive, connection, &from, read)).await?;
-                Ok((from, None, Feed::Archive(Box::new(reading))))
+                match Box::pin(archived::find(archive, connection, &from, read)).await {
+                    Ok(reading) => return Ok((from, None, Feed::Archive(Box::new(reading)))),
+                    Err(fault) => fault,
+                }
             }
-            _ => {
-                let set = if let Start::Gtid(set) = start { Some(set.as_str()) } else { None };
-                let settings = (config, server_id);
-                let (from, gap) = jump::over(fault, (url, connection), set, settings).await?;
-                Ok((from, gap, Feed::Nothing))
-            }
-        }
+            _ => fault,
+        };
+        let set = if let Start::Gtid(set) = start { Some(set.as_str()) } else { None };
+        let settings = (config, server_id);
+        let (from, gap) = jump::over(fault, (url, connection), set, settings).await?;
+        Ok((from, gap, Feed::Nothing))
     }
 
     /// The place on the server, checked as far as that is possible.

@@ -254,6 +254,38 @@ fn a_file_that_neither_has_is_named() {
     source.is_content(&mut serving);
 }
 
+/// RDS 3: where that is asked for, a hole is jumped over and said, up to what the server has.
+#[test]
+fn a_file_that_neither_has_can_be_jumped_over() {
+    for by in [&[][..], &["--gtid"]] {
+        let source = Source::start(Version::Mysql97, &[]);
+        write(&source.server, 1..=10);
+        let more = [by, &["--from", "earliest", "--when-purged", "oldest"]].concat();
+        let mut serving = source.serve(&more);
+        let mut numbers = serving.numbers_until(10);
+        serving.towpath.program().terminate();
+        write(&source.server, 11..=20);
+        source.archive("7", Packing::Plain);
+        write(&source.server, 21..=30);
+        let hole = source.archive("7", Packing::Plain);
+        source.rds.lose(&hole);
+        write(&source.server, 31..=40);
+        let mut serving = source.restart(serving, &more);
+        go_on(&mut numbers, serving.numbers_until(40));
+        let expected: Vec<i64> = exactly(1..=20).into_iter().chain(31..=40).collect();
+        assert_eq!(numbers, expected, "{by:?}");
+        let said = serving.says("transactions are lost");
+        assert!(said.contains(&hole) && said.contains("the archive has"), "{said}");
+        // It is behind the cursor.
+        write(&source.server, 41..=50);
+        let mut serving = source.restart(serving, &more);
+        go_on(&mut numbers, serving.numbers_until(50));
+        assert_eq!(numbers.last(), Some(&50));
+        assert!(!serving.towpath.program().stderr().contains("transactions are lost"));
+        source.is_content(&mut serving);
+    }
+}
+
 /// What `towpath serve` says when it ends at once.
 fn refusal(source: &Source, more: &[&str], state: &Path) -> String {
     let state = state.to_str().unwrap();

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::dialect::{self, Flavour};
 use super::feed::Feed;
 use super::structure::Ahead;
-use super::{From, MysqlSource, gtid};
+use super::{From, MysqlSource, gtid, jump};
 use crate::SourceConfig;
 use crate::archive::{Archive, Behind, Ended, Reading, Wanted};
 use crate::connection::Connection;
@@ -19,6 +19,15 @@ use crate::start::Start;
 /// list may be late.
 const LOOKS: u32 = 3;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How it goes on behind the files of an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// With what comes next.
+    Goes,
+    /// Behind a gap.
+    Jumped,
+}
 
 /// The place of a start that the server has purged, as far as an archive is searched for it.
 pub(super) fn place_of(start: &Start) -> Option<From> {
@@ -79,17 +88,19 @@ pub(super) async fn find(
 impl MysqlSource {
     /// What is known of the archive is read, up to `next`: the server goes on, or the archive has more
     /// by now.
-    pub(super) async fn after_archive(&mut self, next: String) -> Result<(), SourceError> {
+    pub(super) async fn after_archive(&mut self, next: String) -> Result<After, SourceError> {
         let mut connection = Connection::open(self.servers.current()).await?;
         for look in 1.. {
             let kept = kept(&mut connection).await?;
             let Some(from) = self.on_server(&mut connection, &next, &kept).await? else {
-                let Feed::Archive(reading) = &mut self.feed else { return Ok(()) };
+                let Feed::Archive(reading) = &mut self.feed else { break };
                 if reading.look_again(&kept).await? {
-                    return Ok(());
+                    break;
                 }
                 if look >= LOOKS {
-                    return Err(reading.gap(&connection.address, &kept).await);
+                    let fault = reading.gap(&connection.address, &kept).await;
+                    self.jump(fault, connection).await?;
+                    return Ok(After::Jumped);
                 }
                 sleep(LOOK_PAUSE).await;
                 continue;
@@ -98,9 +109,26 @@ impl MysqlSource {
                 "the archive is read, the server goes on");
             self.resume = from;
             self.feed = Feed::Nothing;
-            return self.dump_on(connection).await;
+            self.dump_on(connection).await?;
+            break;
         }
-        Ok(())
+        Ok(After::Goes)
+    }
+
+    /// Goes on behind what neither has, if that is asked for; else the fault.
+    pub(super) async fn jump(
+        &mut self,
+        fault: SourceError,
+        mut connection: Connection,
+    ) -> Result<(), SourceError> {
+        let set = if let From::Gtid(set) = &self.resume { Some(set.as_str()) } else { None };
+        let settings = (&self.config, self.server_id);
+        let at = (self.servers.current(), &mut connection);
+        let (from, gap) = jump::over(fault, at, set, settings).await?;
+        self.resume = from;
+        self.gap = gap;
+        self.feed = Feed::Nothing;
+        self.dump_on(connection).await
     }
 
     /// Statements of the archive from the place that is read to its end, if `file` lies in it; then

@@ -23,7 +23,13 @@ pub(super) async fn over(
         WhenPurged::Oldest => (End::Oldest, Start::Earliest),
         WhenPurged::Newest => (End::Newest, Start::Now),
     };
-    let SourceError::Purged { wanted, kept, lost: Lost::Purged, .. } = fault else {
+    let (wanted, kept) = if let SourceError::Purged { wanted, kept, lost: Lost::Purged, .. } = fault
+    {
+        (wanted, kept)
+    } else if let SourceError::Gap { file, kept, archived, .. } = fault {
+        // Purged, and not in the archive either.
+        (format!("{file}:4"), format!("{kept}; the archive has {archived}"))
+    } else {
         return Err(fault);
     };
     let from = match set {
