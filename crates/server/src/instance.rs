@@ -366,7 +366,8 @@ impl Pump<'_> {
             self.decode_buffered().await?;
             self.publish().await?;
             self.moved();
-            health.enter(Stage::Source);
+            let is_archived = self.source.kind() == "archive";
+            health.enter(if is_archived { Stage::Archive } else { Stage::Source });
             let filled = self.source.fill().await;
             health.enter(Stage::Decoding);
             match filled.map_err(|error| with_table(error, &self.decoder))? {

@@ -30,7 +30,7 @@ impl StallWatch<'_> {
         loop {
             sleep(pause).await;
             let before = self.destination.health().progress();
-            if before.moved_at.elapsed() < pause || before.stage == Stage::Room {
+            if before.moved_at.elapsed() < pause || waits_for_others(before.stage) {
                 ahead = None;
                 continue;
             }
@@ -62,7 +62,11 @@ impl StallWatch<'_> {
             match now.stage {
                 Stage::Source | Stage::Structure => return,
                 // To leave these half done would lose more than it could gain.
-                Stage::Opening | Stage::Decoding | Stage::History | Stage::Room => {}
+                Stage::Opening
+                | Stage::Archive
+                | Stage::Decoding
+                | Stage::History
+                | Stage::Room => {}
             }
         }
     }
@@ -83,9 +87,14 @@ impl StallWatch<'_> {
     }
 }
 
+/// Whether it is the clients, or the archive with its own deadlines, that are waited for.
+fn waits_for_others(stage: Stage) -> bool {
+    matches!(stage, Stage::Room | Stage::Archive)
+}
+
 /// Whether the source has more, and it is not the clients who are waited for.
 fn is_ahead((file, offset): &(String, u64), now: &Progress) -> bool {
     let is_behind =
         |(read, at): &(std::sync::Arc<str>, u64)| EndProbe::is_behind((file, *offset), (read, *at));
-    now.stage != Stage::Room && now.read.as_ref().is_none_or(is_behind)
+    !waits_for_others(now.stage) && now.read.as_ref().is_none_or(is_behind)
 }

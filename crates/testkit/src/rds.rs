@@ -28,6 +28,8 @@ pub enum RdsFault {
     Expired,
     /// The answer is no JSON, or no binlog.
     Nonsense,
+    /// The answer to a download comes after this time.
+    Late(Duration),
 }
 
 /// How a file is handed out.
@@ -302,7 +304,7 @@ fn list(query: &str, shared: &Shared) -> Answer {
             return Answer::whole(500, refusal("InternalError", "try again"));
         }
         Some(RdsFault::Nonsense) => return Answer::whole(200, b"<html>".to_vec()),
-        Some(RdsFault::Cut(_) | RdsFault::Expired) | None => {}
+        Some(RdsFault::Cut(_) | RdsFault::Expired | RdsFault::Late(_)) | None => {}
     }
     let (Some(begin), Some(end)) = (sign::unix_s(of("StartTime")), sign::unix_s(of("EndTime")))
     else {
@@ -372,6 +374,11 @@ fn file(path: &str, query: &str, shared: &Shared) -> Answer {
         Some(RdsFault::Broken) => Answer::whole(500, b"<Error/>".to_vec()),
         Some(RdsFault::Nonsense) => Answer::whole(200, vec![b'x'; body.len()]),
         Some(RdsFault::Expired) => Answer::whole(403, denied.to_vec()),
+        Some(RdsFault::Late(time)) => {
+            drop(contents);
+            std::thread::sleep(time);
+            Answer::whole(200, body)
+        }
         Some(RdsFault::Cut(sent_len)) => Answer { status: 200, body, sent_len },
     }
 }

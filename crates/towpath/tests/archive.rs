@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use towpath_testkit::{Fault, Packing, Proxy, Rds, RdsFault, Server, Towpath, Version};
+use towpath_testkit::{Fault, Packing, Proxy, Rds, RdsFault, Server, Towpath, Version, wait_until};
 
 use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
+use crate::status::{state, status_of};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -296,6 +297,36 @@ fn refusal(source: &Source, more: &[&str], state: &Path) -> String {
     assert!(!ended.status.success(), "{}", ended.stderr);
     assert!(!ended.stderr.contains(source.rds.secret()), "{}", ended.stderr);
     ended.stderr
+}
+
+/// RDS 7: a file that takes long to come is waited for, however far the source is ahead.
+#[test]
+fn a_slow_archive_is_no_stall() {
+    let source = Source::start(Version::Mysql57, &[]);
+    write(&source.server, 1..=10);
+    let more = ["--from", "earliest", "--stall-timeout", "1", "--status", "127.0.0.1:0"];
+    let mut serving = source.serve(&more);
+    let mut numbers = serving.numbers_until(10);
+    serving.towpath.program().terminate();
+    for begin in [11, 21] {
+        write(&source.server, begin..=begin + 9);
+        source.archive("7", Packing::Plain);
+    }
+    write(&source.server, 31..=40);
+    let late = Duration::from_secs(5);
+    source.rds.fail_downloads(&[RdsFault::Late(Duration::ZERO), RdsFault::Late(late)]);
+    let mut serving = source.restart(serving, &more);
+    let status = status_of(serving.towpath.program());
+    wait_until("the second file to be waited for", DEADLINE, || {
+        let destination = &state(&status)["destinations"][0];
+        let waits = destination["waits_for"] == "a file of the source's archive";
+        (waits && destination["reads_from"] == "archive").then_some(())
+    });
+    go_on(&mut numbers, serving.numbers_until(40));
+    assert_eq!(numbers, exactly(1..=40));
+    assert_eq!(source.rds.downloads().len(), 2);
+    assert!(!serving.towpath.program().stderr().contains("stalled"));
+    source.is_content(&mut serving);
 }
 
 /// RDS 4: a host whose files are not those that were read, and a key that does not fit, are said.

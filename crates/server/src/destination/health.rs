@@ -13,6 +13,8 @@ pub enum Stage {
     Opening,
     /// It waits for events of the source, or for the source itself.
     Source,
+    /// It waits for files of the source's archive, which may take long to come.
+    Archive,
     /// It decodes what has come.
     Decoding,
     /// It asks the source for the structure of a table.
@@ -30,6 +32,7 @@ impl Stage {
         match self {
             Self::Opening => "opening the source",
             Self::Source => "waiting for the source",
+            Self::Archive => "waiting for the archive",
             Self::Decoding => "decoding",
             Self::Structure => "asking for the structure of a table",
             Self::History => "writing the history of structures",

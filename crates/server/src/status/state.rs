@@ -130,6 +130,7 @@ fn waits_running(look: &Look, since_ms: i64) -> (&'static str, i64) {
             look.reading.full_since_ms.unwrap_or(since),
         ),
         Stage::Source => ("the source to send more", look.reading.heard_ms.max(since_ms)),
+        Stage::Archive => ("a file of the source's archive", since),
         Stage::Opening => ("the source to tell structures", since),
         Stage::Structure => ("the source to tell the structure of a table", since),
         Stage::History => ("the disk to take the history of structures", since),

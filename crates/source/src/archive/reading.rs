@@ -242,6 +242,12 @@ impl Reading {
         Some((open.download.name().to_owned(), open.events.last_offset()))
     }
 
+    /// The file that is read, and where the event that was handed out last begins.
+    pub(crate) fn position(&self) -> Option<(std::sync::Arc<str>, u64)> {
+        let open = self.open.as_ref()?;
+        Some((std::sync::Arc::clone(open.events.name()), open.events.last_offset()))
+    }
+
     pub(crate) fn file(&self) -> Option<std::sync::Arc<str>> {
         self.open.as_ref().map(|open| std::sync::Arc::clone(open.events.name()))
     }

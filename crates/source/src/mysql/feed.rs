@@ -55,8 +55,9 @@ impl Feed {
     /// Where the next event begins.
     pub(super) fn position(&self) -> Option<(Arc<str>, u64)> {
         match self {
-            Self::Nothing | Self::Archive(_) => None,
+            Self::Nothing => None,
             Self::Server(dump) => Some(dump.position()),
+            Self::Archive(reading) => reading.position(),
         }
     }
 
