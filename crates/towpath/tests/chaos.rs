@@ -5,6 +5,7 @@
 //! order.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -117,6 +118,8 @@ struct Follower {
     program: Option<Program>,
     /// The numbers that it was given, in their order, each process for itself.
     runs: Vec<Vec<u64>>,
+    /// All that its processes said.
+    said: String,
 }
 
 /// The numbers that a client's output tells of.
@@ -132,7 +135,7 @@ fn numbers(output: &str) -> Vec<u64> {
 impl Follower {
     fn new(start: impl Fn() -> Program + 'static) -> Self {
         let program = Some(start());
-        Self { start: Box::new(start), program, runs: Vec::new() }
+        Self { start: Box::new(start), program, runs: Vec::new(), said: String::new() }
     }
 
     fn has(&self, number: u64) -> bool {
@@ -140,7 +143,9 @@ impl Follower {
     }
 
     fn end(&mut self) {
-        self.runs.push(numbers(&self.program.take().unwrap().kill().stdout));
+        let ended = self.program.take().unwrap().kill();
+        self.runs.push(numbers(&ended.stdout));
+        self.said += &format!("{}\n{}\n--- ended\n", ended.stdout, ended.stderr);
     }
 
     fn restart(&mut self) {
@@ -240,7 +245,22 @@ impl Scene {
             "client killed",
         ];
         let name = KINDS[usize::try_from(kind).unwrap()];
-        self.faults.push(format!("{name} ({at})"));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        self.faults.push(format!("{name} ({at}) until {now}"));
+    }
+
+    /// Keeps what everybody said, for whoever looks into a failure.
+    fn keep(&self, seed: u64) -> PathBuf {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (index, node) in self.nodes.iter().enumerate() {
+            std::fs::write(folder.join(format!("server-{index}.log")), &node.said).unwrap();
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            std::fs::write(folder.join(format!("client-{index}.log")), &client.said).unwrap();
+        }
+        std::fs::write(folder.join("faults.log"), self.faults.join("\n")).unwrap();
+        folder
     }
 
     fn wait_for(&self, number: u64, seed: u64) {
@@ -317,7 +337,9 @@ fn everything_fails_and_nothing_is_lost() {
     scene.clients.iter_mut().for_each(Follower::end);
     scene.nodes.iter_mut().for_each(Node::terminate);
     println!("{} faults, {} numbers", scene.faults.len(), writer.last());
+    let evidence = scene.keep(seed);
     check(&scene, writer.last(), seed);
+    std::fs::remove_dir_all(evidence).unwrap();
 }
 
 #[expect(clippy::print_stdout, reason = "what a passing run did")]
@@ -345,7 +367,8 @@ fn check(scene: &Scene, last: u64, seed: u64) {
                     }
                     let left_out = (previous + 1..number)
                         .find(|between| !others.contains(between) && !own.contains(between));
-                    assert_eq!(left_out, None, "out of order; TOWPATH_CHAOS_SEED={seed}");
+                    let at = format!("client {index}, {previous} then {number}");
+                    assert_eq!(left_out, None, "out of order, {at}; TOWPATH_CHAOS_SEED={seed}");
                 }
                 own.insert(number);
                 previous = Some(number);
