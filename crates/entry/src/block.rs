@@ -19,21 +19,18 @@ pub enum EntryKind {
     End,
 }
 
-/// The facts about one entry that the store needs without parsing it.
-#[derive(Debug, Clone)]
+/// The facts about one entry that the store needs without parsing it. Plain numbers: what many
+/// entries share is in a [`Context`].
+#[derive(Debug, Clone, Copy)]
 pub struct EntryInfo {
     /// Where the entry's `Messages` field (tag, length, bytes) ends in [`Block::bytes`]; it starts
     /// where its predecessor ends (the first one at 0).
     pub end: usize,
     /// Length in bytes of the `Entry` message alone, without tag and length.
     pub entry_len: usize,
-    /// What the entry is.
-    pub kind: EntryKind,
-    /// Binlog file of the event.
-    pub file: Arc<str>,
-    /// Offset in `file` at which the event starts.
+    /// Offset in the file at which the event starts.
     pub start_offset: u64,
-    /// Offset in `file` at which the next event starts: where reading goes on after this entry.
+    /// Offset in the file at which the next event starts: where reading goes on after this entry.
     pub end_offset: u64,
     /// Time of the event, milliseconds since 1970.
     pub execute_time_ms: i64,
@@ -41,7 +38,18 @@ pub struct EntryInfo {
     pub server_id: u32,
     /// Row changes in the entry (0 when it has none).
     pub row_count: u32,
-    /// The executed GTID set including this transaction, in GTID mode.
+    /// Index of its [`Context`] in [`Block::contexts`].
+    pub context: u32,
+    /// What the entry is.
+    pub kind: EntryKind,
+}
+
+/// What entries one behind the other have in common.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Binlog file of the events.
+    pub file: Arc<str>,
+    /// The executed GTID set including the transaction, in GTID mode.
     pub gtid: Option<Arc<str>>,
 }
 
@@ -53,6 +61,8 @@ pub struct Block {
     pub bytes: Bytes,
     /// One element an entry, in order.
     pub entries: Vec<EntryInfo>,
+    /// What entries refer to, in the order of the first one that does.
+    pub contexts: Vec<Context>,
 }
 
 impl Block {
@@ -62,5 +72,11 @@ impl Block {
             let start = entry.end.saturating_sub(entry.entry_len);
             self.bytes.get(start..entry.end).unwrap_or_default()
         })
+    }
+
+    /// File and GTID set of one of its entries.
+    #[must_use]
+    pub fn context(&self, entry: &EntryInfo) -> Option<&Context> {
+        self.contexts.get(usize::try_from(entry.context).ok()?)
     }
 }

@@ -15,11 +15,12 @@ use std::sync::Arc;
 use towpath_binlog::event::{self, Payload};
 use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, event_type as t};
 
-use crate::block::{Block, EntryKind};
+use crate::block::{Block, EntryInfo, EntryKind};
 use crate::error::DecodeError;
 use crate::filter::TableFilter;
-use crate::message::{self, GtidProps, HeaderParts, HeaderWriter, Origin};
+use crate::message::{self, FrontParts, FrontWriter, GtidProps, Origin};
 use crate::output::{Output, Throttle};
+use crate::piece::Piece;
 use crate::rows::RowsWriter;
 use structures::{Doubts, Records, Unknown};
 use tables::Tables;
@@ -88,8 +89,9 @@ pub struct Decoder {
     unknown: Unknown,
     /// Buffers used for one entry at a time.
     store: Vec<u8>,
-    header: HeaderWriter,
-    front: Vec<u8>,
+    fronts: FrontWriter,
+    /// Rows and length of the store value of the last entry with rows.
+    rows_before: (u32, usize),
     inflated: Vec<u8>,
 }
 
@@ -111,8 +113,8 @@ impl Decoder {
             doubts: Doubts::default(),
             unknown: Unknown::default(),
             store: Vec::new(),
-            header: HeaderWriter::default(),
-            front: Vec::new(),
+            fronts: FrontWriter::default(),
+            rows_before: (1, 256),
             inflated: Vec::new(),
         }
     }
@@ -186,7 +188,7 @@ impl Decoder {
         self.tables.forget_maps();
         self.payload = None;
         self.in_transaction = false;
-        self.gtid.current = None;
+        self.gtid.current.clear();
     }
 
     /// Replaces the table filter for the events that follow.
@@ -239,6 +241,8 @@ impl Decoder {
                 let (number, message) = event::parse_incident(body)?;
                 return Err(DecodeError::Incident { number, message });
             }
+            // Table maps may look different from here on.
+            t::FORMAT_DESCRIPTION => self.tables.forget_plans(),
             other if carries_nothing(other) || header.flags & FLAG_IGNORABLE != 0 => {}
             event_type => return Err(DecodeError::UnknownEvent { event_type }),
         }
@@ -280,32 +284,57 @@ impl Decoder {
         Ok(Step::Done)
     }
 
-    /// Adds an entry whose store value lies in `self.store`.
-    fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, parts: HeaderParts<'_>) {
-        self.push_told(origin, origin, (kind, parts));
+    /// Adds a transaction bound whose store value lies in `self.store`.
+    fn push_bound(&mut self, origin: &Origin<'_>, kind: EntryKind) {
+        self.push_bound_told(origin, origin, kind);
     }
 
     /// The same with an origin that the entry tells, and one that counts for cursors.
-    fn push_told(
-        &mut self,
-        told: &Origin<'_>,
-        origin: &Origin<'_>,
-        (kind, parts): (EntryKind, HeaderParts<'_>),
-    ) {
+    fn push_bound_told(&mut self, told: &Origin<'_>, origin: &Origin<'_>, kind: EntryKind) {
         let entry_type = match kind {
-            EntryKind::Begin => message::entry_type::TRANSACTION_BEGIN,
             EntryKind::End => message::entry_type::TRANSACTION_END,
-            EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => message::entry_type::ROW_DATA,
+            EntryKind::Begin | EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => {
+                message::entry_type::TRANSACTION_BEGIN
+            }
         };
-        self.header.write(told, &self.gtid, parts);
-        self.front.clear();
-        let header = self.header.bytes();
-        let len = message::write_front(&mut self.front, header, entry_type, self.store.len());
+        self.push_store((told, origin), kind, &FrontParts::new(entry_type, None, None));
+    }
+
+    /// Adds an entry of a statement whose store value lies in `self.store`.
+    fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, names: &Piece, event_type: u64) {
+        let entry_type = message::entry_type::ROW_DATA;
+        let parts = FrontParts::new(entry_type, Some(names), Some(event_type));
+        self.push_store((origin, origin), kind, &parts);
+    }
+
+    fn push_store(
+        &mut self,
+        (told, origin): (&Origin<'_>, &Origin<'_>),
+        kind: EntryKind,
+        parts: &FrontParts<'_>,
+    ) {
+        let parts = FrontParts { store_len: self.store.len(), ..*parts };
         let out = &mut self.output.bytes;
-        out.extend(&self.front);
+        let front = self.fronts.write(out, (told, &self.gtid), &parts);
         out.extend(&self.store);
-        let end = out.len();
-        self.output.push(message::info(origin, &self.gtid, kind, (end, len, 0)));
+        self.add(origin, kind, (front.entry_len, 0));
+    }
+
+    /// Adds the entry that was just written.
+    #[inline]
+    fn add(&mut self, origin: &Origin<'_>, kind: EntryKind, (entry_len, rows): (usize, u32)) {
+        let context = self.output.context(origin.file, self.gtid.set.as_ref());
+        self.output.push(EntryInfo {
+            end: self.output.bytes.len(),
+            entry_len,
+            start_offset: origin.start,
+            end_offset: origin.end,
+            execute_time_ms: origin.execute_time_ms(),
+            server_id: origin.server_id,
+            row_count: rows,
+            context,
+            kind,
+        });
     }
 }
 
@@ -318,7 +347,6 @@ const fn carries_nothing(event_type: u8) -> bool {
             | t::STOP
             | t::ROTATE
             | t::LOAD..=t::NEW_LOAD
-            | t::FORMAT_DESCRIPTION
             | t::BEGIN_LOAD_QUERY
             | t::EXECUTE_LOAD_QUERY
             | t::HEARTBEAT

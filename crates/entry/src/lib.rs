@@ -18,7 +18,7 @@ pub mod read;
 mod rows;
 mod text;
 
-pub use block::{Block, EntryInfo, EntryKind};
+pub use block::{Block, Context, EntryInfo, EntryKind};
 pub use decoder::{
     Boundary, Decoder, DecoderOptions, DoubtfulStatement, GtidSet, Step, StructureRecord, Suppress,
     UnknownTable,

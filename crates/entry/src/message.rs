@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::block::{EntryInfo, EntryKind};
+use crate::arena::Arena;
+use crate::piece::{Piece, SLACK};
 use crate::proto;
 
 /// `EntryType` numbers.
@@ -34,23 +35,50 @@ impl Origin<'_> {
 pub(crate) struct GtidProps {
     /// The whole set, this transaction included.
     pub(crate) set: Option<Arc<str>>,
-    /// `curtGtid`, `curtGtidSn`, `curtGtidLct`.
-    pub(crate) current: Option<(String, i64, i64)>,
+    /// `curtGtid`, `curtGtidSn`, `curtGtidLct`, encoded; empty without.
+    pub(crate) current: Vec<u8>,
 }
 
-/// Header fields that differ from entry to entry.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct HeaderParts<'a> {
-    /// Fields 8 and 9, already encoded.
-    pub(crate) names: &'a [u8],
+impl GtidProps {
+    /// Sets the properties that name the current transaction.
+    pub(crate) fn set_current(&mut self, gtid: &str, sequence: i64, last_committed: i64) {
+        let mut buffer = itoa::Buffer::new();
+        let out = &mut self.current;
+        out.clear();
+        proto::pair(out, 12, b"curtGtid", gtid.as_bytes());
+        proto::pair(out, 12, b"curtGtidSn", buffer.format(sequence).as_bytes());
+        proto::pair(out, 12, b"curtGtidLct", buffer.format(last_committed).as_bytes());
+    }
+}
+
+/// What the front of an entry says beside the origin of its event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrontParts<'a> {
+    pub(crate) entry_type: u64,
+    /// Header fields 8 and 9, already encoded; `None` on transaction bounds, where they are set, and
+    /// empty.
+    pub(crate) names: Option<&'a Piece>,
     /// `eventType`; unset on transaction bounds.
     pub(crate) event_type: Option<u64>,
-    /// `rowsCount`.
-    pub(crate) row_count: Option<u32>,
+    /// `rowsCount`; not sent when 0.
+    pub(crate) row_count: u32,
+    /// Length of the store value.
+    pub(crate) store_len: usize,
+}
+
+impl<'a> FrontParts<'a> {
+    /// Nothing is known yet of what is behind the front.
+    pub(crate) const fn new(
+        entry_type: u64,
+        names: Option<&'a Piece>,
+        event_type: Option<u64>,
+    ) -> Self {
+        Self { entry_type, names, event_type, row_count: 0, store_len: 0 }
+    }
 }
 
 /// Fields 8 and 9 from names that may be unset.
-pub(crate) fn encode_names(schema: Option<&str>, table: Option<&str>) -> Vec<u8> {
+pub(crate) fn encode_names(schema: Option<&str>, table: Option<&str>) -> Piece {
     let mut out = Vec::new();
     if let Some(schema) = schema {
         proto::bytes(&mut out, 8, schema.as_bytes());
@@ -58,32 +86,116 @@ pub(crate) fn encode_names(schema: Option<&str>, table: Option<&str>) -> Vec<u8>
     if let Some(table) = table {
         proto::bytes(&mut out, 9, table.as_bytes());
     }
-    out
+    Piece::new(&out)
 }
 
-/// Fields 8 and 9 of transaction bounds: set, and empty.
-pub(crate) const EMPTY_NAMES: [u8; 4] = [8 << 3 | 2, 0, 9 << 3 | 2, 0];
+/// Where the front of an entry lies, and what it says of the length behind it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Front {
+    /// Its first byte, and the first one behind it.
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Length of the `Entry` message.
+    pub(crate) entry_len: usize,
+    store_len: usize,
+    row_count: u32,
+}
 
-/// Encodes `Header` messages. What one has in common with the one before it is kept encoded.
-#[derive(Debug, Default)]
-pub(crate) struct HeaderWriter {
+/// Encodes fronts: everything of a `Messages` field before the store value, which is tag and length
+/// of the entry, header, entry type, tag and length of the store value. What one has in common with
+/// the one before it is kept encoded.
+#[derive(Debug)]
+pub(crate) struct FrontWriter {
     file: Option<Arc<str>>,
-    /// Fields 1 and 2 for `file`, and the tag of field 3.
-    front: Vec<u8>,
+    /// Header fields 1 and 2 for `file`, and the tag of field 3.
+    head: Piece,
     moment: Option<(u32, u32)>,
-    /// Fields 4 to 7 for the server id and second in `moment`.
-    middle: Vec<u8>,
-    bytes: Vec<u8>,
+    /// Header fields 4 to 7 for the server id and second in `moment`.
+    middle: Piece,
+    /// A count of rows, and the property that says it.
+    rows: (u32, Piece),
+    no_names: Piece,
+    scratch: Vec<u8>,
 }
 
-impl HeaderWriter {
-    /// The message written last.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+impl Default for FrontWriter {
+    fn default() -> Self {
+        Self {
+            file: None,
+            head: Piece::new(&[]),
+            moment: None,
+            middle: Piece::new(&[]),
+            rows: (0, Piece::new(&[])),
+            no_names: encode_names(Some(""), Some("")),
+            scratch: Vec::new(),
+        }
+    }
+}
+
+impl FrontWriter {
+    /// Appends a front.
+    pub(crate) fn write(
+        &mut self,
+        out: &mut Arena,
+        (origin, gtid): (&Origin<'_>, &GtidProps),
+        parts: &FrontParts<'_>,
+    ) -> Front {
+        self.prepare(origin, parts.row_count);
+        let lens = self.lens((origin, gtid), parts);
+        let start = out.len();
+        let put = Put { to: out.room(lens.front + 2 * SLACK), at: 0 };
+        let len = self.put(put, (origin, gtid), parts, lens).unwrap_or_else(no_room);
+        out.advance(len);
+        Front {
+            start,
+            end: start + len,
+            entry_len: lens.entry,
+            store_len: parts.store_len,
+            row_count: parts.row_count,
+        }
     }
 
-    /// Encodes a header.
-    pub(crate) fn write(&mut self, origin: &Origin<'_>, gtid: &GtidProps, parts: HeaderParts<'_>) {
+    /// Makes a front that was written before the store value tell the truth, now that `parts` does:
+    /// row count and length are known.
+    pub(crate) fn correct(
+        &mut self,
+        out: &mut Arena,
+        front: &mut Front,
+        (origin, gtid): (&Origin<'_>, &GtidProps),
+        parts: &FrontParts<'_>,
+    ) {
+        let entry_len = front.entry_len + parts.store_len - front.store_len;
+        let len_of = |len| proto::varint_len(proto::len64(len));
+        if front.row_count == parts.row_count
+            && len_of(front.entry_len) == len_of(entry_len)
+            && len_of(front.store_len) == len_of(parts.store_len)
+        {
+            let written = out.written_mut();
+            let mut patch = |at: usize, len: usize| {
+                let to = written.get_mut(at..at + len_of(len)).unwrap_or_default();
+                proto::put_varint(to, len).unwrap_or_else(no_room)
+            };
+            patch(front.start + 1, entry_len);
+            patch(front.end - len_of(parts.store_len), parts.store_len);
+            front.entry_len = entry_len;
+            return;
+        }
+        self.prepare(origin, parts.row_count);
+        let lens = self.lens((origin, gtid), parts);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(lens.front + 2 * SLACK, 0);
+        let put = Put { to: &mut scratch, at: 0 };
+        let len = self.put(put, (origin, gtid), parts, lens).unwrap_or_else(no_room);
+        out.resize_gap(front.start, front.end - front.start, len);
+        let gap = out.written_mut().get_mut(front.start..front.start + len).unwrap_or_default();
+        gap.copy_from_slice(scratch.get(..len).unwrap_or_default());
+        self.scratch = scratch;
+        front.end = front.start + len;
+        front.entry_len = lens.entry;
+    }
+
+    #[inline]
+    fn prepare(&mut self, origin: &Origin<'_>, row_count: u32) {
         if !self.file.as_ref().is_some_and(|file| Arc::ptr_eq(file, origin.file)) {
             self.set_file(origin.file);
         }
@@ -91,83 +203,140 @@ impl HeaderWriter {
         if self.moment != Some(moment) {
             self.set_moment(moment);
         }
-        let out = &mut self.bytes;
-        out.clear();
-        out.extend_from_slice(&self.front);
-        proto::varint(out, origin.start);
-        out.extend_from_slice(&self.middle);
-        out.extend_from_slice(parts.names);
-        proto::int(out, 10, u64::from(origin.event_len));
-        if let Some(event_type) = parts.event_type {
-            proto::int(out, 11, event_type);
-        }
-        if let Some((current, sequence, last_committed)) = &gtid.current {
-            let mut buffer = itoa::Buffer::new();
-            proto::pair(out, 12, b"curtGtid", current.as_bytes());
-            proto::pair(out, 12, b"curtGtidSn", buffer.format(*sequence).as_bytes());
-            proto::pair(out, 12, b"curtGtidLct", buffer.format(*last_committed).as_bytes());
-        }
-        if let Some(rows) = parts.row_count {
-            proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(rows).as_bytes());
-        }
-        if let Some(set) = &gtid.set {
-            proto::bytes(out, 13, set.as_bytes());
+        if self.rows.0 != row_count {
+            self.set_rows(row_count);
         }
     }
 
+    #[cold]
     fn set_file(&mut self, file: &Arc<str>) {
         self.file = Some(Arc::clone(file));
-        self.front.clear();
-        proto::int(&mut self.front, 1, 1);
-        proto::bytes(&mut self.front, 2, file.as_bytes());
-        self.front.push(3 << 3);
+        let mut out = Vec::new();
+        proto::int(&mut out, 1, 1);
+        proto::bytes(&mut out, 2, file.as_bytes());
+        out.push(3 << 3);
+        self.head = Piece::new(&out);
     }
 
+    #[cold]
     fn set_moment(&mut self, (server_id, timestamp_s): (u32, u32)) {
         self.moment = Some((server_id, timestamp_s));
-        self.middle.clear();
-        proto::int(&mut self.middle, 4, u64::from(server_id));
-        proto::bytes(&mut self.middle, 5, b"UTF-8");
-        proto::int(&mut self.middle, 6, u64::from(timestamp_s) * 1000);
-        proto::int(&mut self.middle, 7, 2);
+        let out = &mut self.scratch;
+        out.clear();
+        proto::int(out, 4, u64::from(server_id));
+        proto::bytes(out, 5, b"UTF-8");
+        proto::int(out, 6, u64::from(timestamp_s) * 1000);
+        proto::int(out, 7, 2);
+        self.middle = Piece::new(out);
+    }
+
+    #[cold]
+    fn set_rows(&mut self, row_count: u32) {
+        let out = &mut self.scratch;
+        out.clear();
+        if row_count > 0 {
+            proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(row_count).as_bytes());
+        }
+        self.rows = (row_count, Piece::new(out));
+    }
+
+    #[inline]
+    fn lens(&self, (origin, gtid): (&Origin<'_>, &GtidProps), parts: &FrontParts<'_>) -> Lens {
+        let field = |len: usize| 1 + proto::varint_len(proto::len64(len)) + len;
+        let header = self.head.len()
+            + proto::varint_len(origin.start)
+            + self.middle.len()
+            + parts.names.unwrap_or(&self.no_names).len()
+            + 1
+            + proto::varint_len(u64::from(origin.event_len))
+            + parts.event_type.map_or(0, |_| 2)
+            + gtid.current.len()
+            + self.rows.1.len()
+            + gtid.set.as_ref().map_or(0, |set| field(set.len()));
+        let store_head = 1 + proto::varint_len(proto::len64(parts.store_len));
+        let before_store = field(header) + 2 + store_head;
+        let entry = before_store + parts.store_len;
+        let entry_head = 1 + proto::varint_len(proto::len64(entry));
+        Lens { header, entry, front: entry_head + before_store }
+    }
+
+    #[inline]
+    fn put(
+        &self,
+        mut to: Put<'_>,
+        (origin, gtid): (&Origin<'_>, &GtidProps),
+        parts: &FrontParts<'_>,
+        lens: Lens,
+    ) -> Option<usize> {
+        to.tag(2 << 3 | 2, proto::len64(lens.entry))?;
+        to.tag(1 << 3 | 2, proto::len64(lens.header))?;
+        to.piece(&self.head)?;
+        to.varint(origin.start)?;
+        to.piece(&self.middle)?;
+        to.piece(parts.names.unwrap_or(&self.no_names))?;
+        to.tag(10 << 3, u64::from(origin.event_len))?;
+        if let Some(event_type) = parts.event_type {
+            to.tag(11 << 3, event_type)?;
+        }
+        to.bytes(&gtid.current)?;
+        to.piece(&self.rows.1)?;
+        if let Some(set) = &gtid.set {
+            to.tag(13 << 3 | 2, proto::len64(set.len()))?;
+            to.bytes(set.as_bytes())?;
+        }
+        to.tag(2 << 3, parts.entry_type)?;
+        to.tag(3 << 3 | 2, proto::len64(parts.store_len))?;
+        Some(to.at)
     }
 }
 
-/// Everything of a `Messages` field before the store value: tag and length of the entry, header,
-/// entry type, tag and length of the store value. Returns the length of the `Entry` message.
-pub(crate) fn write_front(
-    out: &mut Vec<u8>,
-    header: &[u8],
-    entry_type: u64,
-    store_len: usize,
-) -> usize {
-    let store_head = 1 + proto::varint_len(proto::len64(store_len));
-    let header_head = 1 + proto::varint_len(proto::len64(header.len()));
-    let entry_len = header_head + header.len() + 2 + store_head + store_len;
-    proto::head(out, 2, entry_len);
-    proto::bytes(out, 1, header);
-    proto::int(out, 2, entry_type);
-    proto::head(out, 3, store_len);
-    entry_len
+#[derive(Debug, Clone, Copy)]
+struct Lens {
+    header: usize,
+    entry: usize,
+    front: usize,
 }
 
-/// The facts of an entry that ends at the end of `out`.
-pub(crate) fn info(
-    origin: &Origin<'_>,
-    gtid: &GtidProps,
-    kind: EntryKind,
-    (end, entry_len, row_count): (usize, usize, u32),
-) -> EntryInfo {
-    EntryInfo {
-        end,
-        entry_len,
-        kind,
-        file: Arc::clone(origin.file),
-        start_offset: origin.start,
-        end_offset: origin.end,
-        execute_time_ms: origin.execute_time_ms(),
-        server_id: origin.server_id,
-        row_count,
-        gtid: gtid.set.clone(),
+/// Puts one behind the other what was measured before. May touch up to [`SLACK`] bytes behind.
+struct Put<'a> {
+    to: &'a mut [u8],
+    at: usize,
+}
+
+impl Put<'_> {
+    /// A tag of one byte, and a varint.
+    #[inline(always)]
+    fn tag(&mut self, tag: u8, value: u64) -> Option<()> {
+        *self.to.get_mut(self.at)? = tag;
+        self.at += 1;
+        self.varint(value)
     }
+
+    #[inline(always)]
+    fn varint(&mut self, value: u64) -> Option<()> {
+        self.at += proto::put_varint_loose(self.to.get_mut(self.at..)?, value)?;
+        Some(())
+    }
+
+    #[inline(always)]
+    fn piece(&mut self, piece: &Piece) -> Option<()> {
+        piece.write(self.to.get_mut(self.at..)?)?;
+        self.at += piece.len();
+        Some(())
+    }
+
+    #[inline(always)]
+    fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        if !bytes.is_empty() {
+            self.to.get_mut(self.at..self.at + bytes.len())?.copy_from_slice(bytes);
+            self.at += bytes.len();
+        }
+        Some(())
+    }
+}
+
+/// Going on would deliver a damaged entry.
+#[cold]
+pub(crate) fn no_room<T>() -> T {
+    unreachable!("the arena makes the room that it is asked for")
 }

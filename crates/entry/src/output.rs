@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::arena::Arena;
-use crate::block::{Block, EntryInfo, EntryKind};
+use crate::block::{Block, Context, EntryInfo, EntryKind};
 use crate::message::Origin;
 
 /// Entries that a group holds before it is handed on unfinished.
@@ -21,6 +21,8 @@ pub(crate) struct Output {
     /// Encoded entries; the open group is behind `ready_bytes`.
     pub(crate) bytes: Arena,
     infos: Vec<EntryInfo>,
+    /// What the entries refer to; the last one is that of the last entry.
+    contexts: Vec<Context>,
     ready: usize,
     ready_bytes: usize,
     /// Entries of the open group, those included that were handed on.
@@ -54,6 +56,7 @@ impl Throttle {
 impl Output {
     /// Adds the entry whose bytes were just appended, and closes the group where Canal does. Before
     /// the bytes of a begin are appended the caller closes the group: a begin opens the next one.
+    #[inline]
     pub(crate) fn push(&mut self, info: EntryInfo) {
         let kind = info.kind;
         self.infos.push(info);
@@ -76,6 +79,28 @@ impl Output {
         }
     }
 
+    /// Index of what the entry to be pushed has in common with others.
+    #[inline]
+    pub(crate) fn context(&mut self, file: &Arc<str>, gtid: Option<&Arc<str>>) -> u32 {
+        let same = |context: &Context| {
+            Arc::ptr_eq(&context.file, file)
+                && match (&context.gtid, gtid) {
+                    (None, None) => true,
+                    (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                    (None, Some(_)) | (Some(_), None) => false,
+                }
+        };
+        if !self.contexts.last().is_some_and(same) {
+            self.add_context(Context { file: Arc::clone(file), gtid: gtid.cloned() });
+        }
+        index(self.contexts.len().saturating_sub(1))
+    }
+
+    #[cold]
+    fn add_context(&mut self, context: Context) {
+        self.contexts.push(context);
+    }
+
     /// A transaction bound that is not delivered still ends the group.
     pub(crate) fn close_group(&mut self) {
         self.group_len = 0;
@@ -88,23 +113,34 @@ impl Output {
             }
             self.hand_on();
         } else {
-            self.infos.truncate(self.ready);
-            self.bytes.truncate(self.ready_bytes);
+            self.drop_open();
         }
     }
 
     /// The transaction is over, and its end is not delivered: its last entry stands for it, so that an
     /// acknowledgement of that one counts.
     pub(crate) fn close_without_end(&mut self, origin: &Origin<'_>, gtid: Option<&Arc<str>>) {
+        let is_of_file = |context: &Context| *context.file == **origin.file;
+        // That of the last entry, if there is one.
+        let same_file = self.contexts.last().is_some_and(is_of_file);
+        let context = self.context(origin.file, gtid);
         if let Some(last) = self.infos.last_mut()
             && matches!(last.kind, EntryKind::Rows | EntryKind::Query)
-            && *last.file == **origin.file
+            && same_file
         {
             last.kind = EntryKind::End;
             last.end_offset = origin.end;
-            last.gtid = gtid.cloned();
+            last.context = context;
         }
         self.close_group();
+    }
+
+    fn drop_open(&mut self) {
+        self.infos.truncate(self.ready);
+        self.bytes.truncate(self.ready_bytes);
+        // One at least: it is likely to go on.
+        let used = self.infos.last().map_or(0, |info| info.context);
+        self.contexts.truncate(usize::try_from(used).unwrap_or(usize::MAX).saturating_add(1));
     }
 
     /// Everything there is may be taken.
@@ -120,8 +156,7 @@ impl Output {
 
     /// Drops the open group.
     pub(crate) fn abandon_group(&mut self) {
-        self.infos.truncate(self.ready);
-        self.bytes.truncate(self.ready_bytes);
+        self.drop_open();
         self.group_len = 0;
         self.has_rows = false;
     }
@@ -137,13 +172,41 @@ impl Output {
             return None;
         }
         let bytes = self.bytes.take(self.ready_bytes);
-        let open = self.infos.split_off(self.ready);
-        let entries = std::mem::replace(&mut self.infos, open);
-        for info in &mut self.infos {
-            info.end -= self.ready_bytes;
-        }
+        let (entries, contexts) = self.take_infos();
         self.ready = 0;
         self.ready_bytes = 0;
-        Some(Block { bytes, entries })
+        Some(Block { bytes, entries, contexts })
     }
+
+    /// The facts of the finished groups. What is not finished counts from them on.
+    fn take_infos(&mut self) -> (Vec<EntryInfo>, Vec<Context>) {
+        let last = self.infos.get(self.ready).or(self.infos.last()).map_or(0, |info| info.context);
+        // Those of the open group; without one that of the last entry, which is likely to go on.
+        let kept = usize::try_from(last).unwrap_or_default();
+        let rest: Vec<Context> = self.contexts.get(kept..).unwrap_or_default().to_vec();
+        let mut contexts = std::mem::replace(&mut self.contexts, rest);
+        contexts.truncate(kept + 1);
+        let open = self.infos.get(self.ready..).unwrap_or_default();
+        // As much room as was needed this time; a list that is mostly empty is copied instead.
+        let entries = if self.ready < self.infos.capacity() / 2 {
+            let entries = self.infos.get(..self.ready).unwrap_or_default().to_vec();
+            self.infos.drain(..self.ready);
+            entries
+        } else {
+            let mut next = Vec::with_capacity(self.infos.len());
+            next.extend_from_slice(open);
+            let mut entries = std::mem::replace(&mut self.infos, next);
+            entries.truncate(self.ready);
+            entries
+        };
+        for info in &mut self.infos {
+            info.end -= self.ready_bytes;
+            info.context -= last;
+        }
+        (entries, contexts)
+    }
+}
+
+fn index(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

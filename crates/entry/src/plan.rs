@@ -9,6 +9,7 @@ use towpath_schema::{Column, Table};
 
 use crate::error::DecodeError;
 use crate::filter::FieldRule;
+use crate::message::encode_names;
 use crate::piece::Piece;
 use crate::proto;
 use crate::text::Charset;
@@ -88,13 +89,14 @@ pub(crate) struct ColumnPlan {
 /// One table at one structure.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Generation of the structure that the plan was made from.
+    /// Columns in the table map.
+    pub(crate) column_count: usize,
     pub(crate) columns: Vec<ColumnPlan>,
     pub(crate) json_columns: usize,
     /// Whether the field filter leaves a column out.
     pub(crate) leaves_out: bool,
     /// Header fields 8 and 9: schemaName and tableName.
-    pub(crate) names: Box<[u8]>,
+    pub(crate) names: Piece,
     pub(crate) schema: Box<str>,
     pub(crate) table: Box<str>,
 }
@@ -125,14 +127,12 @@ impl Plan {
         }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
-        let mut names = Vec::new();
-        proto::bytes(&mut names, 8, schema.as_bytes());
-        proto::bytes(&mut names, 9, name.as_bytes());
         Ok(Self {
+            column_count: kinds.len(),
             leaves_out: columns.iter().any(|column| column.is_left_out),
             columns,
             json_columns,
-            names: names.into(),
+            names: encode_names(Some(&schema), Some(&name)),
             schema: schema.into(),
             table: name.into(),
         })

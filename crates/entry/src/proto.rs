@@ -61,6 +61,23 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
     }
 }
 
+/// Puts a varint to the front of `to`, and anything into the eight bytes there; returns how many bytes
+/// it takes. `None` without room for eight bytes, or more when it is that long.
+#[inline]
+pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
+    if value >> 56 != 0 {
+        return put_varint(to, usize::try_from(value).ok()?);
+    }
+    // Seven bits to a byte: halves of 28 bits apart, then of 14, then of 7.
+    let halves = (value & 0x0fff_ffff) | ((value & 0x00ff_ffff_f000_0000) << 4);
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | ((halves & 0x0fff_c000_0fff_c000) << 2);
+    let spread = (quarters & 0x007f_007f_007f_007f) | ((quarters & 0x3f80_3f80_3f80_3f80) << 1);
+    let last = (63 - (spread | 1).leading_zeros()) / 8;
+    let more = 0x8080_8080_8080_8080 & ((1 << (8 * last)) - 1);
+    *to.first_chunk_mut::<8>()? = (spread | more).to_le_bytes();
+    Some(last as usize + 1)
+}
+
 /// Puts a tag and the length behind it to the front of `to`; returns how many bytes they take.
 #[inline]
 pub(crate) fn put_head(to: &mut [u8], tag: u8, len: usize) -> Option<usize> {
@@ -101,6 +118,9 @@ mod tests {
                 let mut out = Vec::new();
                 varint(&mut out, value);
                 assert_eq!(out.len(), varint_len(value), "{value}");
+                let mut loose = [0xff; 16];
+                let len = put_varint_loose(&mut loose, value).unwrap();
+                assert_eq!(loose[..len], out, "{value}");
             }
         }
         assert_eq!(varint_len(u64::MAX), 10);

@@ -10,8 +10,8 @@ use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, RecordLog, Resume};
 use towpath_entry::read::Entry;
 use towpath_entry::{
-    Block, Boundary, DecodeError, Decoder, DecoderOptions, EntryInfo, EntryKind, GtidSet, Step,
-    Suppress, TableFilter,
+    Block, Boundary, DecodeError, Decoder, DecoderOptions, EntryKind, GtidSet, Step, Suppress,
+    TableFilter,
 };
 use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
 use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, SourceError, Start};
@@ -88,9 +88,11 @@ pub(crate) async fn run(
 async fn forward(destination: &Destination, mut blocks: mpsc::Receiver<Block>) {
     let mut begun = false;
     while let Some(block) = blocks.recv().await {
-        if let Some(first) = block.entries.first().filter(|_| !begun) {
+        if let Some(first) = block.entries.first().filter(|_| !begun)
+            && let Some(context) = block.context(first)
+        {
             let gtid = None;
-            destination.set_origin(origin(&first.file, first.start_offset, gtid));
+            destination.set_origin(origin(&context.file, first.start_offset, gtid));
             begun = true;
         }
         destination.push(block).await;
@@ -318,8 +320,9 @@ fn check_len(block: &Block) -> Result<(), InstanceError> {
         let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
         format!("{}.{}", name(entry.header.schema_name), name(entry.header.table_name))
     });
+    let context = entry.and_then(|entry| block.context(entry));
     Err(InstanceError::EntryTooLong {
-        file: entry.map_or_else(String::new, |entry| entry.file.to_string()),
+        file: context.map_or_else(String::new, |context| context.file.to_string()),
         offset: entry.map_or(0, |entry| entry.start_offset),
         table: header.unwrap_or_default(),
         len: entry.map_or(0, |entry| entry.entry_len),
@@ -645,7 +648,7 @@ impl Pump<'_> {
         if let Some(block) = self.decoder.take() {
             check_len(&block)?;
             event_ms = block.entries.last().map(|entry| entry.execute_time_ms).filter(|ms| *ms > 0);
-            self.last = block.entries.last().map(LastPublished::of);
+            self.last = LastPublished::of(&block);
             self.destination.push(block).await;
             health.enter(Stage::Decoding);
             // Files are never waited for: the sessions want to run as well.
@@ -773,8 +776,10 @@ impl Pump<'_> {
 }
 
 impl LastPublished {
-    fn of(entry: &EntryInfo) -> Self {
-        Self { file: Arc::clone(&entry.file), offset: entry.end_offset, kind: entry.kind }
+    fn of(block: &Block) -> Option<Self> {
+        let entry = block.entries.last()?;
+        let file = Arc::clone(&block.context(entry)?.file);
+        Some(Self { file, offset: entry.end_offset, kind: entry.kind })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use towpath_coordination::{Cursor, Resume};
-use towpath_entry::{Block, EntryInfo, EntryKind};
+use towpath_entry::{Block, Context, EntryInfo, EntryKind};
 
 use crate::figures::Amount;
 
@@ -142,7 +142,12 @@ impl Store {
             let Some(last) = taken.last() else { break };
             let from = skip.checked_sub(1).and_then(|index| slot.block.entries.get(index));
             slices.push(slot.block.bytes.slice(from.map_or(0, |entry| entry.end)..last.end));
-            ack = taken.iter().rev().find(|entry| is_boundary(entry)).map(cursor_at).or(ack);
+            ack = taken
+                .iter()
+                .rev()
+                .find(|entry| is_boundary(entry))
+                .and_then(|entry| cursor_at(&slot.block, entry))
+                .or(ack);
             amount.add(taken);
             self.get = self.get.saturating_add(count as u64);
             if count < rest.len() {
@@ -265,7 +270,12 @@ impl Limit {
 
 fn cost_bytes(block: &Block) -> usize {
     let infos = block.entries.len().saturating_mul(size_of::<EntryInfo>());
-    block.bytes.len().saturating_add(infos).saturating_add(BLOCK_OVERHEAD_BYTES)
+    let contexts = block
+        .contexts
+        .iter()
+        .map(|context| size_of::<Context>() + context.gtid.as_ref().map_or(0, |gtid| gtid.len()));
+    let facts = infos.saturating_add(contexts.sum());
+    block.bytes.len().saturating_add(facts).saturating_add(BLOCK_OVERHEAD_BYTES)
 }
 
 const fn is_boundary(entry: &EntryInfo) -> bool {
@@ -275,19 +285,20 @@ const fn is_boundary(entry: &EntryInfo) -> bool {
     }
 }
 
-fn cursor_at(entry: &EntryInfo) -> Cursor {
-    Cursor {
-        file: Arc::clone(&entry.file),
+fn cursor_at(block: &Block, entry: &EntryInfo) -> Option<Cursor> {
+    let Context { file, gtid } = block.context(entry)?;
+    Some(Cursor {
+        file: Arc::clone(file),
         offset: entry.start_offset,
-        gtid: entry.gtid.clone().unwrap_or_default(),
+        gtid: gtid.clone().unwrap_or_default(),
         server_id: entry.server_id,
         timestamp_ms: entry.execute_time_ms,
         resume: Some(Resume {
-            file: Arc::clone(&entry.file),
+            file: Arc::clone(file),
             offset: entry.end_offset,
-            gtid: entry.gtid.clone(),
+            gtid: gtid.clone(),
         }),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::SourceAddress;
-use towpath_entry::{Block, EntryInfo, EntryKind, TableFilter};
+use towpath_entry::{Block, Context, EntryInfo, EntryKind, TableFilter};
 use towpath_server::{Feed, InstanceConfig, Server, ServerConfig, ServerError, StoreOptions};
 use towpath_wire::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request};
 
@@ -34,16 +34,16 @@ pub(crate) fn block(number: u64, entries: &[&[u8]]) -> Block {
             end: bytes.len(),
             entry_len: entry.len(),
             kind: if last { EntryKind::End } else { EntryKind::Rows },
-            file: "mysql-bin.000001".into(),
             start_offset: number * 100 + 4,
             end_offset: if last { number * 100 + 104 } else { number * 100 + 54 },
             execute_time_ms: 0,
             server_id: 1,
             row_count: 1,
-            gtid: None,
+            context: 0,
         });
     }
-    Block { bytes: bytes.into(), entries: infos }
+    let contexts = vec![Context { file: "mysql-bin.000001".into(), gtid: None }];
+    Block { bytes: bytes.into(), entries: infos, contexts }
 }
 
 /// A block of one entry that says its number.

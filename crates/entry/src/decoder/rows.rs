@@ -1,16 +1,15 @@
 //! Rows events.
 
-use std::sync::atomic::Ordering;
-
 use towpath_binlog::event::{RowsEvent, RowsKind, decompress_mariadb};
 use towpath_binlog::{FormatDescription, ParseError};
 
 use super::options::Suppress;
-use super::tables::{PlanInUse, TableAtHand};
+use super::tables::TableAtHand;
 use super::{Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
-use crate::message::{self, HeaderParts};
+use crate::message::{self, FrontParts};
+use crate::plan::Plan;
 use crate::proto;
 
 /// Bytes that the rows of a compressed event may inflate to.
@@ -74,19 +73,20 @@ impl Decoder {
             decompress_mariadb(event.rows, &mut inflated, EVENT_LEN_MAX)?;
             event.rows = &inflated;
         }
-        // The front is written behind its content, whose length and row count it tells; the gap left
-        // for it is the length of the last one for this table.
+        // The front comes before its content, whose length and row count it tells: those of the last
+        // entry, which are nearly always as long, until they are known.
         let out = &mut self.output.bytes;
         let start = out.len();
-        let guess = plan.front_len.load(Ordering::Relaxed);
-        out.skip(guess);
-        self.store.clear();
-        proto::int(&mut self.store, 1, table_id);
-        proto::int(&mut self.store, 2, type_number);
-        proto::int(&mut self.store, 10, 0);
-        out.extend(&self.store);
-        let written = self.rows.write(plan, &event, &self.options.zone, out);
-        let row_count = match written {
+        let about = (origin, &self.gtid);
+        let entry_type = message::entry_type::ROW_DATA;
+        let (row_count, store_len) = self.rows_before;
+        let parts = FrontParts::new(entry_type, Some(&plan.names), Some(type_number));
+        let parts = FrontParts { row_count, store_len, ..parts };
+        let mut front = self.fronts.write(out, about, &parts);
+        let room = out.room(STORE_HEAD_MAX);
+        let head_len = put_store_head(room, table_id, type_number).unwrap_or_else(message::no_room);
+        out.advance(head_len);
+        let row_count = match self.rows.write(plan, &event, &self.options.zone, out) {
             Ok(rows) => rows,
             Err(error) => {
                 out.truncate(start);
@@ -94,30 +94,16 @@ impl Decoder {
             }
         };
         self.inflated = inflated;
-        let store_len = out.len() - start - guess;
-        let parts = HeaderParts {
-            names: &plan.names,
-            event_type: Some(type_number),
-            row_count: (row_count > 0).then_some(row_count),
-        };
-        self.header.write(origin, &self.gtid, parts);
-        self.front.clear();
-        let entry_type = message::entry_type::ROW_DATA;
-        let entry_len =
-            message::write_front(&mut self.front, self.header.bytes(), entry_type, store_len);
-        out.resize_gap(start, guess, self.front.len());
-        if let Some(gap) = out.written_mut().get_mut(start..start + self.front.len()) {
-            gap.copy_from_slice(&self.front);
-        }
-        plan.front_len.store(self.front.len(), Ordering::Relaxed);
-        let end = out.len();
-        let lens = (end, entry_len, row_count);
-        self.output.push(message::info(origin, &self.gtid, EntryKind::Rows, lens));
+        let store_len = out.len() - front.end;
+        self.rows_before = (row_count, store_len);
+        let parts = FrontParts { row_count, store_len, ..parts };
+        self.fronts.correct(out, &mut front, about, &parts);
+        self.add(origin, EntryKind::Rows, (front.entry_len, row_count));
         Ok(())
     }
 }
 
-fn check_count(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), ParseError> {
+fn check_count(plan: &Plan, event: &RowsEvent<'_>) -> Result<(), ParseError> {
     if event.column_count == plan.column_count {
         return Ok(());
     }
@@ -129,8 +115,21 @@ fn check_count(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), ParseError
     })
 }
 
+/// Bytes that [`put_store_head`] may touch.
+const STORE_HEAD_MAX: usize = 32;
+
+/// Puts the fields of a `RowChange` that come before its rows: tableId, eventType, isDdl.
+#[inline]
+fn put_store_head(to: &mut [u8], table_id: u64, event_type: u64) -> Option<usize> {
+    let [type_number, ..] = event_type.to_le_bytes();
+    *to.first_mut()? = 1 << 3;
+    let at = 1 + proto::put_varint_loose(to.get_mut(1..)?, table_id)?;
+    *to.get_mut(at..)?.first_chunk_mut::<4>()? = [2 << 3, type_number, 10 << 3, 0];
+    Some(at + 4)
+}
+
 /// Columns of the table map behind those of the structure are hidden ones: no row has them.
-fn check_hidden(plan: &PlanInUse, event: &RowsEvent<'_>) -> Result<(), DecodeError> {
+fn check_hidden(plan: &Plan, event: &RowsEvent<'_>) -> Result<(), DecodeError> {
     let known = plan.columns.len();
     let is_hidden = |bits: &[u8]| (known..event.column_count).all(|index| !bit(bits, index));
     if is_hidden(event.present) && is_hidden(event.present_after) {

@@ -10,7 +10,7 @@ use super::tables::Reading;
 use super::{Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
-use crate::message::{HeaderParts, encode_names};
+use crate::message::encode_names;
 use crate::proto;
 use crate::text::{self, statement_text};
 
@@ -152,9 +152,7 @@ impl Decoder {
         proto::pair(&mut self.store, 13, b"XA_TYPE", literal.as_bytes());
         proto::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
         let names = encode_names(Some(""), Some(""));
-        let parts =
-            HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
-        self.push(origin, EntryKind::Query, parts);
+        self.push(origin, EntryKind::Query, &names, number);
         self.passed(origin);
     }
 
@@ -201,11 +199,9 @@ impl Decoder {
             proto::bytes(&mut self.store, 14, database.as_bytes());
         }
         let names = encode_names(first.schema.as_deref(), first.table.as_deref());
-        let parts =
-            HeaderParts { names: &names, event_type: Some(number), ..HeaderParts::default() };
         // DDL inside a transaction must not move a cursor past what is still to come.
         let inside = kind == EntryKind::Ddl && self.is_inside(sql);
-        self.push(origin, if inside { EntryKind::Query } else { kind }, parts);
+        self.push(origin, if inside { EntryKind::Query } else { kind }, &names, number);
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);
         }
@@ -244,9 +240,7 @@ impl Decoder {
         proto::int(&mut self.store, 2, QUERY);
         proto::bytes(&mut self.store, 11, sql);
         let names = encode_names(Some(""), table);
-        let parts =
-            HeaderParts { names: &names, event_type: Some(QUERY), ..HeaderParts::default() };
-        self.push(origin, EntryKind::Query, parts);
+        self.push(origin, EntryKind::Query, &names, QUERY);
     }
 
     pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin<'_>) {

@@ -3,13 +3,11 @@
 //! Table maps come with every statement: a plan made for one is kept and used again as long as the
 //! map's bytes and the known structures are the same.
 
+mod cache;
 mod derive;
 mod fit;
 
-use std::collections::HashMap;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
@@ -21,43 +19,26 @@ use super::Step;
 use super::options::{DecoderOptions, Suppress};
 use crate::error::DecodeError;
 use crate::plan::Plan;
+use cache::Cache;
 use fit::Facts;
 
-/// Plans that are kept; more tables than this in use at once cost a new plan each.
-const PLANS_MAX: usize = 8192;
-
-/// A plan and what was learned while it was used.
-#[derive(Debug)]
-pub(crate) struct PlanInUse {
-    plan: Plan,
-    /// Columns in the table map.
-    pub(crate) column_count: usize,
-    /// Length of the last entry's front: a guess for the next one.
-    pub(crate) front_len: AtomicUsize,
-}
-
-impl Deref for PlanInUse {
-    type Target = Plan;
-
-    fn deref(&self) -> &Plan {
-        &self.plan
-    }
-}
-
 /// What a table id stands for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum TableAtHand {
     /// The filter does not want it.
     Skip,
     /// Its structure is not known, and its rows are left out for that.
     Unknown,
     /// Its rows are delivered by this plan.
-    Plan(Arc<PlanInUse>),
+    Plan(Box<Plan>),
 }
 
+/// A table map that was understood.
 #[derive(Debug)]
 struct Kept {
-    identity: Box<[u8]>,
+    table_id: u64,
+    /// The event's, which says the id as well: equal bytes describe an equal table.
+    body: Box<[u8]>,
     at_hand: TableAtHand,
 }
 
@@ -65,8 +46,11 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Tables {
     catalog: Catalog,
-    kept: HashMap<u64, Kept>,
-    in_force: Vec<(u64, TableAtHand)>,
+    kept: Cache,
+    /// The first `in_force` are in force. Behind them are left those of the statement before: the next
+    /// statement is often like it, and then nothing is looked up or counted.
+    maps: Vec<Arc<Kept>>,
+    in_force: usize,
     generation: u64,
     /// What was answered to the last question: used once, for the event that asked.
     answer: Option<(String, String, StructureAnswer)>,
@@ -89,8 +73,9 @@ impl Tables {
     pub(super) fn new() -> Self {
         Self {
             catalog: Catalog::default(),
-            kept: HashMap::new(),
-            in_force: Vec::new(),
+            kept: Cache::default(),
+            maps: Vec::new(),
+            in_force: 0,
             generation: 0,
             answer: None,
         }
@@ -99,7 +84,7 @@ impl Tables {
     /// Replaces all that is known.
     pub(super) fn set_catalog(&mut self, catalog: Catalog) {
         self.catalog = catalog;
-        self.kept.clear();
+        self.forget_plans();
         self.generation = self.catalog.generation();
     }
 
@@ -116,7 +101,22 @@ impl Tables {
     }
 
     /// Takes a table map.
+    #[inline]
     pub(super) fn map(
+        &mut self,
+        body: &[u8],
+        format: &FormatDescription,
+        options: &DecoderOptions,
+    ) -> Result<Step, DecodeError> {
+        let is_same = self.maps.get(self.in_force).is_some_and(|kept| *kept.body == *body);
+        if is_same && self.catalog.generation() == self.generation {
+            self.in_force += 1;
+            return Ok(Step::Done);
+        }
+        self.other_map(body, format, options)
+    }
+
+    fn other_map(
         &mut self,
         body: &[u8],
         format: &FormatDescription,
@@ -125,18 +125,16 @@ impl Tables {
         let map = TableMap::parse(body, format)?;
         if self.catalog.generation() != self.generation {
             self.generation = self.catalog.generation();
-            self.kept.clear();
+            self.forget_plans();
         }
-        let kept = self.kept.get(&map.table_id).filter(|kept| *kept.identity == *map.identity);
-        let at_hand = match kept {
-            Some(kept) => kept.at_hand.clone(),
+        let kept = match self.kept.get(map.table_id).filter(|kept| *kept.body == *body) {
+            Some(kept) => Arc::clone(kept),
             None => match self.resolve(&map, format, options)? {
-                Ok(at_hand) => at_hand,
+                Ok(at_hand) => self.keep(map.table_id, body, at_hand),
                 Err((schema, table)) => return Ok(Step::NeedTable { schema, table }),
             },
         };
-        self.in_force.retain(|(id, _)| *id != map.table_id);
-        self.in_force.push((map.table_id, at_hand));
+        self.put_in_force(kept);
         Ok(Step::Done)
     }
 
@@ -156,23 +154,28 @@ impl Tables {
             };
             let collations = derive::collations(map, format)?;
             let fields = options.fields.of_table(&schema, &name);
-            let plan = Plan::new(map, &table, &collations, fields)?;
-            let in_use =
-                PlanInUse { plan, column_count: map.types.len(), front_len: AtomicUsize::new(128) };
-            TableAtHand::Plan(Arc::new(in_use))
+            TableAtHand::Plan(Box::new(Plan::new(map, &table, &collations, fields)?))
         } else {
             TableAtHand::Skip
         };
-        self.keep(map, at_hand.clone());
         Ok(Ok(at_hand))
     }
 
-    fn keep(&mut self, map: &TableMap<'_>, at_hand: TableAtHand) {
-        if self.kept.len() >= PLANS_MAX {
-            self.kept.clear();
+    fn keep(&mut self, table_id: u64, body: &[u8], at_hand: TableAtHand) -> Arc<Kept> {
+        let kept = Arc::new(Kept { table_id, body: body.into(), at_hand });
+        self.kept.insert(Arc::clone(&kept));
+        kept
+    }
+
+    fn put_in_force(&mut self, kept: Arc<Kept>) {
+        let in_force = self.maps.get(..self.in_force).unwrap_or_default();
+        let same = in_force.iter().position(|other| other.table_id == kept.table_id);
+        let at = same.unwrap_or(self.in_force);
+        match self.maps.get_mut(at) {
+            Some(place) => *place = kept,
+            None => self.maps.push(kept),
         }
-        let kept = Kept { identity: map.identity.into(), at_hand };
-        self.kept.insert(map.table_id, kept);
+        self.in_force = self.in_force.max(at + 1);
     }
 
     /// The rows of this table cannot be read, until a statement changes its structure.
@@ -182,9 +185,8 @@ impl Tables {
         format: &FormatDescription,
     ) -> Result<(), DecodeError> {
         let map = TableMap::parse(body, format)?;
-        self.keep(&map, TableAtHand::Unknown);
-        self.in_force.retain(|(id, _)| *id != map.table_id);
-        self.in_force.push((map.table_id, TableAtHand::Unknown));
+        let kept = self.keep(map.table_id, body, TableAtHand::Unknown);
+        self.put_in_force(kept);
         Ok(())
     }
 
@@ -238,29 +240,37 @@ impl Tables {
     }
 
     /// The table of an id whose map is in force.
+    #[inline]
     pub(super) fn at_hand(&self, table_id: u64) -> Option<&TableAtHand> {
-        self.in_force.iter().rev().find(|(id, _)| *id == table_id).map(|(_, table)| table)
+        let in_force = self.maps.get(..self.in_force)?;
+        let found = in_force.iter().rev().find(|kept| kept.table_id == table_id);
+        found.map(|kept| &kept.at_hand)
     }
 
     /// The table whose map came last, for error messages.
     pub(super) fn last_name(&self) -> Option<String> {
-        self.in_force.last().and_then(|(_, table)| match table {
+        let last = self.maps.get(..self.in_force)?.last();
+        last.and_then(|kept| match &kept.at_hand {
             TableAtHand::Plan(plan) => Some(format!("{}.{}", plan.schema, plan.table)),
             TableAtHand::Skip | TableAtHand::Unknown => None,
         })
     }
 
     /// The last rows event of a statement: its table maps end.
-    pub(super) fn end_statement(&mut self) {
-        self.in_force.clear();
+    #[inline]
+    pub(super) const fn end_statement(&mut self) {
+        self.in_force = 0;
     }
 
     pub(super) fn forget_maps(&mut self) {
-        self.in_force.clear();
+        self.in_force = 0;
+        self.maps.clear();
     }
 
+    /// Those in force stay so.
     pub(super) fn forget_plans(&mut self) {
         self.kept.clear();
+        self.maps.truncate(self.in_force);
     }
 
     /// Applies a statement to the structures and classifies it as Canal does.

@@ -9,7 +9,6 @@ use super::options::{GtidSet, Suppress};
 use super::{Boundary, Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
-use crate::message::{EMPTY_NAMES, HeaderParts};
 use crate::proto;
 
 impl Decoder {
@@ -25,8 +24,7 @@ impl Decoder {
             proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
         }
         proto::int(&mut self.store, 4, u64::from(thread_id));
-        let parts = HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
-        self.push(origin, EntryKind::Begin, parts);
+        self.push_bound(origin, EntryKind::Begin);
     }
 
     /// TRANSACTIONEND.
@@ -37,8 +35,7 @@ impl Decoder {
             for (key, value) in props {
                 proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
             }
-            let parts = HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
-            self.push(origin, EntryKind::End, parts);
+            self.push_bound(origin, EntryKind::End);
         } else {
             self.output.close_without_end(origin, self.gtid.set.as_ref());
         }
@@ -57,19 +54,18 @@ impl Decoder {
             Origin { file, start: offset, end: offset, event_len: 0, timestamp_s: 0, server_id: 0 };
         let told = Origin { timestamp_s: time_s, ..origin.clone() };
         self.output.abandon_group();
-        self.gtid.current = None;
+        self.gtid.current.clear();
         self.gtid.set = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
         self.store.clear();
         for (key, value) in facts {
             proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
         }
         proto::int(&mut self.store, 4, 0);
-        let parts = || HeaderParts { names: &EMPTY_NAMES, ..HeaderParts::default() };
-        self.push_told(&told, &origin, (EntryKind::Begin, parts()));
+        self.push_bound_told(&told, &origin, EntryKind::Begin);
         self.output.keep_group();
         self.store.clear();
         proto::bytes(&mut self.store, 2, b"0");
-        self.push_told(&told, &origin, (EntryKind::End, parts()));
+        self.push_bound_told(&told, &origin, EntryKind::End);
         self.in_transaction = false;
         self.passed(&origin);
     }
@@ -81,14 +77,23 @@ impl Decoder {
 
     /// The stream can go on behind this event.
     pub(super) fn passed(&mut self, origin: &Origin<'_>) {
-        self.boundary = Some(Boundary {
-            file: Arc::clone(origin.file),
-            offset: origin.end,
-            gtid: self.gtid.set.clone(),
-            start: origin.start,
-            timestamp_s: origin.timestamp_s,
-            server_id: origin.server_id,
-        });
+        let gtid = &self.gtid.set;
+        let boundary = match &mut self.boundary {
+            Some(last) if gtid.is_none() && Arc::ptr_eq(&last.file, origin.file) => last,
+            boundary => boundary.insert(Boundary {
+                file: Arc::clone(origin.file),
+                offset: 0,
+                gtid: None,
+                start: 0,
+                timestamp_s: 0,
+                server_id: 0,
+            }),
+        };
+        boundary.offset = origin.end;
+        boundary.gtid.clone_from(gtid);
+        boundary.start = origin.start;
+        boundary.timestamp_s = origin.timestamp_s;
+        boundary.server_id = origin.server_id;
     }
 
     /// False for a bound that `filter.transaction.entry` holds back (server-runtime 6.1).
@@ -119,7 +124,7 @@ impl Decoder {
         };
         self.in_transaction = false;
         if event_type == t::ANONYMOUS_GTID {
-            self.gtid.current = None;
+            self.gtid.current.clear();
             return Ok(());
         }
         if let Some(GtidSet::Mysql(set)) = &mut self.options.gtid {
@@ -127,7 +132,7 @@ impl Decoder {
             self.gtid.set = Some(Arc::from(set.to_string()));
             let tag = if event.tag.is_empty() { String::new() } else { format!("{}:", event.tag) };
             let current = format!("{}:{tag}{}", event.uuid, event.number);
-            self.gtid.current = Some((current, event.sequence_number, event.last_committed));
+            self.gtid.set_current(&current, event.sequence_number, event.last_committed);
         }
         Ok(())
     }

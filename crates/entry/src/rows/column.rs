@@ -4,6 +4,7 @@ use towpath_binlog::column::{long_bytes, short_bytes};
 use towpath_binlog::{ColumnKind, ParseError, Reader, Value, decompress_column};
 
 use super::{Before, Emitted, Image, Walk};
+use crate::message::no_room;
 use crate::piece::SLACK;
 use crate::plan::{Bytes, ColumnPlan, Sign, UPDATED_FROM_END};
 use crate::proto;
@@ -312,10 +313,4 @@ impl<'e> Walk<'_, 'e> {
         text::write_diffs(&mut self.writer.scratch, &column.name, diffs)?;
         Ok(Some(self.scratch(Frame { wide: true, ..frame })))
     }
-}
-
-/// Going on would deliver a damaged entry.
-#[cold]
-fn no_room<T>() -> T {
-    unreachable!("the arena makes the room that it is asked for")
 }

@@ -2,10 +2,14 @@
 
 use tokio::task::JoinSet;
 use towpath_coordination::{SourceAddress, StateDirectory};
-use towpath_entry::{EntryInfo, EntryKind};
+use towpath_entry::{Context, EntryInfo, EntryKind};
 
 use super::*;
 use crate::store::BatchMode;
+
+fn contexts() -> Vec<Context> {
+    vec![Context { file: "mysql-bin.000001".into(), gtid: None }]
+}
 
 /// A destination on a state directory of its own, whose writer runs.
 struct Fixture {
@@ -65,17 +69,22 @@ impl Fixture {
                 end: 3 * (index + 1),
                 entry_len: 1,
                 kind: *kind,
-                file: "mysql-bin.000001".into(),
                 start_offset: transaction * 100 + 30 * index as u64,
                 end_offset: transaction * 100 + 30 * (index as u64 + 1),
                 execute_time_ms: 0,
                 server_id: 1,
                 row_count: 0,
-                gtid: None,
+                context: 0,
             });
             let byte = u8::try_from(transaction).unwrap();
             let bytes = [0x12, 1, byte].repeat(3);
-            self.destination.push(Block { bytes: bytes.into(), entries: entries.collect() }).await;
+            self.destination
+                .push(Block {
+                    bytes: bytes.into(),
+                    entries: entries.collect(),
+                    contexts: contexts(),
+                })
+                .await;
         }
     }
 
@@ -288,15 +297,14 @@ async fn a_full_store_holds_the_reader_until_something_is_acked() {
             end: 300_000,
             entry_len: 299_996,
             kind: EntryKind::Rows,
-            file: "mysql-bin.000001".into(),
             start_offset: 0,
             end_offset: 1,
             execute_time_ms: 0,
             server_id: 1,
             row_count: 1,
-            gtid: None,
+            context: 0,
         };
-        Block { bytes: vec![byte; 300_000].into(), entries: vec![entry] }
+        Block { bytes: vec![byte; 300_000].into(), entries: vec![entry], contexts: contexts() }
     };
     let mut pushed = 0;
     while timeout(Duration::from_millis(20), f.destination.push(row(pushed))).await.is_ok() {

@@ -11,16 +11,16 @@ fn block(entries: &[(EntryKind, usize)]) -> Block {
             end: bytes.len(),
             entry_len: *entry_len,
             kind: *kind,
-            file: Arc::from("mysql-bin.000001"),
             start_offset: 100 * index as u64,
             end_offset: 100 * index as u64 + 99,
             execute_time_ms: 0,
             server_id: 1,
             row_count: 1,
-            gtid: None,
+            context: 0,
         });
     }
-    Block { bytes: bytes.into(), entries: infos }
+    let contexts = vec![Context { file: Arc::from("mysql-bin.000001"), gtid: None }];
+    Block { bytes: bytes.into(), entries: infos, contexts }
 }
 
 fn rows(count: usize, entry_len: usize) -> Block {
