@@ -24,6 +24,7 @@ use crate::piece::Piece;
 use crate::rows::RowsWriter;
 use structures::{Doubts, Records, Unknown};
 use tables::Tables;
+use transaction::HeldBegin;
 
 /// Bytes that a transaction payload may decompress to.
 const PAYLOAD_LEN_MAX: u64 = 4 << 30;
@@ -83,6 +84,8 @@ pub struct Decoder {
     boundary: Option<Boundary>,
     /// Between the begin of a transaction and its end: nothing in between is a boundary.
     in_transaction: bool,
+    held: Option<HeldBegin>,
+    held_file: Option<Arc<str>>,
     payload: Option<OpenPayload>,
     records: Records,
     doubts: Doubts,
@@ -108,6 +111,8 @@ impl Decoder {
             bounds: Throttle::default(),
             boundary: None,
             in_transaction: false,
+            held: None,
+            held_file: None,
             payload: None,
             records: Records::default(),
             doubts: Doubts::default(),
@@ -140,6 +145,17 @@ impl Decoder {
             self.plain(&event.header, event.body, &event.format, &origin)
         };
         self.record(kind, &origin);
+        // Most results are this one; the others are too large to be moved for nothing.
+        if matches!(result, Ok(Step::Done)) { Ok(Step::Done) } else { self.in_place(event, result) }
+    }
+
+    #[cold]
+    fn in_place(
+        &self,
+        event: &RawEvent<'_>,
+        result: Result<Step, DecodeError>,
+    ) -> Result<Step, DecodeError> {
+        let kind = event.header.event_type;
         result.map_err(|source| DecodeError::At {
             file: event.file.to_string(),
             offset: event.start,
@@ -184,6 +200,7 @@ impl Decoder {
     /// The stream begins again at [`Self::boundary`]: forgets the unfinished group, the table maps
     /// and the current transaction's identity.
     pub fn restart(&mut self) {
+        self.held = None;
         self.output.abandon_group();
         self.tables.forget_maps();
         self.payload = None;

@@ -203,7 +203,7 @@ impl FrontWriter {
         if self.moment != Some(moment) {
             self.set_moment(moment);
         }
-        if self.rows.0 != row_count {
+        if self.rows.0 != row_count && row_count > 0 {
             self.set_rows(row_count);
         }
     }
@@ -234,9 +234,7 @@ impl FrontWriter {
     fn set_rows(&mut self, row_count: u32) {
         let out = &mut self.scratch;
         out.clear();
-        if row_count > 0 {
-            proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(row_count).as_bytes());
-        }
+        proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(row_count).as_bytes());
         self.rows = (row_count, Piece::new(out));
     }
 
@@ -251,7 +249,7 @@ impl FrontWriter {
             + proto::varint_len(u64::from(origin.event_len))
             + parts.event_type.map_or(0, |_| 2)
             + gtid.current.len()
-            + self.rows.1.len()
+            + if parts.row_count > 0 { self.rows.1.len() } else { 0 }
             + gtid.set.as_ref().map_or(0, |set| field(set.len()));
         let store_head = 1 + proto::varint_len(proto::len64(parts.store_len));
         let before_store = field(header) + 2 + store_head;
@@ -279,7 +277,9 @@ impl FrontWriter {
             to.tag(11 << 3, event_type)?;
         }
         to.bytes(&gtid.current)?;
-        to.piece(&self.rows.1)?;
+        if parts.row_count > 0 {
+            to.piece(&self.rows.1)?;
+        }
         if let Some(set) = &gtid.set {
             to.tag(13 << 3 | 2, proto::len64(set.len()))?;
             to.bytes(set.as_bytes())?;

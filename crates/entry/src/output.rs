@@ -79,6 +79,12 @@ impl Output {
         }
     }
 
+    /// True when a transaction without rows that began at this time is delivered all the same.
+    #[inline]
+    pub(crate) const fn wants_empty(&mut self, first_ms: i64) -> bool {
+        self.empty.is_due(first_ms)
+    }
+
     /// Index of what the entry to be pushed has in common with others.
     #[inline]
     pub(crate) fn context(&mut self, file: &Arc<str>, gtid: Option<&Arc<str>>) -> u32 {

@@ -35,7 +35,7 @@ impl Piece {
 
     /// Puts the bytes at the front of `to`, and anything into up to [`SLACK`] bytes behind them. `None`
     /// when they have no room there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, to: &mut [u8]) -> Option<()> {
         if self.len <= SHORT {
             *to.first_chunk_mut::<SHORT>()? = *self.front.first_chunk::<SHORT>()?;

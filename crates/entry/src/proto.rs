@@ -63,7 +63,7 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
 
 /// Puts a varint to the front of `to`, and anything into the eight bytes there; returns how many bytes
 /// it takes. `None` without room for eight bytes, or more when it is that long.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
     if value >> 56 != 0 {
         return put_varint(to, usize::try_from(value).ok()?);

@@ -239,6 +239,23 @@ enum Begin {
     Known,
 }
 
+/// Why decoding pauses.
+enum Pause {
+    /// Nothing is left in the buffer.
+    Empty,
+    /// There is enough to publish.
+    Full,
+    /// The stream goes on in another file.
+    NextFile {
+        /// The one before was read to its end.
+        is_over: bool,
+    },
+    /// The file was begun at this time.
+    FileBegins { begun_s: u32 },
+    /// The structure of a table has to be looked up.
+    NeedTable { schema: String, table: String },
+}
+
 /// The last entry that was handed on.
 struct LastPublished {
     file: Arc<str>,
@@ -422,21 +439,19 @@ impl Pump<'_> {
             self.begin().await?;
             self.destination.health().enter(Stage::Decoding);
         }
-        while let Some(event) = self.source.next_event()? {
-            let is_next_file = event.header.event_type == event_type::ROTATE;
-            let is_format = event.header.event_type == event_type::FORMAT_DESCRIPTION;
-            let begun_s = if is_format { event.header.timestamp_s } else { 0 };
-            let is_over = is_next_file && !event.header.is_artificial();
-            self.read_bytes += u64::from(event.header.event_len);
-            let step = match self.decoder.event(&event) {
-                Err(error) if error.is_inside_a_transaction() => return self.rewind(error).await,
-                step => step?,
+        loop {
+            let paused = match self.decode_known() {
+                Err(InstanceError::Decode(error)) if error.is_inside_a_transaction() => {
+                    return self.rewind(error).await;
+                }
+                paused => paused?,
             };
-            match step {
-                Step::Done if is_next_file => self.next_file(is_over).await?,
-                Step::Done if begun_s > 0 => self.file_begins(begun_s).await?,
-                Step::Done => {}
-                Step::NeedTable { schema, table } => {
+            match paused {
+                Pause::Empty => return Ok(()),
+                Pause::Full => {}
+                Pause::NextFile { is_over } => self.next_file(is_over).await?,
+                Pause::FileBegins { begun_s } => self.file_begins(begun_s).await?,
+                Pause::NeedTable { schema, table } => {
                     self.destination.health().enter(Stage::Structure);
                     self.learn(&schema, &table).await?;
                     self.destination.health().enter(Stage::Decoding);
@@ -447,7 +462,38 @@ impl Pump<'_> {
                 self.publish().await?;
             }
         }
-        Ok(())
+    }
+
+    /// Decodes what is in the buffer, up to something that has to be waited for. Apart from the
+    /// waiting, so that the loop lives in registers.
+    fn decode_known(&mut self) -> Result<Pause, InstanceError> {
+        loop {
+            // The event stays where it is: moving it costs more than most events do.
+            let next = self.source.next_event();
+            let Ok(Some(event)) = &next else {
+                return next.map(|_| Pause::Empty).map_err(InstanceError::from);
+            };
+            let header = &event.header;
+            self.read_bytes += u64::from(header.event_len);
+            match self.decoder.event(event)? {
+                Step::Done if header.event_type == event_type::ROTATE => {
+                    return Ok(Pause::NextFile { is_over: !header.is_artificial() });
+                }
+                Step::Done
+                    if header.event_type == event_type::FORMAT_DESCRIPTION
+                        && header.timestamp_s > 0 =>
+                {
+                    return Ok(Pause::FileBegins { begun_s: header.timestamp_s });
+                }
+                Step::Done => {}
+                Step::NeedTable { schema, table } => {
+                    return Ok(Pause::NeedTable { schema, table });
+                }
+            }
+            if self.decoder.pending_bytes() >= PUBLISH_BYTES {
+                return Ok(Pause::Full);
+            }
+        }
     }
 
     /// Looks for the first event that tells where reading began, and finds out what the structures

@@ -15,7 +15,7 @@ use crate::start::Start;
 
 const MAGIC: [u8; 4] = [0xfe, 0x62, 0x69, 0x6e];
 const MAGIC_ENCRYPTED: [u8; 4] = [0xfd, 0x62, 0x69, 0x6e];
-const BLOCK_LEN: usize = 1 << 20;
+const BLOCK_LEN: usize = 256 << 10;
 
 /// Reads files one behind the other.
 #[derive(Debug)]

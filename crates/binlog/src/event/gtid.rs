@@ -26,6 +26,7 @@ impl GtidEvent {
     ///
     /// # Errors
     /// [`ParseError::Truncated`]
+    #[inline]
     pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader::new(body);
         r.u8("flags")?;

@@ -53,6 +53,27 @@ impl<'a> QueryEvent<'a> {
         Ok(query)
     }
 
+    /// The session's id when the statement is `BEGIN`, as before nearly all transactions; nothing else
+    /// is read then.
+    ///
+    /// # Errors
+    /// [`ParseError`] when the body is cut off.
+    #[inline]
+    pub fn begin_of(body: &[u8], format: &FormatDescription) -> Result<Option<u32>, ParseError> {
+        const BEGIN: &[u8] = b"\0BEGIN";
+        if !body.ends_with(BEGIN) {
+            return Ok(None);
+        }
+        let mut r = Reader::new(body);
+        let thread_id = r.u32("thread id")?;
+        r.u32("execution time")?;
+        let schema_len = usize::from(r.u8("schema length")?);
+        r.u16("error code")?;
+        let has_status = format.post_header_len(event_type::QUERY) != 11;
+        let status_len = if has_status { usize::from(r.u16("status length")?) } else { 0 };
+        Ok((r.rest().len() == status_len + schema_len + BEGIN.len()).then_some(thread_id))
+    }
+
     fn read_status(&mut self, mut r: Reader<'_>) -> Option<()> {
         const NAME: &str = "status variable";
         while !r.is_empty() {

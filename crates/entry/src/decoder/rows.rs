@@ -47,6 +47,9 @@ impl Decoder {
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
+        if matches!(self.tables.at_hand(table_id), Some(TableAtHand::Plan(_))) {
+            self.write_held();
+        }
         let plan = match self.tables.at_hand(table_id) {
             Some(TableAtHand::Plan(plan)) => plan,
             Some(TableAtHand::Skip) => return Ok(()),

@@ -103,12 +103,11 @@ impl Decoder {
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
-        let query = QueryEvent::parse(body, format)?;
         // The usual case, and the one that must be fast.
-        if query.sql == b"BEGIN" {
-            self.begin(query.thread_id, &[], origin);
+        if let Some(thread_id) = QueryEvent::begin_of(body, format)? {
+            self.begin(thread_id, &[], origin);
         } else {
-            self.statement(&query, format, origin);
+            self.statement(&QueryEvent::parse(body, format)?, format, origin);
         }
         Ok(())
     }
@@ -146,6 +145,7 @@ impl Decoder {
     }
 
     fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin<'_>) {
+        self.write_held();
         self.store.clear();
         proto::int(&mut self.store, 2, number);
         proto::bytes(&mut self.store, 11, sql.as_bytes());
@@ -191,6 +191,7 @@ impl Decoder {
         };
         let kind = entry_kind(first.kind);
         let number = event_type(first.kind);
+        self.write_held();
         self.store.clear();
         proto::int(&mut self.store, 2, number);
         proto::int(&mut self.store, 10, u64::from(kind != EntryKind::Rows));
@@ -236,6 +237,7 @@ impl Decoder {
         if self.options.suppress.has(Suppress::QUERY_DML) {
             return;
         }
+        self.write_held();
         self.store.clear();
         proto::int(&mut self.store, 2, QUERY);
         proto::bytes(&mut self.store, 11, sql);
@@ -260,6 +262,7 @@ impl Decoder {
         body: &[u8],
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
+        self.write_held();
         let mut sql = Vec::new();
         if event_type == t::INTVAR {
             let (name, value) = match IntVar::parse(body)? {

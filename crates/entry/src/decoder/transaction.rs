@@ -11,12 +11,38 @@ use crate::block::EntryKind;
 use crate::error::DecodeError;
 use crate::proto;
 
+/// A TRANSACTIONBEGIN that is not written yet. Its file is beside it.
+#[derive(Debug)]
+pub(super) struct HeldBegin {
+    start: u64,
+    end: u64,
+    event_len: u32,
+    timestamp_s: u32,
+    server_id: u32,
+    thread_id: u32,
+}
+
+impl HeldBegin {
+    const fn origin<'a>(&self, file: &'a Arc<str>) -> Origin<'a> {
+        let &Self { start, end, event_len, timestamp_s, server_id, .. } = self;
+        Origin { file, start, end, event_len, timestamp_s, server_id }
+    }
+}
+
 impl Decoder {
     /// TRANSACTIONBEGIN; `props` are XA's.
     pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin<'_>) {
+        if let Some(held) = self.held.take() {
+            // A transaction that has no end.
+            self.end_held(&held);
+        }
         self.output.close_group();
         self.in_transaction = true;
         if !self.bound_passes(EntryKind::Begin, origin) {
+            return;
+        }
+        if props.is_empty() && !self.options.suppress.has(Suppress::TRANSACTION_ENTRIES) {
+            self.hold_begin(thread_id, origin);
             return;
         }
         self.store.clear();
@@ -27,8 +53,58 @@ impl Decoder {
         self.push_bound(origin, EntryKind::Begin);
     }
 
+    /// Most transactions have no rows that are wanted: a begin is written when something follows.
+    #[inline]
+    fn hold_begin(&mut self, thread_id: u32, origin: &Origin<'_>) {
+        if !self.held_file.as_ref().is_some_and(|file| Arc::ptr_eq(file, origin.file)) {
+            self.held_file = Some(Arc::clone(origin.file));
+        }
+        self.held = Some(HeldBegin {
+            start: origin.start,
+            end: origin.end,
+            event_len: origin.event_len,
+            timestamp_s: origin.timestamp_s,
+            server_id: origin.server_id,
+            thread_id,
+        });
+    }
+
+    /// Writes a begin that was held: to be called before anything else is written, and before the
+    /// transaction's identity changes.
+    #[inline]
+    pub(super) fn write_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.write_begin(&held);
+        }
+    }
+
+    fn write_begin(&mut self, held: &HeldBegin) {
+        let Some(file) = self.held_file.take() else { return };
+        self.store.clear();
+        proto::int(&mut self.store, 4, u64::from(held.thread_id));
+        self.push_bound(&held.origin(&file), EntryKind::Begin);
+        self.held_file = Some(file);
+    }
+
+    /// Ends a group that has nothing but a begin. True when it is delivered: then the begin is
+    /// written, and the group is still open.
+    fn end_held(&mut self, held: &HeldBegin) -> bool {
+        let is_wanted = self.output.wants_empty(i64::from(held.timestamp_s) * 1000);
+        if is_wanted {
+            self.write_begin(held);
+        }
+        is_wanted
+    }
+
     /// TRANSACTIONEND.
     pub(super) fn end(&mut self, id: &str, props: &[(&str, &str)], origin: &Origin<'_>) {
+        if let Some(held) = self.held.take()
+            && !self.end_held(&held)
+        {
+            self.in_transaction = false;
+            self.passed(origin);
+            return;
+        }
         if self.bound_passes(EntryKind::End, origin) {
             self.store.clear();
             proto::bytes(&mut self.store, 2, id.as_bytes());
@@ -53,6 +129,7 @@ impl Decoder {
         let origin =
             Origin { file, start: offset, end: offset, event_len: 0, timestamp_s: 0, server_id: 0 };
         let told = Origin { timestamp_s: time_s, ..origin.clone() };
+        self.held = None;
         self.output.abandon_group();
         self.gtid.current.clear();
         self.gtid.set = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
@@ -117,6 +194,7 @@ impl Decoder {
     }
 
     pub(super) fn mysql_gtid(&mut self, event_type: u8, body: &[u8]) -> Result<(), DecodeError> {
+        self.write_held();
         let event = if event_type == t::GTID_TAGGED {
             GtidEvent::parse_tagged(body)?
         } else {
@@ -138,6 +216,7 @@ impl Decoder {
     }
 
     pub(super) fn mariadb_gtid(&mut self, server_id: u32, body: &[u8]) -> Result<(), DecodeError> {
+        self.write_held();
         let event = MariadbGtidEvent::parse(body)?;
         self.in_transaction = event.opens_transaction();
         if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {
