@@ -12,7 +12,7 @@ mod recorded;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use recorded::{Case, cases};
-use towpath_entry::flat::write_flat;
+use towpath_entry::flat::FlatWriter;
 use towpath_entry::read::Entry;
 use towpath_wire::{FrameDecoder, LIMIT_CLIENT, Messages, Packet, PacketType, Reply, frame};
 
@@ -74,10 +74,10 @@ fn entry() -> Vec<u8> {
 #[divan::bench]
 fn flat_json(bencher: Bencher) {
     let bytes = entry();
-    let mut out = Vec::new();
+    let (mut writer, mut out) = (FlatWriter::default(), Vec::new());
     bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
         out.clear();
-        measured(|| write_flat(&mut out, &Entry::parse(&bytes).unwrap(), 1, 1).unwrap())
+        measured(|| writer.write(&mut out, &Entry::parse(&bytes).unwrap(), 1, 1).unwrap())
     });
 }
 

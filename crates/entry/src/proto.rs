@@ -65,6 +65,11 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
 /// it takes. `None` without room for eight bytes, or more when it is that long.
 #[inline(always)]
 pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
+    let [low, ..] = value.to_le_bytes();
+    if value < 0x80 {
+        *to.first_mut()? = low;
+        return Some(1);
+    }
     if value >> 56 != 0 {
         return put_varint(to, usize::try_from(value).ok()?);
     }

@@ -16,18 +16,18 @@ pub struct ReadError {
 }
 
 /// One field of a message.
-enum Field<'a> {
+pub(crate) enum Field<'a> {
     Int(u32, u64),
     Bytes(u32, &'a [u8]),
 }
 
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     reader: Reader<'a>,
     message: &'static str,
 }
 
 impl<'a> Fields<'a> {
-    const fn new(bytes: &'a [u8], message: &'static str) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8], message: &'static str) -> Self {
         Self { reader: Reader::new(bytes), message }
     }
 
@@ -47,7 +47,12 @@ impl<'a> Fields<'a> {
         Err(self.fail("a varint of more than ten bytes"))
     }
 
-    fn next(&mut self) -> Result<Option<Field<'a>>, ReadError> {
+    /// Bytes of the message that were read.
+    pub(crate) const fn offset(&self) -> usize {
+        self.reader.offset()
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, ReadError> {
         if self.reader.is_empty() {
             return Ok(None);
         }
@@ -65,7 +70,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn text<'a>(bytes: &'a [u8], fields: &Fields<'_>) -> Result<&'a str, ReadError> {
+pub(crate) fn text<'a>(bytes: &'a [u8], fields: &Fields<'_>) -> Result<&'a str, ReadError> {
     std::str::from_utf8(bytes).map_err(|_| fields.fail("text that is not UTF-8"))
 }
 
@@ -247,7 +252,7 @@ pub struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let mut fields = Fields::new(bytes, "Column");
         let mut column = Self { value: Some(""), ..Self::default() };
         while let Some(field) = fields.next()? {

@@ -96,6 +96,7 @@ impl<'a> RowsEvent<'a> {
     ///
     /// # Errors
     /// [`ParseError`] when the body is cut off or the type is none of the rows events.
+    #[inline]
     pub fn parse(
         body: &'a [u8],
         event_type: u8,

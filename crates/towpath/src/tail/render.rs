@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value, json};
-use towpath_entry::flat::write_flat;
+use towpath_entry::flat::FlatWriter;
 use towpath_entry::read::{Column, Entry, Header, RowData, event_type_name};
 
 /// How changes are shown.
@@ -51,6 +51,7 @@ pub(crate) struct Renderer<W> {
     out: W,
     format: Format,
     styles: Styles,
+    flat: FlatWriter,
     /// Changes shown.
     pub(crate) shown: u64,
 }
@@ -81,7 +82,7 @@ impl Styles {
 impl<W: Write> Renderer<W> {
     pub(crate) fn new(out: W, format: Format, colored: bool) -> Self {
         let styles = if colored { Styles::colored() } else { Styles::default() };
-        Self { out, format, styles, shown: 0 }
+        Self { out, format, styles, shown: 0, flat: FlatWriter::default() }
     }
 
     /// Writes what is in an entry; transaction bounds say nothing.
@@ -90,7 +91,7 @@ impl<W: Write> Renderer<W> {
         let entry = Entry::parse(bytes).map_err(bad)?;
         if self.format == Format::Flat {
             let mut line = Vec::new();
-            if write_flat(&mut line, &entry, 0, now_ms).map_err(bad)? {
+            if self.flat.write(&mut line, &entry, 0, now_ms).map_err(bad)? {
                 line.push(b'\n');
                 self.shown += 1;
                 self.out.write_all(&line)?;
