@@ -1,37 +1,36 @@
 //! Canal's flat JSON messages (entry-format 5).
 
+mod buffer;
+mod quick;
 mod scan;
 mod shape;
 
-use crate::read::{
-    Column, Entry, Field, Fields, ReadError, RowChange, RowData, event_type_name, text,
-};
+use crate::read::{Column, Field, Fields, ReadError, RowChange, RowData, event_type_name, text};
 use crate::text::{write_formatted, write_int};
+use buffer::Buffer;
+use quick::Quick;
 use shape::{AFTER, BEFORE, Shape};
 
 /// Shapes that are kept: one for each table, found by its name.
 const SHAPES: usize = 64;
 
-/// Appends the flat message of an entry; false when the entry has none (transaction bounds). `id` is
-/// the batch id, `ts_ms` the time of sending. For many entries use one [`FlatWriter`].
-///
-/// # Errors
-/// [`ReadError`] when the bytes are no entry.
-pub fn write_flat(
-    out: &mut Vec<u8>,
-    entry: &Entry<'_>,
-    id: i64,
-    ts_ms: i64,
-) -> Result<bool, ReadError> {
-    FlatWriter::default().write(out, entry, id, ts_ms)
-}
-
 /// Writes flat messages, and keeps what the messages of a table have in common.
 #[derive(Debug, Default)]
 pub struct FlatWriter {
     shapes: Vec<Option<Shape>>,
-    updated: Vec<bool>,
-    old: Vec<u8>,
+    data: Buffer,
+    old: Buffer,
+}
+
+/// What a flat message says of an entry beside its content.
+#[derive(Default)]
+struct Facts<'a> {
+    schema: &'a str,
+    table: &'a str,
+    execute_time: i64,
+    gtid: &'a str,
+    entry_type: u64,
+    store_value: &'a [u8],
 }
 
 /// The fields of a `RowChange` beside its rows.
@@ -45,6 +44,7 @@ struct Change<'a> {
 /// The parts of a message that depend on columns.
 #[derive(Clone, Copy)]
 struct Parts<'p> {
+    data: &'p [u8],
     types: &'p [u8],
     old: &'p [u8],
     keys: &'p [u8],
@@ -52,112 +52,190 @@ struct Parts<'p> {
 }
 
 const NO_PARTS: Parts<'static> =
-    Parts { types: b"null", old: b"null", keys: b"null", sql_types: b"null" };
+    Parts { data: b"null", types: b"null", old: b"null", keys: b"null", sql_types: b"null" };
 
 impl FlatWriter {
-    /// Appends the flat message of an entry; false when the entry has none (transaction bounds). `id`
-    /// is the batch id, `ts_ms` the time of sending.
+    /// Appends the flat message of an `Entry`; false when it has none (transaction bounds). `id` is the
+    /// batch id, `ts_ms` the time of sending.
     ///
     /// # Errors
-    /// [`ReadError`] when the bytes are no entry. What was appended then is not a message.
+    /// [`ReadError`] when the bytes are no entry.
     pub fn write(
         &mut self,
         out: &mut Vec<u8>,
-        entry: &Entry<'_>,
+        entry: &[u8],
         id: i64,
         ts_ms: i64,
     ) -> Result<bool, ReadError> {
+        let entry = Facts::read_quickly(entry).map_or_else(|| Facts::read(entry), Ok)?;
         if entry.entry_type != 2 {
             return Ok(false);
         }
-        let change = Change::read(entry.store_value)?;
         let numbers = (id, ts_ms);
-        let start = out.len();
-        out.extend_from_slice(b"{\"data\":");
-        let Some(first) = change.first_row.filter(|_| change.has_rows()) else {
-            out.extend_from_slice(b"null");
-            rest(out, (entry, &change), NO_PARTS, numbers);
+        if let Some(change) = Change::read_front(entry.store_value)
+            && let Some(first) = change.first_row.filter(|_| change.has_rows())
+            && self.usual(out, (&entry, &change), first, numbers).is_some()
+        {
             return Ok(true);
-        };
-        if self.usual(out, (entry, &change), first, numbers).is_none() {
-            out.truncate(start);
-            out.extend_from_slice(b"{\"data\":");
-            general(out, (entry, &change), numbers)?;
+        }
+        let change = Change::read(entry.store_value)?;
+        if change.has_rows() {
+            general(out, (&entry, &change), numbers)?;
+        } else {
+            message(out, (&entry, &change), NO_PARTS, numbers);
         }
         Ok(true)
     }
 
-    /// `None` for rows whose columns do not all look alike.
+    /// `None`, and nothing appended, for rows whose columns do not all look alike.
     fn usual(
         &mut self,
         out: &mut Vec<u8>,
-        (entry, change): (&Entry<'_>, &Change<'_>),
+        (entry, change): (&Facts<'_>, &Change<'_>),
         first: &[u8],
         numbers: (i64, i64),
     ) -> Option<()> {
-        let image = if change.event_type == 3 { BEFORE } else { AFTER };
-        let name = entry.header.table_name.unwrap_or("").as_bytes();
+        let name = entry.table.as_bytes();
         let hash = name.iter().fold(0_usize, |hash, &b| hash.wrapping_mul(31) ^ usize::from(b));
-        self.shapes.resize_with(SHAPES, || None);
-        let slot = self.shapes.get_mut(hash % SHAPES)?;
-        let begin = out.len();
-        for attempt in 0..2 {
-            if slot.is_none() || attempt == 1 {
-                *slot = Some(Shape::of(first, image)?);
-            }
-            out.truncate(begin);
-            self.old.clear();
-            self.updated.clear();
-            let shape = slot.as_ref()?;
-            let is_update = change.event_type == 2;
-            let store_value = entry.store_value;
-            let lists = (&mut self.updated, &mut self.old);
-            match rows(out, (store_value, image, is_update), shape, lists) {
-                Ok(()) => {
-                    let old = if is_update { &*self.old } else { b"null" };
-                    let Shape { types, sql_types, keys, .. } = shape;
-                    rest(out, (entry, change), Parts { types, old, keys, sql_types }, numbers);
-                    return Some(());
-                }
-                // Another row than the first: a new shape would not help.
-                Err(index) if index > 0 => return None,
-                Err(_) => {}
-            }
+        if self.shapes.is_empty() {
+            self.shapes.resize_with(SHAPES, || None);
         }
-        None
+        let slot = self.shapes.get_mut(hash % SHAPES)?;
+        let lists = (&mut self.data, &mut self.old);
+        let is_done = slot.as_mut().and_then(|shape| rows(shape, entry, change, lists)).is_some();
+        if !is_done {
+            // Another table or another structure.
+            *slot = Shape::of(first, change.image());
+            rows(slot.as_mut()?, entry, change, (&mut self.data, &mut self.old))?;
+        }
+        let shape = slot.as_mut()?;
+        shape.tell_sql_types();
+        let old: &[u8] = if change.event_type == 2 { self.old.written() } else { b"null" };
+        let Shape { types, keys, sql_types, .. } = shape;
+        let parts = Parts { data: self.data.written(), types, old, keys, sql_types };
+        message(out, (entry, change), parts, numbers);
+        Some(())
     }
 }
 
-/// Appends `data`, and to `old` that; the index of the first row that does not have the shape.
+/// `data` and `old`; `None` when a row does not have the shape.
 fn rows(
-    out: &mut Vec<u8>,
-    (store_value, image, is_update): (&[u8], u8, bool),
-    shape: &Shape,
-    (updated, old): (&mut Vec<bool>, &mut Vec<u8>),
-) -> Result<(), usize> {
-    let mut fields = Fields::new(store_value, "RowChange");
-    let (mut index, mut mark) = (0_usize, b'[');
-    while let Ok(Some(field)) = fields.next() {
-        let Field::Bytes(12, row) = field else { continue };
-        out.push(mark);
-        let mut read = || {
-            shape.object(out, (row, image), updated)?;
-            if is_update {
-                old.push(mark);
-                shape.old(old, row, updated)?;
+    shape: &mut Shape,
+    entry: &Facts<'_>,
+    change: &Change<'_>,
+    (data, old): (&mut Buffer, &mut Buffer),
+) -> Option<()> {
+    data.clear();
+    old.clear();
+    shape.begin();
+    let mut fields = Quick { rest: entry.store_value };
+    let mut mark = b'[';
+    while !fields.rest.is_empty() {
+        let field = fields.next()?;
+        if field.tag != ROWS {
+            if mark == b',' && matches!(field.tag, EVENT_TYPE | IS_DDL | SQL) {
+                // Behind the rows, where it was not looked for.
+                return None;
             }
-            Some(())
-        };
-        read().ok_or(index)?;
+            continue;
+        }
+        let row = field.content()?;
+        data.push(mark);
+        shape.object(data, row, change.image())?;
+        if change.event_type == 2 {
+            old.push(mark);
+            shape.old(old, row)?;
+        }
         mark = b',';
-        index += 1;
     }
-    out.push(b']');
+    data.push(b']');
     old.push(b']');
-    Ok(())
+    Some(())
+}
+
+/// Tags of `Header`.
+const EXECUTE_TIME: u8 = 6 << 3;
+const SCHEMA: u8 = 8 << 3 | 2;
+const TABLE: u8 = 9 << 3 | 2;
+const GTID: u8 = 13 << 3 | 2;
+
+/// Tags of `RowChange`.
+const EVENT_TYPE: u8 = 2 << 3;
+const IS_DDL: u8 = 10 << 3;
+const SQL: u8 = 11 << 3 | 2;
+const ROWS: u8 = 12 << 3 | 2;
+
+impl<'a> Facts<'a> {
+    fn read_quickly(bytes: &'a [u8]) -> Option<Self> {
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok();
+        let mut facts = Self::default();
+        let mut fields = Quick { rest: bytes };
+        let header = fields.next().filter(|field| field.tag == 1 << 3 | 2)?;
+        let mut header = Quick { rest: header.content()? };
+        while !header.rest.is_empty() {
+            let field = header.next()?;
+            match field.tag {
+                EXECUTE_TIME => facts.execute_time = field.number.cast_signed(),
+                SCHEMA => facts.schema = text(field.content()?)?,
+                TABLE => facts.table = text(field.content()?)?,
+                GTID => facts.gtid = text(field.content()?)?,
+                _ => {}
+            }
+        }
+        let entry_type = fields.next().filter(|field| field.tag == 2 << 3)?;
+        let store_value = fields.next().filter(|field| field.tag == 3 << 3 | 2)?;
+        facts.entry_type = entry_type.number;
+        facts.store_value = store_value.content()?;
+        fields.rest.is_empty().then_some(facts)
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, ReadError> {
+        let mut fields = Fields::new(bytes, "Entry");
+        let mut facts = Self { entry_type: 2, ..Self::default() };
+        while let Some(field) = fields.next()? {
+            match field {
+                Field::Bytes(1, header) => facts.read_header(header)?,
+                Field::Int(2, number) => facts.entry_type = number,
+                Field::Bytes(3, store) => facts.store_value = store,
+                Field::Int(..) | Field::Bytes(..) => {}
+            }
+        }
+        Ok(facts)
+    }
+
+    fn read_header(&mut self, bytes: &'a [u8]) -> Result<(), ReadError> {
+        let mut fields = Fields::new(bytes, "Header");
+        while let Some(field) = fields.next()? {
+            match field {
+                Field::Int(6, time) => self.execute_time = time.cast_signed(),
+                Field::Bytes(8, name) => self.schema = text(name, &fields)?,
+                Field::Bytes(9, name) => self.table = text(name, &fields)?,
+                Field::Bytes(13, set) => self.gtid = text(set, &fields)?,
+                Field::Int(..) | Field::Bytes(..) => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<'a> Change<'a> {
+    /// What stands before the rows, which is all of it in entries of rows as they are written.
+    fn read_front(bytes: &'a [u8]) -> Option<Self> {
+        let mut fields = Quick { rest: bytes };
+        let mut change = Self { event_type: 2, is_ddl: false, sql: "", first_row: None };
+        while !fields.rest.is_empty() && change.first_row.is_none() {
+            let field = fields.next()?;
+            match field.tag {
+                EVENT_TYPE => change.event_type = field.number,
+                IS_DDL => change.is_ddl = field.number != 0,
+                SQL => change.sql = std::str::from_utf8(field.content()?).ok()?,
+                ROWS => change.first_row = Some(field.content()?),
+                _ => {}
+            }
+        }
+        Some(change)
+    }
+
     fn read(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let mut fields = Fields::new(bytes, "RowChange");
         let mut change = Self { event_type: 2, is_ddl: false, sql: "", first_row: None };
@@ -173,6 +251,11 @@ impl<'a> Change<'a> {
         Ok(change)
     }
 
+    /// The image that `data` shows, unless it is not there.
+    const fn image(&self) -> u8 {
+        if self.event_type == 3 { BEFORE } else { AFTER }
+    }
+
     const fn has_rows(&self) -> bool {
         matches!(self.event_type, 1..=3) && !self.is_ddl && self.first_row.is_some()
     }
@@ -181,10 +264,10 @@ impl<'a> Change<'a> {
 /// Any rows.
 fn general(
     out: &mut Vec<u8>,
-    (entry, facts): (&Entry<'_>, &Change<'_>),
+    (entry, facts): (&Facts<'_>, &Change<'_>),
     numbers: (i64, i64),
 ) -> Result<(), ReadError> {
-    let change = entry.row_change()?.unwrap_or_default();
+    let change = RowChange::parse(entry.store_value)?;
     // The image that `data` shows.
     let is_before = |row: &RowData<'_>| change.event_type == 3 && !row.before.is_empty();
     let rows: Vec<&[Column<'_>]> = change
@@ -192,7 +275,8 @@ fn general(
         .iter()
         .map(|row| if is_before(row) { row.before.as_slice() } else { row.after.as_slice() })
         .collect();
-    list(out, rows.iter(), |out, columns| object(out, columns.iter()));
+    let mut data = Vec::new();
+    list(&mut data, rows.iter(), |out, columns| object(out, columns.iter()));
     let (mut type_list, mut sql_type_list, mut key_list) = (Vec::new(), Vec::new(), Vec::new());
     types(&mut type_list, &rows);
     sql_types(&mut sql_type_list, &rows);
@@ -209,25 +293,27 @@ fn general(
     } else {
         list(&mut key_list, keys.iter(), |out, name| string(out, name));
     }
-    let parts =
-        Parts { types: &type_list, old: &old_list, keys: &key_list, sql_types: &sql_type_list };
-    rest(out, (entry, facts), parts, numbers);
+    let (types, sql_types) = (&*type_list, &*sql_type_list);
+    let parts = Parts { data: &data, types, old: &old_list, keys: &key_list, sql_types };
+    message(out, (entry, facts), parts, numbers);
     Ok(())
 }
 
-/// Everything behind `data`.
-fn rest(
+/// The whole of it.
+fn message(
     out: &mut Vec<u8>,
-    (entry, change): (&Entry<'_>, &Change<'_>),
+    (entry, change): (&Facts<'_>, &Change<'_>),
     parts: Parts<'_>,
     (id, ts_ms): (i64, i64),
 ) {
+    out.extend_from_slice(b"{\"data\":");
+    out.extend_from_slice(parts.data);
     out.extend_from_slice(b",\"database\":");
-    string(out, entry.header.schema_name.unwrap_or(""));
+    string(out, entry.schema);
     out.extend_from_slice(b",\"es\":");
-    write_int(out, entry.header.execute_time);
+    write_int(out, entry.execute_time);
     out.extend_from_slice(b",\"gtid\":");
-    string(out, entry.header.gtid.unwrap_or(""));
+    string(out, entry.gtid);
     out.extend_from_slice(b",\"id\":");
     write_int(out, id);
     out.extend_from_slice(if change.is_ddl { b",\"isDdl\":true" } else { b",\"isDdl\":false" });
@@ -242,7 +328,7 @@ fn rest(
     out.extend_from_slice(b",\"sqlType\":");
     out.extend_from_slice(parts.sql_types);
     out.extend_from_slice(b",\"table\":");
-    string(out, entry.header.table_name.unwrap_or(""));
+    string(out, entry.table);
     out.extend_from_slice(b",\"ts\":");
     write_int(out, ts_ms);
     out.extend_from_slice(b",\"type\":");
@@ -341,24 +427,9 @@ fn old(out: &mut Vec<u8>, change: &RowChange<'_>) {
     });
 }
 
-/// A JSON string of bytes that must be UTF-8; `None` when they are not.
-#[inline]
-fn plain_or_escaped(out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
-    let found = scan::scan(bytes);
-    if found.has_high {
-        simdutf8::basic::from_utf8(bytes).ok()?;
-    }
-    if found.has_special {
-        escaped(out, bytes);
-    } else {
-        quoted(out, bytes);
-    }
-    Some(())
-}
-
 /// A JSON string with the escapes that Canal's serializer writes.
 fn string(out: &mut Vec<u8>, text: &str) {
-    if scan::scan(text.as_bytes()).has_special {
+    if scan::scan(text.as_bytes()).has_special() {
         escaped(out, text.as_bytes());
     } else {
         quoted(out, text.as_bytes());

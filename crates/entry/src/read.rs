@@ -35,9 +35,15 @@ impl<'a> Fields<'a> {
         ReadError { message: self.message, offset: self.reader.offset(), reason }
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, ReadError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
+        let first = self.reader.u8("varint").map_err(|_| self.fail("cut off"))?;
+        if first < 0x80 { Ok(u64::from(first)) } else { self.long_varint(first) }
+    }
+
+    fn long_varint(&mut self, first: u8) -> Result<u64, ReadError> {
+        let mut value = u64::from(first & 0x7f);
+        for shift in (7..64).step_by(7) {
             let byte = self.reader.u8("varint").map_err(|_| self.fail("cut off"))?;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
@@ -52,6 +58,7 @@ impl<'a> Fields<'a> {
         self.reader.offset()
     }
 
+    #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, ReadError> {
         if self.reader.is_empty() {
             return Ok(None);
@@ -190,7 +197,7 @@ pub struct RowChange<'a> {
 }
 
 impl<'a> RowChange<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let mut fields = Fields::new(bytes, "RowChange");
         let mut change = Self { event_type: 2, ..Self::default() };
         while let Some(field) = fields.next()? {

@@ -1,50 +1,74 @@
-//! What is in a text, a word at a time.
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+//! What is in a text: bytes that a JSON string escapes, and bytes beyond ASCII.
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    /// A byte that a JSON string escapes.
-    pub(super) has_special: bool,
-    /// A byte beyond ASCII.
-    pub(super) has_high: bool,
-}
+pub(super) struct Found(u8);
 
-/// A high bit set somewhere if one of the bytes is to be escaped; none if not.
-#[inline(always)]
-const fn special(word: u64) -> u64 {
-    const fn zero(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word
+impl Found {
+    const SPECIAL: u8 = 1;
+    const HIGH: u8 = 0x80;
+
+    /// A byte below 0x20, a quote or a backslash.
+    #[inline(always)]
+    pub(super) const fn has_special(self) -> bool {
+        self.0 & Self::SPECIAL != 0
     }
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (control | zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64))) & HIGH
+
+    /// A byte from 0x80 on.
+    #[inline(always)]
+    pub(super) const fn has_high(self) -> bool {
+        self.0 & Self::HIGH != 0
+    }
+
+    #[inline(always)]
+    pub(super) const fn is_plain(self) -> bool {
+        self.0 == 0
+    }
 }
 
-/// Looks for bytes below 0x20, quotes and backslashes, and for bytes from 0x80 on.
+/// As in [`Found`].
+#[inline(always)]
+fn bits(byte: u8) -> u8 {
+    u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\') | (byte & 0x80)
+}
+
+/// Written so that the compiler makes vectors of it.
+#[inline(always)]
+fn bits_of<const N: usize>(chunk: &[u8; N]) -> u8 {
+    chunk.iter().fold(0, |all, &byte| all | bits(byte))
+}
+
+/// Looks through a text.
 #[inline]
 pub(super) fn scan(bytes: &[u8]) -> Found {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let (mut specials, mut all) = (0, 0);
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        specials |= special(word);
-        all |= word;
-    }
-    if let Some(last) = bytes.last_chunk::<8>() {
-        // It overlaps the one before, which changes nothing.
-        let word = u64::from_le_bytes(*last);
-        specials |= special(word);
-        all |= word;
+    let (chunks, tail) = bytes.as_chunks::<32>();
+    let mut all = chunks.iter().fold(0, |all, chunk| all | bits_of(chunk));
+    // The last ones overlap those before, which changes nothing.
+    if let Some(last) = bytes.last_chunk::<32>() {
+        all |= bits_of(last);
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>())
+    {
+        all |= bits_of(first) | bits_of(last);
     } else {
-        for &byte in tail {
-            let word = u64::from(byte) | (ONES * u64::from(b' ')) & !0xff;
-            specials |= special(word);
-            all |= word;
-        }
+        all |= tail.iter().fold(0, |all, &byte| all | bits(byte));
     }
-    Found { has_special: specials != 0, has_high: all & HIGH != 0 }
+    Found(all)
+}
+
+/// Looks through the first `len` bytes of a slice; `None` when it is shorter.
+#[inline(always)]
+pub(super) fn scan_front(from: &[u8], len: usize) -> Option<Found> {
+    if len <= 16
+        && let Some(chunk) = from.first_chunk::<16>()
+    {
+        // Bytes behind the text count as blanks.
+        let mut text = *chunk;
+        for (index, byte) in text.iter_mut().enumerate() {
+            *byte = if index < len { *byte } else { b' ' };
+        }
+        return Some(Found(bits_of(&text)));
+    }
+    from.get(..len).map(scan)
 }
 
 #[cfg(test)]
@@ -53,19 +77,22 @@ mod tests {
 
     #[test]
     fn every_byte_is_found_at_every_place() {
-        for len in 0..40 {
+        for len in 0..70 {
             let plain = vec![b' '; len];
-            assert_eq!(scan(&plain), Found { has_special: false, has_high: false });
+            assert!(scan(&plain).is_plain());
             for at in 0..len {
                 for byte in 0..=255 {
                     let mut bytes = plain.clone();
                     bytes[at] = byte;
-                    let found = scan(&bytes);
-                    let is_special = matches!(byte, 0..0x20 | b'"' | b'\\');
-                    assert_eq!(found.has_special, is_special, "{byte} at {at} of {len}");
-                    assert_eq!(found.has_high, byte >= 0x80, "{byte} at {at} of {len}");
+                    let special = u8::from(matches!(byte, 0..0x20 | b'"' | b'\\'));
+                    let expected = Found(special | byte & Found::HIGH);
+                    assert_eq!(scan(&bytes), expected, "{byte} at {at} of {len}");
+                    // Whatever is behind it.
+                    bytes.extend_from_slice(&[b'"'; 16]);
+                    assert_eq!(scan_front(&bytes, len), Some(expected), "{byte} at {at} of {len}");
                 }
             }
         }
+        assert_eq!(scan_front(b"abc", 4), None);
     }
 }

@@ -1,10 +1,14 @@
-//! The frequent case of flat messages: rows whose columns all look like those of the row before.
+//! The frequent case of flat messages: columns that look like those of the row before.
 //!
-//! A `Column` message differs from the same column of another row in its value and two flags. What
-//! stands before them and behind is compared as bytes, and its JSON is kept. Whatever does not match
-//! goes the general way, so that this decides about speed only.
+//! A `Column` message differs from the same column of another row in its value and two flags, and now
+//! and then in the sqlType. What stands before the flags and behind the value is compared as bytes,
+//! and its JSON is kept. Whatever does not match goes the general way, so that this decides about
+//! speed only.
 
-use crate::flat::{close, plain_or_escaped, string};
+use super::buffer::Buffer;
+use super::quick::Quick;
+use crate::flat::{close, string};
+use crate::piece::Piece;
 use crate::read::{Column, Field, Fields};
 use crate::text::write_int;
 
@@ -12,209 +16,287 @@ use crate::text::write_int;
 pub(super) const BEFORE: u8 = 1 << 3 | 2;
 pub(super) const AFTER: u8 = 2 << 3 | 2;
 
+/// Fronts of a column that differ in the sqlType: that of a value, of NULL, of a large one.
+const VARIANTS_MAX: usize = 4;
+
 /// One column, apart from its value.
 #[derive(Debug)]
 struct Template {
-    /// Fields 1 to 4.
-    front: Box<[u8]>,
+    variants: Vec<Variant>,
     /// Field 10.
-    tail: Box<[u8]>,
-    /// `"name":`, with a comma in front unless it is the first one.
-    key: Box<[u8]>,
+    tail: Expected,
+    /// What stands before a text value in an object: `,"name":"`, with a brace for the first column.
+    key: Piece,
+    name: Box<str>,
+    is_key: bool,
+}
+
+#[derive(Debug)]
+struct Variant {
+    /// Fields 1 to 4.
+    front: Expected,
+    sql_type: i64,
+}
+
+/// Bytes that are nearly always found: short ones are compared as whole words, without a call.
+#[derive(Debug)]
+struct Expected {
+    front: [u8; SHORT],
+    /// All ones where there is a byte of `front`.
+    mask: [u8; SHORT],
+    bytes: Box<[u8]>,
+}
+
+/// Bytes that are compared at once.
+const SHORT: usize = 32;
+
+impl Expected {
+    fn new(bytes: &[u8]) -> Self {
+        let (mut front, mut mask) = ([0; SHORT], [0; SHORT]);
+        for ((front, mask), byte) in front.iter_mut().zip(&mut mask).zip(bytes) {
+            (*front, *mask) = (*byte, 0xff);
+        }
+        Self { front, mask, bytes: bytes.into() }
+    }
+
+    #[inline(always)]
+    const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline(always)]
+    fn is_at(&self, at: &[u8]) -> bool {
+        match at.first_chunk::<SHORT>() {
+            Some(chunk) if self.len() <= SHORT => {
+                let words = chunk.iter().zip(&self.front).zip(&self.mask);
+                words.fold(0, |all, ((a, b), mask)| all | (a ^ b) & mask) == 0
+            }
+            _ => at.starts_with(&self.bytes),
+        }
+    }
 }
 
 /// The columns of an image, and the parts of a message that depend on them alone.
 #[derive(Debug)]
 pub(super) struct Shape {
     columns: Vec<Template>,
+    /// Which variant each column had in the row that was read last.
+    seen: Vec<u8>,
+    /// Which columns an update of this entry has changed up to now.
+    updated: Vec<bool>,
     pub(super) types: Vec<u8>,
-    pub(super) sql_types: Vec<u8>,
     pub(super) keys: Vec<u8>,
+    /// As told last.
+    pub(super) sql_types: Vec<u8>,
+    /// The variants that `sql_types` tells.
+    told: Vec<u8>,
 }
 
-/// A value, and whether the update changed it.
-type Cell<'a> = (bool, Option<&'a [u8]>);
-
-/// The front of a length-delimited field: tag, content, and what follows.
-#[inline]
-fn field(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&low, rest) = rest.split_first()?;
-    let (len, rest) = if low < 0x80 {
-        (usize::from(low), rest)
-    } else {
-        let (&high, rest) = rest.split_first()?;
-        if high < 0x80 {
-            (usize::from(low & 0x7f) | usize::from(high) << 7, rest)
-        } else {
-            long_len(usize::from(low & 0x7f) | usize::from(high & 0x7f) << 7, rest)?
-        }
-    };
-    let (content, rest) = rest.split_at_checked(len)?;
-    Some((tag, content, rest))
+/// What a column says beside what its template says.
+struct Cell<'a> {
+    is_updated: bool,
+    /// The value's length, and the message from the value on; `None` for NULL.
+    value: Option<(usize, &'a [u8])>,
 }
 
-/// A length of three bytes or more; `None` beyond what entries have.
-#[cold]
-fn long_len(mut len: usize, mut rest: &[u8]) -> Option<(usize, &[u8])> {
-    for shift in [14, 21, 28] {
-        let (&byte, tail) = rest.split_first()?;
-        len |= usize::from(byte & 0x7f) << shift;
-        rest = tail;
-        if byte < 0x80 {
-            return Some((len, rest));
-        }
-    }
-    None
-}
-
-impl Template {
-    #[inline]
-    fn read<'a>(&self, column: &'a [u8]) -> Option<Cell<'a>> {
+impl Variant {
+    /// Reads the message that is the first `len` bytes of `column`.
+    #[inline(always)]
+    fn read<'a>(&self, column: &'a [u8], len: usize, tail: &Expected) -> Option<Cell<'a>> {
         const UPDATED: u8 = 5 << 3;
         const IS_NULL: u8 = 6 << 3;
         const VALUE: u8 = 8 << 3 | 2;
-        let rest = column.strip_prefix(&*self.front)?;
-        let &[UPDATED, updated @ 0..=1, IS_NULL, is_null @ 0..=1, ref rest @ ..] = rest else {
+        if !self.front.is_at(column) {
+            return None;
+        }
+        let rest = column.get(self.front.len()..)?;
+        // What is left for the value and its head.
+        let left = len.checked_sub(self.front.len() + 4 + tail.len())?;
+        let (&[UPDATED, updated @ 0..=1, IS_NULL, is_null @ 0..=1], rest) =
+            rest.split_first_chunk()?
+        else {
             return None;
         };
+        let is_updated = updated == 1;
         if is_null == 1 {
-            return (*rest == *self.tail).then_some((updated == 1, None));
+            return (left == 0 && tail.is_at(rest)).then_some(Cell { is_updated, value: None });
         }
-        let (VALUE, value, rest) = field(rest)? else { return None };
-        (*rest == *self.tail).then_some((updated == 1, Some(value)))
+        let mut fields = Quick { rest };
+        let value = fields.next()?;
+        let is_whole = rest.len() - fields.rest.len() == left && tail.is_at(fields.rest);
+        let value_len = value.len();
+        (value.tag == VALUE && is_whole)
+            .then_some(Cell { is_updated, value: Some((value_len, value.from)) })
+    }
+}
+
+impl Template {
+    /// `None` for a column that is encoded in another way.
+    fn of(message: &[u8], column: &Column<'_>, is_first: bool) -> Option<Self> {
+        let (front, tail) = around_value(message)?;
+        let mut key = vec![if is_first { b'{' } else { b',' }];
+        string(&mut key, column.name);
+        key.extend_from_slice(b":\"");
+        let template = Self {
+            variants: vec![Variant { front: Expected::new(front), sql_type: column.sql_type }],
+            tail: Expected::new(tail),
+            key: Piece::new(&key),
+            name: column.name.into(),
+            is_key: column.is_key,
+        };
+        let is_read = template.variants.first()?.read(message, message.len(), &template.tail);
+        is_read.is_some().then_some(template)
     }
 
-    /// `None` for a column that is encoded in another way.
-    fn of(message: &[u8], name: &str, is_first: bool) -> Option<Self> {
-        let mut fields = Fields::new(message, "Column");
-        let (mut front, mut tail) = (None, None);
-        loop {
-            let at = fields.offset();
-            match fields.next().ok()? {
-                None => break,
-                Some(Field::Int(5, _)) => front = message.get(..at),
-                Some(Field::Bytes(10, _)) => tail = message.get(at..),
-                Some(Field::Int(..) | Field::Bytes(..)) => {}
+    #[inline(always)]
+    fn read<'a>(&mut self, column: &'a [u8], len: usize) -> Option<(u8, Cell<'a>)> {
+        let usual = self.variants.first()?.read(column, len, &self.tail);
+        if let Some(cell) = usual { Some((0, cell)) } else { self.read_other(column, len) }
+    }
+
+    /// Another variant, known or new.
+    #[cold]
+    fn read_other<'a>(&mut self, column: &'a [u8], len: usize) -> Option<(u8, Cell<'a>)> {
+        for (variant, index) in self.variants.iter().zip(0..) {
+            if let Some(cell) = variant.read(column, len, &self.tail) {
+                return Some((index, cell));
             }
         }
-        let mut key = if is_first { Vec::new() } else { vec![b','] };
-        string(&mut key, name);
-        key.push(b':');
-        let template = Self { front: front?.into(), tail: tail?.into(), key: key.into() };
-        template.read(message).map(|_| template)
+        let message = column.get(..len)?;
+        let facts = Column::parse(message).ok()?;
+        let (front, tail) = around_value(message)?;
+        let is_same = *facts.name == *self.name && facts.is_key == self.is_key;
+        if !is_same || *tail != *self.tail.bytes || self.variants.len() >= VARIANTS_MAX {
+            return None;
+        }
+        let variant = Variant { front: Expected::new(front), sql_type: facts.sql_type };
+        let cell = variant.read(column, len, &self.tail)?;
+        let index = u8::try_from(self.variants.len()).ok()?;
+        self.variants.push(variant);
+        Some((index, cell))
     }
+}
+
+/// Fields 1 to 4 of a column, and field 10.
+fn around_value(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut fields = Fields::new(message, "Column");
+    let (mut front, mut tail) = (None, None);
+    loop {
+        let at = fields.offset();
+        match fields.next().ok()? {
+            None => break,
+            Some(Field::Int(5, _)) => front = message.get(..at),
+            Some(Field::Bytes(10, _)) => tail = message.get(at..),
+            Some(Field::Int(..) | Field::Bytes(..)) => {}
+        }
+    }
+    Some((front?, tail?))
 }
 
 impl Shape {
     /// That of an image of a row; `None` when it is not one of the frequent case.
     pub(super) fn of(row: &[u8], image: u8) -> Option<Self> {
-        let (mut columns, mut parsed) = (Vec::new(), Vec::<Column<'_>>::new());
-        let mut rest = row;
-        while !rest.is_empty() {
-            let (tag, message, tail) = field(rest)?;
-            rest = tail;
-            if tag == image {
+        let (mut columns, mut parsed) = (Vec::<Template>::new(), Vec::<Column<'_>>::new());
+        let mut fields = Quick { rest: row };
+        while !fields.rest.is_empty() {
+            let field = fields.next()?;
+            let message = field.content()?;
+            if field.tag == image {
                 let column = Column::parse(message).ok()?;
                 if parsed.iter().any(|other| other.name == column.name) {
                     return None;
                 }
-                columns.push(Template::of(message, column.name, columns.is_empty())?);
+                columns.push(Template::of(message, &column, columns.is_empty())?);
                 parsed.push(column);
             }
         }
-        let mut shape =
-            Self { columns, types: Vec::new(), sql_types: Vec::new(), keys: Vec::new() };
-        let (mut type_mark, mut sql_type_mark, mut key_mark) = (b'{', b'{', b'[');
+        let (mut types, mut keys) = (Vec::new(), Vec::new());
+        let (mut type_mark, mut key_mark) = (b'{', b'[');
         for column in &parsed {
-            let next = |out: &mut Vec<u8>, mark: &mut u8| {
-                out.push(std::mem::replace(mark, b','));
-                string(out, column.name);
-            };
-            next(&mut shape.types, &mut type_mark);
-            shape.types.push(b':');
-            string(&mut shape.types, column.mysql_type);
-            next(&mut shape.sql_types, &mut sql_type_mark);
-            shape.sql_types.push(b':');
-            write_int(&mut shape.sql_types, column.sql_type);
+            types.push(std::mem::replace(&mut type_mark, b','));
+            string(&mut types, column.name);
+            types.push(b':');
+            string(&mut types, column.mysql_type);
             if column.is_key {
-                next(&mut shape.keys, &mut key_mark);
+                keys.push(std::mem::replace(&mut key_mark, b','));
+                string(&mut keys, column.name);
             }
         }
-        close(&mut shape.types, type_mark);
-        close(&mut shape.sql_types, sql_type_mark);
-        shape.keys.extend_from_slice(if key_mark == b'[' { b"null" } else { b"]" });
-        Some(shape)
+        close(&mut types, type_mark);
+        keys.extend_from_slice(if key_mark == b'[' { b"null" } else { b"]" });
+        let (seen, updated) = (vec![0; columns.len()], vec![false; columns.len()]);
+        let (sql_types, told) = (Vec::new(), Vec::new());
+        let shape = Self { columns, seen, updated, types, keys, sql_types, told };
+        (!shape.columns.is_empty()).then_some(shape)
     }
 
-    /// Calls `each` with the cells of an image; `None` unless all columns match.
-    #[inline]
-    fn walk<'a>(
-        &self,
-        row: &'a [u8],
-        image: u8,
-        mut each: impl FnMut(usize, &Template, Cell<'a>) -> Option<()>,
-    ) -> Option<()> {
-        let (mut rest, mut index) = (row, 0);
-        while !rest.is_empty() {
-            let (tag, message, tail) = field(rest)?;
-            rest = tail;
-            if tag == image {
-                let template = self.columns.get(index)?;
-                each(index, template, template.read(message)?)?;
-                index += 1;
-            } else if tag != BEFORE && tag != AFTER {
-                return None;
+    /// The next entry begins.
+    pub(super) fn begin(&mut self) {
+        self.updated.fill(false);
+    }
+
+    /// Makes `sqlType` what the row that was read last says.
+    pub(super) fn tell_sql_types(&mut self) {
+        if self.told != self.seen {
+            self.told.clone_from(&self.seen);
+            self.sql_types.clear();
+            let mut mark = b'{';
+            for (column, &seen) in self.columns.iter().zip(&self.seen) {
+                self.sql_types.push(std::mem::replace(&mut mark, b','));
+                string(&mut self.sql_types, &column.name);
+                self.sql_types.push(b':');
+                let variant = column.variants.get(usize::from(seen));
+                write_int(&mut self.sql_types, variant.map_or(0, |variant| variant.sql_type));
             }
+            self.sql_types.push(b'}');
         }
+    }
+
+    /// Appends the object of an image, and notes which columns the update changed. `None` unless all
+    /// columns match.
+    pub(super) fn object(&mut self, out: &mut Buffer, row: &[u8], image: u8) -> Option<()> {
+        let (mut fields, mut index) = (Quick { rest: row }, 0);
+        while !fields.rest.is_empty() {
+            let field = fields.next()?;
+            if field.tag != image {
+                if field.tag != BEFORE && field.tag != AFTER {
+                    return None;
+                }
+                continue;
+            }
+            let template = self.columns.get_mut(index)?;
+            let (variant, cell) = template.read(field.from, field.len())?;
+            *self.seen.get_mut(index)? = variant;
+            *self.updated.get_mut(index)? |= cell.is_updated;
+            out.cell(&template.key, cell.value)?;
+            index += 1;
+        }
+        out.push(b'}');
         (index == self.columns.len()).then_some(())
     }
 
-    /// Appends the object of an image, and notes in `updated` which columns the update changed.
-    pub(super) fn object(
-        &self,
-        out: &mut Vec<u8>,
-        (row, image): (&[u8], u8),
-        updated: &mut Vec<bool>,
-    ) -> Option<()> {
-        updated.resize(self.columns.len(), false);
-        out.push(b'{');
-        self.walk(row, image, |index, template, (is_updated, value)| {
-            if is_updated && let Some(slot) = updated.get_mut(index) {
-                *slot = true;
+    /// Appends the object of those columns of the before image that this or an earlier row changed.
+    pub(super) fn old(&mut self, out: &mut Buffer, row: &[u8]) -> Option<()> {
+        let (mut fields, mut index, begin) = (Quick { rest: row }, 0, out.len());
+        while !fields.rest.is_empty() {
+            let field = fields.next()?;
+            if field.tag != BEFORE {
+                continue;
             }
-            out.extend_from_slice(&template.key);
-            cell(out, value)
-        })?;
-        out.push(b'}');
-        Some(())
-    }
-
-    /// Appends the object of those columns of the before image that are in `updated`.
-    pub(super) fn old(&self, out: &mut Vec<u8>, row: &[u8], updated: &[bool]) -> Option<()> {
-        let begin = out.len();
-        out.push(b'{');
-        self.walk(row, BEFORE, |index, template, (_, value)| {
-            if updated.get(index) != Some(&true) {
-                return Some(());
+            let template = self.columns.get_mut(index)?;
+            let (_, cell) = template.read(field.from, field.len())?;
+            if *self.updated.get(index)? {
+                out.cell(&template.key, cell.value)?;
             }
-            let is_first = out.len() == begin + 1;
-            let key = &*template.key;
-            out.extend_from_slice(if is_first { key.strip_prefix(b",").unwrap_or(key) } else { key });
-            cell(out, value)
-        })?;
-        out.push(b'}');
-        Some(())
-    }
-}
-
-#[inline]
-fn cell(out: &mut Vec<u8>, value: Option<&[u8]>) -> Option<()> {
-    match value {
-        Some(value) => plain_or_escaped(out, value),
-        None => {
-            out.extend_from_slice(b"null");
-            Some(())
+            index += 1;
         }
+        if out.len() == begin {
+            out.push(b'{');
+        } else {
+            // The first one need not be the first column.
+            out.set(begin, b'{');
+        }
+        out.push(b'}');
+        (index == self.columns.len()).then_some(())
     }
 }

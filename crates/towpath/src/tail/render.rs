@@ -88,16 +88,16 @@ impl<W: Write> Renderer<W> {
     /// Writes what is in an entry; transaction bounds say nothing.
     pub(crate) fn entry(&mut self, bytes: &[u8], now_ms: i64) -> io::Result<()> {
         let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        let entry = Entry::parse(bytes).map_err(bad)?;
         if self.format == Format::Flat {
             let mut line = Vec::new();
-            if self.flat.write(&mut line, &entry, 0, now_ms).map_err(bad)? {
+            if self.flat.write(&mut line, bytes, 0, now_ms).map_err(bad)? {
                 line.push(b'\n');
                 self.shown += 1;
                 self.out.write_all(&line)?;
             }
             return Ok(());
         }
+        let entry = Entry::parse(bytes).map_err(bad)?;
         let Some(change) = entry.row_change().map_err(bad)? else { return Ok(()) };
         let kind = event_type_name(change.event_type);
         if change.rows.is_empty() {
