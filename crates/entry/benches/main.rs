@@ -9,8 +9,11 @@
 #[path = "../tests/recorded.rs"]
 mod recorded;
 
+mod made;
+
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use made::{Kind, Made};
 use recorded::{Case, cases};
 use towpath_entry::flat::FlatWriter;
 use towpath_wire::{FrameDecoder, LIMIT_CLIENT, Messages, Packet, PacketType, Reply, frame};
@@ -55,6 +58,50 @@ fn table_map(bencher: Bencher) {
     let case = case("t_int insert");
     let mut decoder = case.decoder();
     bencher.bench_local(|| measured(|| case.feed_map(&mut decoder)));
+}
+
+/// A hundred rows of eight columns of one kind.
+fn one_kind(bencher: Bencher, kind: &Kind) {
+    let made = Made::new(1, kind, 8, TIMES);
+    let mut decoder = Made::decoder();
+    made.feed(&mut decoder);
+    bencher.counter(ItemsCount::new(8 * TIMES)).bench_local(|| {
+        measured(|| made.feed(&mut decoder));
+        decoder.take()
+    });
+}
+
+/// DECIMAL(20,4) into text: 123454444.6789.
+#[divan::bench]
+fn decimal(bencher: Bencher) {
+    let value = vec![0x80, 0, 0x30, 0x39, 0, 0, 0x11, 0x5c, 0x1a, 0x85];
+    one_kind(bencher, &Kind { code: 246, metadata: vec![20, 4], value, is_text: false });
+}
+
+/// DATETIME(6) into text: 2024-02-29 23:59:58.123456.
+#[divan::bench]
+fn datetime(bencher: Bencher) {
+    let day = (2024_u64 * 13 + 2) << 5 | 29;
+    let packed = 0x80_0000_0000 + (day << 17 | 23 << 12 | 59 << 6 | 58);
+    let mut value = packed.to_be_bytes()[3..].to_vec();
+    value.extend_from_slice(&123_456_u32.to_be_bytes()[1..]);
+    one_kind(bencher, &Kind { code: 18, metadata: vec![6], value, is_text: false });
+}
+
+/// A batch of entries into the frame that a client gets.
+#[divan::bench]
+fn frame_batch(bencher: Bencher) {
+    let entry = entry();
+    let entries = vec![entry.as_slice(); 20];
+    bencher.counter(ItemsCount::new(20_u32)).bench_local(|| {
+        measured(|| {
+            let mut body = Vec::new();
+            Messages { batch_id: Some(1), entries: entries.clone() }.write(&mut body);
+            let mut packet = Vec::new();
+            Packet { body: Some(&body), ..Packet::of(PacketType::Messages) }.write(&mut packet);
+            frame(&packet).unwrap()
+        })
+    });
 }
 
 /// The entry of an event with many rows.

@@ -1,11 +1,7 @@
 //! Entries into flat JSON, over and over: our side of `bench/flat`.
 //!
 //! Arguments: a file of entries (`towpath decode --entries`), bytes of it to use, seconds to measure.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a program for measuring"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a program for measuring")]
 
 use std::time::{Duration, Instant};
 

@@ -302,4 +302,5 @@ fn cursor_at(block: &Block, entry: &EntryInfo) -> Option<Cursor> {
 }
 
 #[cfg(test)]
+#[path = "store/tests.rs"]
 mod tests;

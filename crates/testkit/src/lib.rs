@@ -5,6 +5,7 @@
 #![expect(clippy::panic, reason = "a test kit says what is missing by failing the test")]
 
 mod canal;
+mod chart;
 mod client;
 mod java;
 mod leak;
@@ -19,6 +20,7 @@ mod version;
 mod zookeeper;
 
 pub use canal::CanalServer;
+pub use chart::{Canvas, Chart, Panel};
 pub use client::{CanalClient, Delivery, Mode};
 pub use leak::{CountingAllocator, Footprint};
 pub use program::{Ended, Program, wait_until};

@@ -1,6 +1,6 @@
 //! The figures as a picture: a panel a column, everything over attempts, both axes logarithmic.
 
-use std::fmt::Write as _;
+use towpath_testkit::Canvas;
 
 use crate::sample::{COLUMNS, Sample};
 
@@ -32,37 +32,24 @@ const GAP: (f64, f64) = (60.0, 60.0);
 const DECADES: (f64, f64) = (1.0, 6.3);
 
 pub(crate) fn draw(samples: &[Sample], path: &str) {
-    let (width, height) = (2.0 * (WIDTH + GAP.0) + 40.0, 4.0 * (HEIGHT + GAP.1) + 60.0);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
-    );
+    let size = (2.0 * (WIDTH + GAP.0) + 40.0, 4.0 * (HEIGHT + GAP.1) + 60.0);
+    let mut canvas = Canvas::new(size);
     for (place, (_, colour, name)) in (0_u8..).zip(SERIES) {
-        let x = 50.0 + 205.0 * f64::from(place);
-        writeln!(
-            svg,
-            "<rect x=\"{x}\" y=\"18\" width=\"14\" height=\"4\" fill=\"{colour}\"/>\
-             <text x=\"{}\" y=\"24\">{name}</text>",
-            x + 20.0
-        )
-        .unwrap();
+        canvas.legend(50.0 + 205.0 * f64::from(place), colour, name);
     }
     for (place, (column, title, unit)) in (0_u8..).zip(PANELS) {
         let x = 50.0 + f64::from(place % 2) * (WIDTH + GAP.0);
         let y = 70.0 + f64::from(place / 2) * (HEIGHT + GAP.1);
-        writeln!(svg, "<g transform=\"translate({x},{y})\">").unwrap();
-        panel(&mut svg, samples, column, (title, unit));
-        svg.push_str("</g>\n");
+        canvas.begin((x, y));
+        panel(&mut canvas, samples, column, (title, unit));
+        canvas.end();
     }
     let foot = "Over failed connects, both axes logarithmic.";
-    let place = (50.0, height - 20.0);
-    label(&mut svg, place, "start", foot);
-    svg.push_str("</svg>\n");
-    std::fs::write(path, svg).unwrap();
+    canvas.label((50.0, size.1 - 20.0), "start", foot);
+    std::fs::write(path, canvas.finish()).unwrap();
 }
 
-fn panel(svg: &mut String, samples: &[Sample], column: &str, (title, unit): (&str, f64)) {
+fn panel(canvas: &mut Canvas, samples: &[Sample], column: &str, (title, unit): (&str, f64)) {
     let index = COLUMNS.iter().position(|name| *name == column).unwrap();
     let value = |sample: &Sample| as_f64(*sample.figures.get(index).unwrap()) / unit;
     let most = samples.iter().map(value).fold(1.0, f64::max);
@@ -75,54 +62,31 @@ fn panel(svg: &mut String, samples: &[Sample], column: &str, (title, unit): (&st
         let decade = attempts.max(1.0).log10().clamp(DECADES.0, DECADES.1);
         WIDTH * (decade - DECADES.0) / (DECADES.1 - DECADES.0)
     };
-    writeln!(svg, "<text x=\"0\" y=\"-10\" font-weight=\"bold\">{title}</text>").unwrap();
+    canvas.title(title);
     for (attempts, name) in [(10.0, "10"), (1e2, "100"), (1e3, "1,000"), (1e4, "10,000")]
         .into_iter()
         .chain([(1e5, "100,000"), (1e6, "1,000,000")])
     {
-        line(svg, (x(attempts), 0.0), (x(attempts), HEIGHT));
-        let place = (x(attempts), HEIGHT + 15.0);
-        label(svg, place, "middle", name);
+        canvas.line((x(attempts), 0.0), (x(attempts), HEIGHT));
+        canvas.label((x(attempts), HEIGHT + 15.0), "middle", name);
     }
     let ticks = [0.0, 0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
     for tick in ticks.into_iter().filter(|tick| *tick <= most * 1.3) {
         if unit > 1.0 || !(0.0..1.0).contains(&tick) || tick == 0.0 {
-            line(svg, (0.0, y(tick)), (WIDTH, y(tick)));
-            label(svg, (-6.0, y(tick) + 4.0), "end", &tick.to_string());
+            canvas.line((0.0, y(tick)), (WIDTH, y(tick)));
+            canvas.label((-6.0, y(tick) + 4.0), "end", &tick.to_string());
         }
     }
     for (name, colour, _) in SERIES {
-        let points: Vec<String> = samples
+        let points = samples
             .iter()
             .filter(|sample| sample.series == name && sample.figures.first() > Some(&0))
             .map(|sample| {
                 let attempts = as_f64(*sample.figures.first().unwrap());
-                format!("{:.1},{:.1}", x(attempts), y(value(sample)))
-            })
-            .collect();
-        writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-            points.join(" ")
-        )
-        .unwrap();
+                (x(attempts), y(value(sample)))
+            });
+        canvas.curve(colour, points);
     }
-}
-
-fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-    writeln!(
-        svg,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#ddd\"/>"
-    )
-    .unwrap();
-}
-
-fn label(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
-    writeln!(
-        svg,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"10\" text-anchor=\"{anchor}\">{text}</text>"
-    )
-    .unwrap();
 }
 
 /// Exact up to 2^53.
