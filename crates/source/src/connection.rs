@@ -26,6 +26,8 @@ pub(crate) type Row = Vec<Option<String>>;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a statement with all its rows, and for the answer to a command.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the structures of all tables of a database.
+const LONG_QUERY_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Largest reply to a query.
 const REPLY_LEN_MAX: usize = 64 << 20;
 
@@ -245,8 +247,8 @@ impl Connection {
         self.write_packet(payload).await
     }
 
-    fn silence(&self, doing: &'static str) -> SourceError {
-        let seconds = QUERY_TIMEOUT.as_secs();
+    fn silence(&self, doing: &'static str, waited: Duration) -> SourceError {
+        let seconds = waited.as_secs();
         SourceError::Silence { address: self.address.clone(), doing, seconds }
     }
 
@@ -262,7 +264,7 @@ impl Connection {
         };
         match timeout(QUERY_TIMEOUT, exchange).await {
             Ok(result) => result,
-            Err(_) => Err(self.silence(doing)),
+            Err(_) => Err(self.silence(doing, QUERY_TIMEOUT)),
         }
     }
 
@@ -270,35 +272,54 @@ impl Connection {
     /// an OK or an error of the server the connection must not be used any more; nor when the
     /// future was dropped.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, SourceError> {
-        match timeout(QUERY_TIMEOUT, self.query_now(sql)).await {
-            Ok(result) => result,
-            Err(_) => Err(self.silence("query")),
+        let mut rows = Vec::new();
+        let mut take = |row| rows.push(row);
+        let query = self.rows(sql, REPLY_LEN_MAX, &mut take);
+        match timeout(QUERY_TIMEOUT, query).await {
+            Ok(result) => result.map(|()| rows),
+            Err(_) => Err(self.silence("query", QUERY_TIMEOUT)),
         }
     }
 
-    async fn query_now(&mut self, sql: &str) -> Result<Vec<Row>, SourceError> {
+    /// The same for an answer of any length, row by row.
+    pub(crate) async fn query_each(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(Row) + Send,
+    ) -> Result<(), SourceError> {
+        match timeout(LONG_QUERY_TIMEOUT, self.rows(sql, usize::MAX, &mut take)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.silence("query", LONG_QUERY_TIMEOUT)),
+        }
+    }
+
+    async fn rows(
+        &mut self,
+        sql: &str,
+        len_max: usize,
+        take: &mut (dyn FnMut(Row) + Send),
+    ) -> Result<(), SourceError> {
         const DOING: &str = "query";
         let mut payload = vec![3];
         payload.extend_from_slice(sql.as_bytes());
         self.command(&payload).await?;
         let first = self.read_packet(DOING).await?;
         if first.first() == Some(&0) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         // Column definitions up to an EOF packet, then rows up to another one.
         while !is_eof(&self.read_packet(DOING).await?) {}
-        let mut rows = Vec::new();
-        let mut total = 0;
+        let mut total: usize = 0;
         loop {
             let packet = self.read_packet(DOING).await?;
             if is_eof(&packet) {
-                return Ok(rows);
+                return Ok(());
             }
-            total += packet.len();
-            if total > REPLY_LEN_MAX {
+            total = total.saturating_add(packet.len());
+            if total > len_max {
                 return Err(self.protocol(DOING, &"the reply is longer than 64 MiB"));
             }
-            rows.push(read_row(&packet).map_err(|e| self.protocol(DOING, &e))?);
+            take(read_row(&packet).map_err(|e| self.protocol(DOING, &e))?);
         }
     }
 

@@ -18,7 +18,7 @@ use tracing::info;
 use super::dump::{AtEnd, Dump, Request};
 use super::{From, MysqlSource, dialect, ignore_server_error, prepare};
 use crate::SourceConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, Row};
 use crate::error::SourceError;
 
 /// Bytes that a compressed statement may inflate to.
@@ -299,22 +299,24 @@ async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Tabl
          AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')"
     );
     let (mut versioned, mut charsets) = (HashMap::new(), HashMap::new());
-    for row in connection.query(&kinds).await? {
+    let take = |row: Row| {
         let mut fields = row.into_iter().map(Option::unwrap_or_default);
         let name = fields.next().unwrap_or_default();
         let kind = fields.next().unwrap_or_default();
         charsets.insert(name.clone(), fields.next().and_then(|collation| charset_of(&collation)));
         versioned.insert(name, kind == "SYSTEM VERSIONED");
-    }
+    };
+    connection.query_each(&kinds, take).await?;
     let keys = format!(
         "SELECT table_name, column_name FROM information_schema.statistics \
          WHERE table_schema = {of} AND index_name = 'PRIMARY'"
     );
     let mut key_columns = HashSet::new();
-    for row in connection.query(&keys).await? {
+    let take = |row: Row| {
         let mut fields = row.into_iter().map(Option::unwrap_or_default);
         key_columns.insert((fields.next().unwrap_or_default(), fields.next().unwrap_or_default()));
-    }
+    };
+    connection.query_each(&keys, take).await?;
     let expressions = format!(
         "SELECT DISTINCT table_name FROM information_schema.statistics \
          WHERE table_schema = {of} AND expression IS NOT NULL"
@@ -331,22 +333,23 @@ async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Tabl
          ORDER BY table_name, ordinal_position"
     );
     let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-    for row in connection.query(&columns).await? {
+    let take = |row: Row| {
         let mut fields = row.into_iter();
         let mut next = || fields.next().flatten();
         let mut text = || next().unwrap_or_default();
         let (name, column_name, type_text) = (text(), text(), text());
         if versioned.get(&name).is_none_or(|is_versioned| *is_versioned) {
             // A view; or a table with columns that are not listed, to be read by itself.
-            continue;
+            return;
         }
         let mut column = Column::new(&column_name, &column_type(&type_text));
         column.nullable = text() == "YES";
-        column.charset = next();
+        let default = charsets.get(&name).and_then(Option::as_deref);
+        column.charset = next().filter(|charset| Some(charset.as_str()) != default);
         column.is_key = key_columns.contains(&(name.clone(), column_name));
-        let table = tables.entry(name).or_default();
-        table.columns.push(column);
-    }
+        tables.entry(name).or_default().columns.push(column);
+    };
+    connection.query_each(&columns, take).await?;
     Ok(tables
         .into_iter()
         .map(|(name, table)| Table {
