@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod decode;
 mod doctor;
+mod dump_event;
 mod filters;
 mod follow;
 mod place;
@@ -42,6 +43,8 @@ enum Command {
     Client(Box<client::Arguments>),
     /// Show what is in binlog files, or write it as entries.
     Decode(decode::Arguments),
+    /// Write one event of a binlog file to a file of its own, its values masked, to report a fault.
+    DumpEvent(dump_event::Arguments),
     /// Check a cluster, a server or a source, and say what is wrong and how to fix it.
     Doctor(doctor::Arguments),
     /// Measure how fast a server, a source or binlog files can be read.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
             Command::Tail(arguments) => tail::run(arguments).await,
             Command::Client(arguments) => client::run(*arguments).await,
             Command::Decode(arguments) => decode::run(arguments).await,
+            Command::DumpEvent(arguments) => dump_event::run(&arguments),
             Command::Doctor(arguments) => return Ok(doctor::run(arguments).await),
             Command::Bench(arguments) => bench::run(arguments).await,
         }

@@ -17,6 +17,7 @@ mod cluster;
 mod ddl;
 mod differential;
 mod doctor;
+mod dump_event;
 mod failover;
 mod filters;
 mod follower;
