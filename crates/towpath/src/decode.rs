@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 }
 
 enum Output {
-    Lines(Renderer<BufWriter<io::Stdout>>),
+    Lines(Box<Renderer<BufWriter<io::Stdout>>>),
     Entries(BufWriter<File>),
 }
 
@@ -71,7 +71,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         let out = io::stdout();
         let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let format = arguments.format.format();
-        Output::Lines(Renderer::new(BufWriter::new(out), format, colored))
+        Output::Lines(Box::new(Renderer::new(BufWriter::new(out), format, colored)))
     };
     let target = match output {
         Output::Entries(_) if io::stderr().is_terminal() => ProgressDrawTarget::stderr(),
