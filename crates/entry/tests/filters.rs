@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use towpath_binlog::{Checksum, EventHeader, EventStream, event_type};
+use towpath_binlog::{Checksum, EventHeader, EventStream, FormatDescription, RawEvent, event_type};
 use towpath_entry::read::{Column, Entry};
 use towpath_entry::{
     Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, FieldFilter, Step, Suppress,
@@ -274,4 +274,27 @@ fn structures_follow_statements_that_are_not_delivered() {
         };
         assert!(rows(&decode(name, options, true)) == rows(&with), "{name}");
     }
+}
+
+/// A heartbeat of the source, old or new, is nothing to a client (entry-format 2.8).
+#[test]
+fn heartbeats_are_not_delivered() {
+    let bytes = std::fs::read(folder("types").join("mysql-bin.000001")).unwrap();
+    let len = usize::try_from(EventHeader::parse(&bytes[4..]).unwrap().event_len).unwrap();
+    let mut stream = EventStream::new("mysql-bin.000001", 4, Checksum::None);
+    let mut decoder = Decoder::new(DecoderOptions::default());
+    let first = stream.accept(&bytes[4..4 + len]).unwrap();
+    decoder.event(&first).unwrap();
+    let mut place = first.place.clone();
+    for (kind, body) in [
+        (event_type::HEARTBEAT, b"mysql-bin.000001".to_vec()),
+        (event_type::HEARTBEAT_V2, [&[1, 16][..], b"mysql-bin.000001", &[2, 1, 126, 0]].concat()),
+    ] {
+        let event_len = u32::try_from(19 + body.len()).unwrap().to_le_bytes();
+        let head = [&[0; 4][..], &[kind], &[1, 0, 0, 0], &event_len, &[126, 0, 0, 0], &[0, 0]];
+        place.header = EventHeader::parse(&head.concat()).unwrap();
+        let event = RawEvent { place: &place, body: &body };
+        assert_eq!(decoder.event(&event).unwrap(), Step::Done);
+    }
+    assert!(decoder.take().is_none() && decoder.boundary().is_none());
 }

@@ -147,7 +147,8 @@ pub enum SourceError {
     /// The position is no longer there.
     #[error(
         "{address}: position {wanted} is not there; the source keeps {kept}. Start with --from \
-         earliest to go on with a gap, or --from now to skip what was missed"
+         earliest to go on with a gap, or --from now to skip what was missed; a destination that was read \
+         before wants --when-purged oldest or newest"
     )]
     Purged {
         /// Host and port of the source.
