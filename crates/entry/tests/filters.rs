@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use towpath_binlog::{Checksum, EventHeader, EventStream, FormatDescription, RawEvent, event_type};
+use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type};
 use towpath_entry::read::{Column, Entry};
 use towpath_entry::{
     Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, FieldFilter, Step, Suppress,

@@ -198,8 +198,8 @@ impl Destination {
     }
 
     /// Everything up to `cursor` was read, and what of it is delivered was handed on before. Clients
-    /// that have acknowledged all of that go on there, although nothing tells them of it. False when
-    /// somebody has something to acknowledge yet.
+    /// that have acknowledged all of that go on there, although nothing tells them of it; one whose own
+    /// cursor lies further back keeps it. False when somebody has something to acknowledge yet.
     pub(crate) fn pass(&self, cursor: &Cursor) -> bool {
         let mut core = self.core();
         let is_idle = core.store.is_all_acknowledged()
@@ -207,10 +207,12 @@ impl Destination {
         if !is_idle || self.is_fenced() {
             return false;
         }
-        for client in core.cursors.clients().into_iter().filter(|client| client.cursor.is_some()) {
-            core.cursors.set_cursor(client.id, cursor.clone());
+        let Some(before) = core.resume.replace(cursor.clone()) else { return true };
+        for client in core.cursors.clients() {
+            if client.cursor.is_some_and(|cursor| same_place(&cursor, &before)) {
+                core.cursors.set_cursor(client.id, cursor.clone());
+            }
         }
-        core.resume = Some(cursor.clone());
         true
     }
 
@@ -556,6 +558,19 @@ impl Core {
             client.release(sequence);
         }
         self.ahead.split_off(&sequence.saturating_add(1));
+    }
+}
+
+/// Whether reading would go on at the same place behind both.
+fn same_place(left: &Cursor, right: &Cursor) -> bool {
+    let place = |cursor: &Cursor| match &cursor.resume {
+        Some(Resume { file, offset, gtid }) => (Arc::clone(file), *offset, gtid.clone()),
+        None => (Arc::clone(&cursor.file), cursor.offset, Some(Arc::clone(&cursor.gtid))),
+    };
+    let ((file, offset, set), (other_file, other_offset, other_set)) = (place(left), place(right));
+    match (set.filter(|set| !set.is_empty()), other_set.filter(|set| !set.is_empty())) {
+        (Some(set), Some(other)) => set == other,
+        _ => file == other_file && offset == other_offset,
     }
 }
 

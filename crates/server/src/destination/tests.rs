@@ -127,6 +127,31 @@ async fn batches_are_acked_in_order_and_move_the_cursor() {
     assert!(text(d.ack(1001, 2)).contains("is not exist"), "an ack works once");
 }
 
+/// F15: past what nobody is given, a cursor moves when all before it is acknowledged, and only that of a
+/// client which has come that far.
+#[tokio::test(crate = "towpath_testkit")]
+async fn cursors_pass_what_is_not_delivered() {
+    let at = |offset| Cursor {
+        file: "mysql-bin.000001".into(),
+        offset,
+        gtid: "".into(),
+        server_id: 1,
+        timestamp_ms: 0,
+        resume: Some(Resume { file: "mysql-bin.000001".into(), offset, gtid: None }),
+    };
+    let f = Fixture::subscribed(&[1001, 1002]).await;
+    f.destination.set_origin(at(4));
+    f.push(0..1).await;
+    assert!(!f.destination.pass(&at(500)), "nothing is taken yet");
+    let (id, _) = f.get(1001, 9).unwrap();
+    assert!(!f.destination.pass(&at(500)), "nothing is acknowledged yet");
+    f.destination.ack(1001, id).unwrap();
+    assert!(f.destination.pass(&at(500)));
+    assert_eq!((f.resume(1001), f.resume(1002)), (Some(500), Some(4)));
+    assert!(f.destination.pass(&at(600)));
+    assert_eq!((f.resume(1001), f.resume(1002)), (Some(600), Some(4)));
+}
+
 #[tokio::test(crate = "towpath_testkit")]
 async fn a_rollback_brings_the_same_entries_under_new_ids() {
     let f = Fixture::subscribed(&[1001]).await;
