@@ -5,6 +5,7 @@
 //! picture.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     clippy::indexing_slicing,
     reason = "a program for measuring"
