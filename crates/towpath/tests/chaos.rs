@@ -1,7 +1,7 @@
 //! Three ZooKeeper servers, two Towpath servers, a Java and a Rust client that stand by for each other,
 //! a writer that numbers its rows; and everything fails, in an order that a seed decides.
 //!
-//! `TOWPATH_CHAOS_SECONDS` makes it longer or shorter than three minutes, `TOWPATH_CHAOS_SEED` repeats an
+//! `TOWPATH_CHAOS_SECONDS` makes it longer or shorter than ten minutes, `TOWPATH_CHAOS_SEED` repeats an
 //! order.
 
 use std::collections::BTreeSet;
@@ -307,7 +307,7 @@ fn deliveries(log: &str) -> Vec<(&str, i64)> {
 fn everything_fails_and_nothing_is_lost() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
     let seed = setting("TOWPATH_CHAOS_SEED").unwrap_or(u64::try_from(now).unwrap() % 1_000_000);
-    let length = Duration::from_secs(setting("TOWPATH_CHAOS_SECONDS").unwrap_or(180));
+    let length = Duration::from_secs(setting("TOWPATH_CHAOS_SECONDS").unwrap_or(600));
     println!("TOWPATH_CHAOS_SEED={seed}");
     let ensemble = ZooKeeper::ensemble(3);
     let addresses: Vec<String> = ensemble.iter().map(ZooKeeper::address).collect();
