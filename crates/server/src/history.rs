@@ -44,6 +44,9 @@ pub(crate) struct Beginning {
     pub(crate) at: HistoryPosition,
     /// When the file was begun, seconds since 1970; 0 when that is not known.
     pub(crate) begun_s: u32,
+    /// A cursor of ours says that all before the place was read. Otherwise statements may lie between
+    /// the end of the history and the place.
+    pub(crate) was_read: bool,
 }
 
 impl Beginning {
@@ -346,7 +349,7 @@ fn last_snapshot(records: &[HistoryRecord]) -> Option<usize> {
 
 /// The records that hold at the place where reading begins.
 fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
-    let Beginning { identity, at, .. } = beginning;
+    let Beginning { identity, at, was_read, .. } = beginning;
     if is_begun_anew(&records, beginning) {
         return Found::Not("the source's binlog was begun anew since");
     }
@@ -362,6 +365,10 @@ fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
         if reached.is_none_or(|file| file < file_number(&at.file)) {
             return Found::Not("it ends in an earlier file");
         }
+    }
+    if !was_read && !records.iter().filter_map(HistoryRecord::position).any(|end| holds_at(at, end))
+    {
+        return Found::Not("it is not known to have been kept up to there");
     }
     let holds = |record: &HistoryRecord| record.position().is_none_or(|place| holds_at(place, at));
     let end = records.iter().position(|record| !holds(record)).unwrap_or(records.len());

@@ -119,6 +119,8 @@ async fn follow(
     stop: &CancellationToken,
 ) -> Result<Option<()>, InstanceError> {
     let cursor = destination.oldest_cursor();
+    // A cursor that Canal wrote tells nothing of what our history has seen.
+    let was_read = cursor.as_ref().is_some_and(|cursor| cursor.resume.is_some());
     let start = cursor.as_ref().map_or_else(|| feed.start.clone(), start_behind);
     let filters = destination.filter_changes();
     let filter = destination.stored_filter()?;
@@ -146,7 +148,7 @@ async fn follow(
         source,
         decoder,
         filters,
-        begin: Begin::Unknown(opening.start, executed, history),
+        begin: Begin::Unknown(Asked { start: opening.start, executed, history, was_read }),
         last: None,
         history: None,
         file: None,
@@ -230,10 +232,21 @@ impl Opening {
     }
 }
 
+/// The start that was asked for.
+struct Asked {
+    start: Start,
+    /// Its GTID set.
+    executed: Option<Arc<str>>,
+    /// Where the history lies.
+    history: Option<RecordLog>,
+    /// See [`Beginning::was_read`].
+    was_read: bool,
+}
+
 /// Whether it is known where reading began.
 enum Begin {
-    /// The start that was asked for, its GTID set, and where the history lies.
-    Unknown(Start, Option<Arc<str>>, Option<RecordLog>),
+    /// Not yet.
+    Unknown(Asked),
     /// Reading goes on at another server, at an earlier place perhaps.
     Moved,
     Known,
@@ -509,7 +522,7 @@ impl Pump<'_> {
                 continue;
             }
             let cursor = match &self.begin {
-                Begin::Unknown(start, gtid, _) => first_cursor(start, gtid.clone(), &event),
+                Begin::Unknown(asked) => first_cursor(&asked.start, asked.executed.clone(), &event),
                 Begin::Moved | Begin::Known => None,
             };
             let gtid = cursor.as_ref().map(|cursor| cursor.gtid.as_ref().to_owned());
@@ -527,10 +540,15 @@ impl Pump<'_> {
         self.source.identity().clone_into(&mut self.identity);
         let case = self.source.name_case();
         let identity = self.identity.clone();
-        let beginning = Beginning { identity, case, at, begun_s: begun_s.unwrap_or(0) };
-        match std::mem::replace(&mut self.begin, Begin::Known) {
-            Begin::Unknown(_, _, Some(log)) => self.open_history(log, &beginning).await?,
-            Begin::Unknown(_, _, None) => self.decoder.set_catalog(Catalog::new(case)),
+        let begin = std::mem::replace(&mut self.begin, Begin::Known);
+        let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
+        let begun_at_s = begun_s.unwrap_or(0);
+        let beginning = Beginning { identity, case, at, begun_s: begun_at_s, was_read };
+        match begin {
+            Begin::Unknown(Asked { history: Some(log), .. }) => {
+                self.open_history(log, &beginning).await?;
+            }
+            Begin::Unknown(_) => self.decoder.set_catalog(Catalog::new(case)),
             Begin::Moved => {
                 let catalog = self.present(&beginning).await?;
                 self.decoder.set_catalog(catalog);

@@ -8,7 +8,8 @@ fn place(file: &str, offset: u64, gtid: &str) -> HistoryPosition {
 }
 
 fn beginning(at: HistoryPosition) -> Beginning {
-    Beginning { identity: "one".to_owned(), case: NameCase::Sensitive, at, begun_s: 77 }
+    let identity = "one".to_owned();
+    Beginning { identity, case: NameCase::Sensitive, at, begun_s: 77, was_read: true }
 }
 
 fn table(name: &str, column: &str) -> Arc<Table> {
@@ -135,7 +136,7 @@ async fn a_history_of_another_server_is_not_used_for_files() {
 }
 
 /// The binlog was reset: its files have the names of those that were read.
-#[tokio::test]
+#[tokio::test(crate = "towpath_testkit")]
 async fn a_history_of_files_that_are_gone_is_not_used() {
     let uuid = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
     let set = |last: u32| format!("{uuid}:1-{last}");
@@ -190,4 +191,20 @@ async fn the_file_stays_small_and_a_start_short() {
     assert!(written > 2 << 20, "{written}");
     assert!(kept < (SNAPSHOT_AFTER as u64) + (1 << 18), "{kept} of {written}");
     assert!(history.since_bytes <= SNAPSHOT_AFTER + (1 << 18), "{history:?}");
+}
+
+/// A start that was asked for, further on than the history is known to reach: statements may lie between.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_start_behind_the_end_of_the_history_is_not_covered() {
+    let at = |offset| place("bin.000001", offset, "");
+    for (offset, expected) in
+        [(150, "first"), (200, "second"), (201, "no history"), (900, "no history")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        keep(folder.path(), at(100), vec![set(&at(200), "t", "second")]).await;
+        let directory = StateDirectory::open(folder.path()).unwrap();
+        let asked = Beginning { was_read: false, ..beginning(at(offset)) };
+        let opened = History::open("x", directory.history("x").unwrap(), asked).await;
+        assert_eq!(column(opened.unwrap().1.as_ref(), "t"), expected, "{offset}");
+    }
 }

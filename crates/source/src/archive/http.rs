@@ -274,7 +274,7 @@ mod tests {
     }
 
     /// Canal takes any certificate here.
-    #[tokio::test]
+    #[tokio::test(crate = "towpath_testkit")]
     async fn only_a_certificate_that_is_trusted_and_fits_is_accepted() {
         let (address, _tasks) = service().await;
         let ask = async |host: &str, ca: &str| {
