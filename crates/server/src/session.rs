@@ -222,8 +222,14 @@ impl Session {
             }
             Request::Unsubscribe(sub) => self.unsubscribe(sub).await,
             Request::Get(get) => self.get(&get).await,
-            Request::Ack(batch) => self.ack(batch).await,
-            Request::Rollback(batch) => self.rollback(batch).await,
+            Request::Ack(batch) => {
+                self.confirm();
+                self.ack(batch).await
+            }
+            Request::Rollback(batch) => {
+                self.confirm();
+                self.rollback(batch).await
+            }
             Request::Login(_) => self.unsupported(PacketType::ClientAuthentication).await,
             Request::Unsupported(packet_type) => self.unsupported(packet_type).await,
         }

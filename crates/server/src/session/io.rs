@@ -55,6 +55,9 @@ impl Session {
             if let Some(frame) = self.frames.next_frame()? {
                 return Ok(frame);
             }
+            if !self.frames.space().is_empty() {
+                self.confirm();
+            }
             self.read_more().await?;
         }
     }
@@ -85,6 +88,17 @@ impl Session {
         }
         self.idle.last_read = Instant::now();
         Ok(())
+    }
+
+    /// Lets the system confirm at once what was read, when no answer does: a part of a frame, or a
+    /// request without an answer. A client that does not set `TCP_NODELAY`, as Canal's for Java, which
+    /// also writes length and body of a frame one by one, holds the rest back until then: 40 ms for
+    /// each batch.
+    pub(super) fn confirm(&self) {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = self.stream.set_quickack(true) {
+            tracing::debug!(peer = %self.peer, %error, "requests without an answer are confirmed late");
+        }
     }
 
     /// Sends one frame as one write.
