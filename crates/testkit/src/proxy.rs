@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, Scope, scope};
 use std::time::Duration;
 
+use crate::server::listener;
+
 /// How often a thread looks whether something changed.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -59,14 +61,8 @@ impl Proxy {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "dropping the proxy joins the thread")]
     pub fn start(target: u16) -> Self {
-        let listener = match TcpListener::bind("127.0.0.1:0") {
-            Ok(listener) => listener,
-            Err(error) => panic!("no free port on loopback: {error}"),
-        };
-        let address = match listener.set_nonblocking(true).and_then(|()| listener.local_addr()) {
-            Ok(address) => address,
-            Err(error) => panic!("proxy: {error}"),
-        };
+        let (port, listener) = listener();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let shared = Arc::new(Shared::default());
         let target = Arc::new(Mutex::new(SocketAddr::from(([127, 0, 0, 1], target))));
         let acceptor = std::thread::spawn({

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, scope};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::server::listener;
+
 /// How often the listener looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(10);
 /// Longest wait for a request.
@@ -91,13 +93,7 @@ impl Rds {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "its owner is the value, which joins it")]
     pub fn start(page_size: usize) -> Self {
-        let bound = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        let (port, listener) = match bound {
-            Ok(bound) => bound,
-            Err(error) => panic!("cannot listen on 127.0.0.1: {error}"),
-        };
+        let (port, listener) = listener();
         let contents = Mutex::new(Contents::default());
         let shared = Arc::new(Shared { ended: AtomicBool::new(false), page_size, port, contents });
         let own = Arc::clone(&shared);

@@ -79,6 +79,17 @@ pub fn free_port() -> u16 {
     panic!("no free port on loopback in {PORTS:?}");
 }
 
+/// A listener on a free port of loopback that does not block, and its port.
+pub(crate) fn listener() -> (u16, TcpListener) {
+    let bound = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+        .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+    match bound {
+        Ok(bound) => bound,
+        Err(error) => panic!("cannot listen on 127.0.0.1: {error}"),
+    }
+}
+
 fn spawn(command: &mut Command) -> Child {
     match command.spawn() {
         Ok(process) => process,

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Scope, scope};
 use std::time::Duration;
 
+use crate::server::listener;
+
 /// How often a thread looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(10);
 /// `COM_QUERY`.
@@ -36,13 +38,7 @@ impl Streams {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "its owner is the value, which joins it")]
     pub fn start(server: u16, stream: &str) -> Self {
-        let bound = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        let (port, listener) = match bound {
-            Ok(bound) => bound,
-            Err(error) => panic!("cannot listen on 127.0.0.1: {error}"),
-        };
+        let (port, listener) = listener();
         let shared = Arc::new(Shared::default());
         let (own, with) = (Arc::clone(&shared), format!(" WITH '{stream}'"));
         let acceptor = Some(std::thread::spawn(move || accept(&listener, server, &with, &own)));

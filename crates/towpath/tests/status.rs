@@ -49,14 +49,20 @@ pub(crate) fn metric(address: &str, sample: &str) -> f64 {
     line.map_or(0.0, |value| value.parse().unwrap())
 }
 
-#[test]
-fn a_server_tells_how_far_it_is_and_what_it_waits_for() {
-    let server = Server::start(Version::Mysql80, &[]);
-    server.run(TABLE);
+/// A destination of a source, as it runs, and the address of its status.
+fn observed(server: &Server) -> (Serving, String) {
     let url = server.url();
     let mut serving = Serving::start(&["--source", &url, "--status", "127.0.0.1:0"]);
     let status = status_of(serving.towpath.program());
     serving.wait_until_running();
+    (serving, status)
+}
+
+#[test]
+fn a_server_tells_how_far_it_is_and_what_it_waits_for() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let (mut serving, status) = observed(&server);
     write(&server, 1..=20);
     let (file, offset) = server.binlog_end();
 
@@ -106,10 +112,7 @@ fn a_server_tells_how_far_it_is_and_what_it_waits_for() {
 fn metrics_have_the_names_that_canal_gives_them() {
     let server = Server::start(Version::Mysql80, &[]);
     server.run(TABLE);
-    let url = server.url();
-    let mut serving = Serving::start(&["--source", &url, "--status", "127.0.0.1:0"]);
-    let status = status_of(serving.towpath.program());
-    serving.wait_until_running();
+    let (mut serving, status) = observed(&server);
     write(&server, 1..=5);
     assert_eq!(serving.numbers_until(5), exactly(1..=5));
     let (code, page) = get(&status, "/");

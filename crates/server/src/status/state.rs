@@ -84,9 +84,8 @@ fn destination(slot: &Slot) -> Value {
             if let InstanceState::Failed(error) = &status.state {
                 members.insert("error".to_owned(), json!(chain(&**error)));
             }
-            let since = status.since.duration_since(UNIX_EPOCH).unwrap_or_default();
             members.insert("state".to_owned(), json!(status.state.name()));
-            let since_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            let since_ms = time_ms(status.since);
             members.insert("since_ms".to_owned(), json!(since_ms));
             let look = destination.look();
             let (waits_for, waits_since_ms) = waits(&status.state, &look, since_ms);
