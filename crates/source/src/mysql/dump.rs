@@ -15,12 +15,16 @@ use crate::connection::Connection;
 use crate::error::{Cause, SourceError, cause};
 use tracing::warn;
 
-/// Bytes asked of the socket at a time.
+/// Bytes asked of the socket at a time: the most while much arrives, the least while little does, so that
+/// an idle dump holds little.
 const BLOCK_LEN: usize = 1 << 20;
+const BLOCK_LEN_MIN: usize = 16 << 10;
 /// A packet that is this long goes on in the next one.
 const PACKET_MAX: usize = 0xff_ffff;
-/// Room kept between events; what a longer event needed is given back after it.
-const KEPT_LEN: usize = 4 * BLOCK_LEN;
+/// Blocks that are kept as room between events; what a longer event needed is given back after it.
+const KEPT_BLOCKS: usize = 4;
+/// What of an event is buffered before its length counts.
+const KEPT_LEN: usize = KEPT_BLOCKS * BLOCK_LEN;
 /// For an acknowledgement to be taken.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
 const DOING: &str = "read the binlog";
@@ -52,6 +56,8 @@ pub(crate) struct Dump {
     stream: EventStream,
     event_len_max: usize,
     buffer: Vec<u8>,
+    /// Bytes to ask of the socket next.
+    block_len: usize,
     /// What of `buffer` was not handed out yet.
     unread: Range<usize>,
     /// The event handed out last, and its offset in the file.
@@ -105,6 +111,7 @@ impl Dump {
             stream: EventStream::new(file, offset, checksum),
             event_len_max: request.config.event_len_max,
             buffer: Vec::new(),
+            block_len: BLOCK_LEN_MIN,
             unread: 0..0,
             last: (0..0, 0),
             again: false,
@@ -165,7 +172,10 @@ impl Dump {
                     let closed = std::io::ErrorKind::UnexpectedEof.into();
                     return Err(self.connection.io(DOING, closed));
                 }
-                Ok(Ok(count)) => self.unread.end = filled + count,
+                Ok(Ok(count)) => {
+                    self.unread.end = filled + count;
+                    self.block_len = next_block_len(self.block_len, count);
+                }
             }
             self.check_len()?;
         }
@@ -176,14 +186,14 @@ impl Dump {
     fn make_room(&mut self) {
         if self.unread.is_empty() {
             self.buffer.clear();
-            if self.buffer.capacity() > KEPT_LEN {
+            if self.buffer.capacity() > KEPT_BLOCKS * self.block_len {
                 self.buffer = Vec::new();
             }
         } else if self.unread.start > 0 {
             self.buffer.drain(..self.unread.start);
         }
         self.unread = 0..self.unread.len();
-        self.buffer.reserve(BLOCK_LEN);
+        self.buffer.reserve(self.block_len);
     }
 
     /// Payload length of the packet at `at`, if its header is there.
@@ -388,6 +398,17 @@ impl Dump {
     }
 }
 
+/// What to ask for after `count` bytes came of the `block_len` that there was room for.
+fn next_block_len(block_len: usize, count: usize) -> usize {
+    if count >= block_len {
+        (block_len * 2).min(BLOCK_LEN)
+    } else if count < block_len / 4 {
+        (block_len / 2).max(BLOCK_LEN_MIN)
+    } else {
+        block_len
+    }
+}
+
 /// Events that come before the first one from the position itself.
 fn leads(header: &EventHeader) -> bool {
     header.is_artificial()
@@ -487,6 +508,16 @@ mod tests {
             }
             From::Gtid(set) => gtid_command(set, &request).unwrap(),
         }
+    }
+
+    #[test]
+    fn blocks_follow_what_arrives() {
+        let after = |block_len, counts: &[usize]| {
+            counts.iter().fold(block_len, |block_len, count| next_block_len(block_len, *count))
+        };
+        assert_eq!(after(BLOCK_LEN_MIN, &[BLOCK_LEN; 10]), BLOCK_LEN);
+        assert_eq!(after(BLOCK_LEN, &[60; 10]), BLOCK_LEN_MIN);
+        assert_eq!(after(BLOCK_LEN, &[BLOCK_LEN / 2; 10]), BLOCK_LEN);
     }
 
     /// The examples of mysql-source 1.6.

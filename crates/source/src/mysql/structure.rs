@@ -122,10 +122,8 @@ impl MysqlSource {
     /// See [`crate::Source::tables`].
     pub(crate) async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
         let tables = self.tables_at().await;
-        if tables.is_err() {
-            // Whoever tries again needs a connection that lives.
-            self.metadata = None;
-        }
+        // Mostly nothing is asked any more; and whoever tries again needs a connection that lives.
+        self.metadata = None;
         tables
     }
 
