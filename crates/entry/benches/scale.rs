@@ -15,7 +15,7 @@ mod made;
 
 use made::{Kind, Made};
 use towpath_entry::Decoder;
-use towpath_testkit::{Chart, Panel};
+use towpath_testkit::{Axis, Chart, Curve, Panel};
 
 /// Rows are counted over this many bytes of values at least.
 const BYTES: usize = 1 << 18;
@@ -88,13 +88,20 @@ fn draw(csv: &str, svg: &str) {
             .map(|fields| (fields[1].parse().unwrap(), fields[2].parse().unwrap()))
             .collect()
     };
-    let panel = |what: &str, title: &str| Panel { title: title.to_owned(), points: points(what) };
+    let panel = |what: &str, title: &str| Panel {
+        title: title.to_owned(),
+        x: Axis::Decades,
+        y: Axis::Decades,
+        curves: vec![Curve { name: what.to_owned(), points: points(what) }],
+    };
     let chart = Chart {
         panels: vec![
             panel("columns", "Instructions a row, over columns (INT)"),
             panel("width", "Instructions a row, over bytes of a VARCHAR"),
             panel("tables", "Instructions a row, over tables in turn"),
             panel("destinations", "Instructions an entry in the store, over destinations in turn"),
+            panel("clients", "CPU of the server a row, ns, over clients of a destination"),
+            panel("client_rows", "Rows a second to all clients, over clients of a destination"),
         ],
         foot: "Both axes logarithmic; the thin line grows in proportion.".to_owned(),
     };

@@ -81,7 +81,7 @@ impl Canvas {
     }
 }
 
-/// Panels of one curve each, both axes logarithmic, two beside each other.
+/// Panels, two beside each other.
 #[derive(Debug)]
 pub struct Chart {
     /// In the order in which they are drawn.
@@ -90,18 +90,42 @@ pub struct Chart {
     pub foot: String,
 }
 
-/// A curve.
+/// Curves over the same axes.
 #[derive(Debug)]
 pub struct Panel {
     /// What is drawn over what.
     pub title: String,
-    /// Positive numbers, the first ones growing.
+    /// What the curves run along.
+    pub x: Axis,
+    /// What they climb.
+    pub y: Axis,
+    /// Names are shown when there are several.
+    pub curves: Vec<Curve>,
+}
+
+/// How an axis is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Axis {
+    /// By powers of ten. Its values are positive.
+    Decades,
+    /// Evenly, from zero on.
+    Even,
+}
+
+/// Points that are joined.
+#[derive(Debug)]
+pub struct Curve {
+    /// What it is of.
+    pub name: String,
+    /// In the order in which they are joined.
     pub points: Vec<(f64, f64)>,
 }
 
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 170.0;
 const GAP: (f64, f64) = (60.0, 60.0);
+/// Of the curves, by their place.
+const COLOURS: [&str; 4] = ["#0b6e4f", "#c1121f", "#2f9fd0", "#e08a00"];
 
 impl Chart {
     /// Draws it.
@@ -109,7 +133,8 @@ impl Chart {
     pub fn svg(&self) -> String {
         let rows = (0_u8..).step_by(2).take(self.panels.len().div_ceil(2)).count();
         let rows = (0..rows).fold(0.0, |rows, _| rows + 1.0);
-        let size = (2.0 * (WIDTH + GAP.0) + 40.0, rows * (HEIGHT + GAP.1) + 60.0);
+        let columns = if self.panels.len() > 1 { 2.0 } else { 1.0 };
+        let size = (columns * (WIDTH + GAP.0) + 40.0, rows * (HEIGHT + GAP.1) + 60.0);
         let mut canvas = Canvas::new(size);
         for (place, panel) in (0_u8..).zip(&self.panels) {
             let x = 50.0 + f64::from(place % 2) * (WIDTH + GAP.0);
@@ -123,34 +148,107 @@ impl Chart {
     }
 }
 
+/// Values of an axis, and where they are in its length.
+struct Range {
+    axis: Axis,
+    low: f64,
+    high: f64,
+    /// From one tick to the next, as `low` and `high` are counted.
+    step: f64,
+}
+
+impl Range {
+    /// Covers the values, of which there are some.
+    fn of(axis: Axis, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let lowest = values.clone().fold(f64::INFINITY, f64::min);
+        let highest = values.fold(0.0, f64::max);
+        match axis {
+            Axis::Decades => {
+                let high = highest.max(lowest * 10.0).log10().ceil();
+                Self { axis, low: lowest.log10().floor(), high, step: 1.0 }
+            }
+            Axis::Even => {
+                let decade = 10_f64.powf(highest.log10().floor());
+                let steps = [0.2, 0.5, 1.0].map(|part| part * decade);
+                let step = steps.into_iter().find(|step| highest / step <= 6.0);
+                let step = step.unwrap_or(2.0 * decade);
+                Self { axis, low: 0.0, high: (highest / step).ceil() * step, step }
+            }
+        }
+    }
+
+    /// From 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let value = match self.axis {
+            Axis::Decades => value.log10(),
+            Axis::Even => value,
+        };
+        (value - self.low) / (self.high - self.low)
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        let ticks = std::iter::successors(Some(self.low), |tick| Some(tick + self.step));
+        let ticks = ticks.take_while(|tick| *tick <= self.high * (1.0 + 1e-9));
+        match self.axis {
+            Axis::Decades => ticks.map(|decade| 10_f64.powf(decade)).collect(),
+            Axis::Even => ticks.collect(),
+        }
+    }
+}
+
+/// A number of a tick, without the noise of its last digits.
+fn number(tick: f64) -> String {
+    let text = format!("{tick:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 impl Panel {
     fn draw(&self, canvas: &mut Canvas) {
         canvas.title(&self.title);
-        let (Some(first), Some(last)) = (self.points.first(), self.points.last()) else { return };
-        let lowest = self.points.iter().map(|point| point.1).fold(f64::INFINITY, f64::min);
-        let highest = self.points.iter().map(|point| point.1).fold(0.0, f64::max);
-        let decades = |low: f64, high: f64| (low.log10().floor(), high.log10().ceil());
-        let (left, right) = decades(first.0, last.0.max(first.0 * 10.0));
-        // As high as it is wide, so that proportion is a slope one can see.
-        let (bottom, top) = decades(lowest, highest.max(lowest * 10.0));
-        let x = |value: f64| WIDTH * (value.log10() - left) / (right - left);
-        let y = |value: f64| HEIGHT - HEIGHT * (value.log10() - bottom) / (top - bottom);
-        let ticks = |low: f64, high: f64| {
-            std::iter::successors(Some(low), |decade| Some(decade + 1.0))
-                .take_while(move |decade| *decade <= high)
-                .map(|decade| 10_f64.powf(decade))
-        };
-        for tick in ticks(left, right) {
-            canvas.line((x(tick), 0.0), (x(tick), HEIGHT));
-            canvas.label((x(tick), HEIGHT + 15.0), "middle", &tick.to_string());
+        let points = || self.curves.iter().flat_map(|curve| &curve.points);
+        if points().next().is_none() {
+            return;
         }
-        for tick in ticks(bottom, top) {
-            canvas.line((0.0, y(tick)), (WIDTH, y(tick)));
-            canvas.label((-6.0, y(tick) + 4.0), "end", &tick.to_string());
+        let over = Range::of(self.x, points().map(|point| point.0));
+        let up = Range::of(self.y, points().map(|point| point.1));
+        let place = |(x, y): (f64, f64)| (WIDTH * over.place(x), HEIGHT - HEIGHT * up.place(y));
+        for tick in over.ticks() {
+            let x = WIDTH * over.place(tick);
+            canvas.line((x, 0.0), (x, HEIGHT));
+            canvas.label((x, HEIGHT + 15.0), "middle", &number(tick));
         }
-        // In proportion to the last point, down to the lower edge.
-        let reach = (last.0 / last.1 * 10_f64.powf(bottom)).max(10_f64.powf(left));
-        canvas.line((x(reach), y(last.1 * reach / last.0)), (x(last.0), y(last.1)));
-        canvas.curve("#0b6e4f", self.points.iter().map(|point| (x(point.0), y(point.1))));
+        for tick in up.ticks() {
+            let y = HEIGHT - HEIGHT * up.place(tick);
+            canvas.line((0.0, y), (WIDTH, y));
+            canvas.label((-6.0, y + 4.0), "end", &number(tick));
+        }
+        if (self.x, self.y) == (Axis::Decades, Axis::Decades) {
+            self.proportion(canvas, (10_f64.powf(over.low), 10_f64.powf(up.low)), place);
+        }
+        for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
+            canvas.curve(colour, curve.points.iter().copied().map(place));
+        }
+        if self.curves.len() > 1 {
+            let mut x = 0.0;
+            for (curve, colour) in self.curves.iter().zip(COLOURS.into_iter().cycle()) {
+                canvas.begin((x, HEIGHT + 5.0));
+                canvas.legend(0.0, colour, &curve.name);
+                canvas.end();
+                x += WIDTH / 4.0;
+            }
+        }
+    }
+
+    /// A thin line through the last point that grows in proportion, from the lower or left edge on.
+    fn proportion(
+        &self,
+        canvas: &mut Canvas,
+        (left, bottom): (f64, f64),
+        place: impl Fn((f64, f64)) -> (f64, f64),
+    ) {
+        let [Curve { points, .. }] = self.curves.as_slice() else { return };
+        let Some(&(x, y)) = points.last() else { return };
+        let reach = (x / y * bottom).max(left);
+        canvas.line(place((reach, y * reach / x)), place((x, y)));
     }
 }

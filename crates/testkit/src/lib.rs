@@ -20,7 +20,7 @@ mod version;
 mod zookeeper;
 
 pub use canal::CanalServer;
-pub use chart::{Canvas, Chart, Panel};
+pub use chart::{Axis, Canvas, Chart, Curve, Panel};
 pub use client::{CanalClient, Delivery, Mode};
 pub use leak::{CountingAllocator, Footprint};
 pub use program::{Ended, Program, wait_until};
