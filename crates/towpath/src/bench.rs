@@ -22,7 +22,7 @@ use crate::report::Failure;
 
 Each prints one line: what came, how long it took from the first to the last, and rates.")]
 pub(crate) struct Arguments {
-    /// canal://host:port/destination (reads as client 1001 and acknowledges what it gets),
+    /// canal://host:port/destination (acknowledges what it gets),
     /// mysql://user:password@host:port, or a binlog file or folder.
     place: String,
     /// Where to begin with the binlog of a source: earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
@@ -34,6 +34,9 @@ pub(crate) struct Arguments {
     /// What a client asks for in one request, in KiB of entries.
     #[arg(long, value_name = "KIB", default_value_t = 1000)]
     batch: i32,
+    /// The client that is read as. Several of them share what a destination has.
+    #[arg(long, value_name = "N", default_value = "1001")]
+    client_id: i16,
     /// A client ends after this many row changes.
     #[arg(long, value_name = "N")]
     rows: Option<u64>,

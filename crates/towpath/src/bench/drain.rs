@@ -15,7 +15,6 @@ use super::{Arguments, Tally};
 use crate::place::Place;
 use crate::report::Failure;
 
-const CLIENT_ID: &str = "1001";
 /// How long the server may hold a get that has nothing.
 const GET_TIMEOUT_MS: i64 = 100;
 /// Idle timeout that the server is asked for.
@@ -138,7 +137,8 @@ pub(super) fn run(place: &Place, arguments: &Arguments) -> Result<Tally, Failure
 fn drain(place: &Place, arguments: &Arguments) -> Result<Tally, DrainError> {
     let mut connection = connect(place)?;
     let destination = Some(place.destination.as_str());
-    let client_id = Some(CLIENT_ID);
+    let client_id = arguments.client_id.to_string();
+    let client_id = Some(client_id.as_str());
     let filter = Some(arguments.filter.as_str()).filter(|filter| !filter.is_empty());
     connection.send(request::subscribe(&Subscription { destination, client_id, filter }))?;
     connection.acknowledged()?;
