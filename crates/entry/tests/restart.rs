@@ -56,7 +56,7 @@ impl Structures {
 
     fn table(&self, schema: &str, table: &str) -> Option<Table> {
         match self.0.get(schema, table) {
-            Lookup::Known(table) => Some(Table::clone(&table)),
+            Lookup::Known(table) => Some(table),
             Lookup::Unknown => None,
         }
     }

@@ -5,9 +5,9 @@ mod step;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::cursor::Name;
+use crate::history::PackedTable;
 use crate::statement::{Body, Change, Parsed, Step};
 use crate::table::Table;
 
@@ -17,7 +17,7 @@ pub(crate) use step::{apply_steps, pin_charsets, position};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
     /// Its structure.
-    Known(Arc<Table>),
+    Known(Table),
     /// Nothing: ask the source.
     Unknown,
 }
@@ -38,9 +38,9 @@ pub enum NameCase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StructureChange {
     /// A statement of the stream gave the table this structure.
-    Set(Arc<Table>),
+    Set(PackedTable),
     /// The table was found to have this structure: nothing changed it.
-    Learned(Arc<Table>),
+    Learned(PackedTable),
     /// A statement changed the table in a way that is not known.
     Lost {
         /// Database name.
@@ -62,7 +62,7 @@ impl StructureChange {
     #[must_use]
     pub fn name(&self) -> (&str, &str) {
         match self {
-            Self::Set(table) | Self::Learned(table) => (&table.schema, &table.name),
+            Self::Set(table) | Self::Learned(table) => table.names(),
             Self::Lost { schema, table } | Self::Removed { schema, table } => (schema, table),
         }
     }
@@ -76,8 +76,25 @@ enum Journal {
     On(Vec<StructureChange>),
 }
 
-/// A table by its exact name; absent structure: lost.
-type Entry = ((String, String), Option<Arc<Table>>);
+/// A table by its exact name.
+#[derive(Debug)]
+enum Entry {
+    Known(PackedTable),
+    /// In a box: an entry has the length of what is usual.
+    Lost(Box<Key>),
+}
+
+/// Names of the database and the table.
+type Key = (String, String);
+
+impl Entry {
+    fn names(&self) -> (&str, &str) {
+        match self {
+            Self::Known(table) => table.names(),
+            Self::Lost(key) => (&key.0, &key.1),
+        }
+    }
+}
 
 /// Tables whose names differ in case only.
 type Bucket = Vec<Entry>;
@@ -86,7 +103,7 @@ type Bucket = Vec<Entry>;
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// By the names in lower case.
-    tables: HashMap<(String, String), Bucket>,
+    schemas: HashMap<Box<str>, HashMap<Box<str>, Bucket>>,
     case: NameCase,
     generation: u64,
     journal: Journal,
@@ -125,37 +142,38 @@ impl Catalog {
     }
 
     /// All known structures, in no order.
-    pub fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
-        self.tables.values().flatten().filter_map(|(_, table)| table.as_ref())
+    pub fn tables(&self) -> impl Iterator<Item = &PackedTable> {
+        self.entries().filter_map(|entry| match entry {
+            Entry::Known(table) => Some(table),
+            Entry::Lost(_) => None,
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.schemas.values().flat_map(HashMap::values).flatten()
     }
 
     /// What is known of a table.
     #[must_use]
     pub fn get(&self, schema: &str, table: &str) -> Lookup {
         match self.entry(schema, table) {
-            Some((_, Some(table))) => Lookup::Known(Arc::clone(table)),
-            Some((_, None)) | None => Lookup::Unknown,
+            Some(Entry::Known(table)) => Lookup::Known(table.unpack()),
+            Some(Entry::Lost(_)) | None => Lookup::Unknown,
         }
     }
 
     /// Takes a structure that a table was found to have.
-    pub fn learn(&mut self, table: Table) {
-        let table = Arc::new(table);
-        let key = (table.schema.clone(), table.name.clone());
-        self.put(key, Some(Arc::clone(&table)), StructureChange::Learned);
+    pub fn learn(&mut self, table: PackedTable) {
+        self.put(table, StructureChange::Learned);
     }
 
     /// Takes a change of the history.
     pub fn replay(&mut self, change: StructureChange) {
-        let (schema, table) = change.name();
-        let key = (schema.to_owned(), table.to_owned());
         match change {
-            StructureChange::Set(table) | StructureChange::Learned(table) => {
-                self.put(key, Some(table), StructureChange::Set);
-            }
-            StructureChange::Lost { .. } => self.put(key, None, StructureChange::Set),
-            StructureChange::Removed { .. } => {
-                self.remove(&key);
+            StructureChange::Set(table) | StructureChange::Learned(table) => self.set(table),
+            StructureChange::Lost { schema, table } => self.lose((schema, table)),
+            StructureChange::Removed { schema, table } => {
+                self.remove(&(schema, table));
             }
         }
     }
@@ -168,7 +186,7 @@ impl Catalog {
             match change {
                 Change::Create { name, or_replace, if_not_exists, body } => {
                     let key = default(name);
-                    let known = matches!(self.get(&key.0, &key.1), Lookup::Known(_));
+                    let known = matches!(self.entry(&key.0, &key.1), Some(Entry::Known(_)));
                     if !(known && *if_not_exists && !or_replace) {
                         let other = match body {
                             Body::Like(other) => Some(default(other)),
@@ -191,7 +209,7 @@ impl Catalog {
                 Change::DropDatabase(schema) => self.drop_database(schema),
                 Change::Doubt(names) => {
                     for name in names {
-                        self.doubt(&default(name));
+                        self.doubt(default(name));
                     }
                 }
             }
@@ -200,7 +218,7 @@ impl Catalog {
 
     /// The place of a table among those whose names differ in case only.
     fn find(&self, bucket: &Bucket, schema: &str, table: &str) -> Option<usize> {
-        let exact = bucket.iter().position(|((s, t), _)| s == schema && t == table);
+        let exact = bucket.iter().position(|entry| entry.names() == (schema, table));
         let only = || (bucket.len() == 1).then_some(0);
         match self.case {
             NameCase::Sensitive => exact,
@@ -209,60 +227,79 @@ impl Catalog {
     }
 
     fn entry(&self, schema: &str, table: &str) -> Option<&Entry> {
-        let bucket = self.tables.get(&(fold(schema), fold(table)))?;
+        let tables = self.schemas.get(fold(schema).as_str())?;
+        let bucket = tables.get(fold(table).as_str())?;
         bucket.get(self.find(bucket, schema, table)?)
     }
 
-    fn note(&mut self, change: StructureChange) {
+    fn note(&mut self, change: impl FnOnce() -> StructureChange) {
         // As many as there are tables, at most: they are taken after each event.
         if let Journal::On(changes) = &mut self.journal {
-            changes.push(change);
+            changes.push(change());
         }
     }
 
-    fn put(
-        &mut self,
-        key: (String, String),
-        table: Option<Arc<Table>>,
-        change: impl FnOnce(Arc<Table>) -> StructureChange,
-    ) {
+    fn set(&mut self, table: PackedTable) {
+        self.put(table, StructureChange::Set);
+    }
+
+    fn put(&mut self, table: PackedTable, change: fn(PackedTable) -> StructureChange) {
+        self.note(|| change(table.clone()));
+        self.put_entry(Entry::Known(table));
+    }
+
+    fn lose(&mut self, key: Key) {
+        self.note(|| lost(&key));
+        self.put_entry(Entry::Lost(Box::new(key)));
+    }
+
+    fn put_entry(&mut self, entry: Entry) {
         self.generation += 1;
-        self.note(match &table {
-            Some(table) => change(Arc::clone(table)),
-            None => StructureChange::Lost { schema: key.0.clone(), table: key.1.clone() },
-        });
-        let folded = (fold(&key.0), fold(&key.1));
-        let bucket = self.tables.get(&folded);
-        let found = bucket.and_then(|bucket| self.find(bucket, &key.0, &key.1));
-        let bucket = self.tables.entry(folded).or_default();
+        let (schema, table) = entry.names();
+        let (in_schema, folded) = (fold(schema), fold(table));
+        let bucket = self.schemas.get(in_schema.as_str()).and_then(|s| s.get(folded.as_str()));
+        let found = bucket.and_then(|bucket| self.find(bucket, schema, table));
+        let tables = self.schemas.entry(in_schema.into()).or_default();
+        let Some(bucket) = tables.get_mut(folded.as_str()) else {
+            // With room for one.
+            tables.insert(folded.into(), vec![entry]);
+            return;
+        };
         // With names in the case of a new statement.
         match found.and_then(|index| bucket.get_mut(index)) {
-            Some(entry) => *entry = (key, table),
-            None => bucket.push((key, table)),
+            Some(place) => *place = entry,
+            None => bucket.push(entry),
         }
     }
 
     /// Forgets a table; what was known of it.
-    fn remove(&mut self, key: &(String, String)) -> Option<Arc<Table>> {
+    fn remove(&mut self, key: &Key) -> Option<PackedTable> {
         self.generation += 1;
-        self.note(StructureChange::Removed { schema: key.0.clone(), table: key.1.clone() });
-        let folded = (fold(&key.0), fold(&key.1));
-        let bucket = self.tables.get(&folded)?;
+        self.note(|| StructureChange::Removed { schema: key.0.clone(), table: key.1.clone() });
+        let (in_schema, folded) = (fold(&key.0), fold(&key.1));
+        let bucket = self.schemas.get(in_schema.as_str())?.get(folded.as_str())?;
         let index = self.find(bucket, &key.0, &key.1)?;
-        let bucket = self.tables.get_mut(&folded)?;
-        let (_, table) = bucket.swap_remove(index);
+        let tables = self.schemas.get_mut(in_schema.as_str())?;
+        let bucket = tables.get_mut(folded.as_str())?;
+        let entry = bucket.swap_remove(index);
         if bucket.is_empty() {
-            self.tables.remove(&folded);
+            tables.remove(folded.as_str());
+            if tables.is_empty() {
+                self.schemas.remove(in_schema.as_str());
+            }
         }
-        table
+        match entry {
+            Entry::Known(table) => Some(table),
+            Entry::Lost(_) => None,
+        }
     }
 
     fn drop_database(&mut self, schema: &str) {
         let exact = self.case == NameCase::Sensitive;
-        let of_it = |name: &str| if exact { name == schema } else { fold(name) == fold(schema) };
-        let entries = self.tables.values().flatten();
-        let keys: Vec<_> =
-            entries.filter(|((s, _), _)| of_it(s)).map(|(key, _)| key.clone()).collect();
+        let tables = self.schemas.get(fold(schema).as_str()).into_iter();
+        let names = tables.flat_map(HashMap::values).flatten().map(Entry::names);
+        let of_it = names.filter(|(name, _)| !exact || *name == schema);
+        let keys: Vec<Key> = of_it.map(|(s, t)| (s.to_owned(), t.to_owned())).collect();
         for key in keys {
             self.remove(&key);
         }
@@ -270,54 +307,50 @@ impl Catalog {
     }
 
     /// A statement that cannot be read names this, perhaps as a table.
-    fn doubt(&mut self, key: &(String, String)) {
+    fn doubt(&mut self, key: Key) {
         if self.entry(&key.0, &key.1).is_some() {
-            self.put(key.clone(), None, StructureChange::Set);
+            self.lose(key);
         } else {
-            self.note(StructureChange::Lost { schema: key.0.clone(), table: key.1.clone() });
+            self.note(|| lost(&key));
         }
     }
 
-    fn create(&mut self, key: (String, String), body: &Body, like: Option<&(String, String)>) {
+    /// Takes what a statement made of a table; nothing: that is not known.
+    fn take(&mut self, (schema, name): Key, table: Option<Table>) {
+        match table {
+            Some(table) => self.set(PackedTable::new(&Table { schema, name, ..table })),
+            None => self.lose((schema, name)),
+        }
+    }
+
+    fn create(&mut self, key: Key, body: &Body, like: Option<&Key>) {
         let table = match body {
-            Body::Columns(table) => {
-                Some(Table { schema: key.0.clone(), name: key.1.clone(), ..table.clone() })
-            }
-            Body::Like(_) => like.and_then(|other| match self.get(&other.0, &other.1) {
-                Lookup::Known(other) => Some(Table {
-                    schema: key.0.clone(),
-                    name: key.1.clone(),
-                    ..Table::clone(&other)
-                }),
-                Lookup::Unknown => None,
-            }),
+            Body::Columns(table) => Some(table.clone()),
+            Body::Like(_) => like.and_then(|other| self.known(other)),
             Body::Unknown => None,
         };
-        self.put(key, table.map(Arc::new), StructureChange::Set);
+        self.take(key, table);
     }
 
-    fn rename(&mut self, from: &(String, String), to: (String, String)) {
-        let table = self.remove(from).map(|table| {
-            Arc::new(Table { schema: to.0.clone(), name: to.1.clone(), ..Table::clone(&table) })
-        });
-        self.put(to, table, StructureChange::Set);
+    fn known(&self, key: &Key) -> Option<Table> {
+        match self.get(&key.0, &key.1) {
+            Lookup::Known(table) => Some(table),
+            Lookup::Unknown => None,
+        }
     }
 
-    fn alter(
-        &mut self,
-        key: &(String, String),
-        steps: &[Step],
-        default: &dyn Fn(&Name) -> (String, String),
-    ) {
+    fn rename(&mut self, from: &Key, to: Key) {
+        let table = self.remove(from).map(|table| table.unpack());
+        self.take(to, table);
+    }
+
+    fn alter(&mut self, key: &Key, steps: &[Step], default: &dyn Fn(&Name) -> Key) {
         if steps.iter().any(|step| !matches!(step, Step::RenameTo(_))) {
-            let altered = match self.get(&key.0, &key.1) {
-                Lookup::Known(table) => apply_steps(&table, steps),
-                Lookup::Unknown => None,
-            };
+            let altered = self.known(key).and_then(|table| apply_steps(&table, steps));
             // The table keeps the name it has, however the statement spells it.
-            let key =
-                self.entry(&key.0, &key.1).map_or_else(|| key.clone(), |(key, _)| key.clone());
-            self.put(key, altered.map(Arc::new), StructureChange::Set);
+            let names = self.entry(&key.0, &key.1).map(Entry::names);
+            let names = names.map(|(schema, table)| (schema.to_owned(), table.to_owned()));
+            self.take(names.unwrap_or_else(|| key.clone()), altered);
         }
         for step in steps {
             if let Step::RenameTo(to) = step {
@@ -327,8 +360,12 @@ impl Catalog {
     }
 }
 
+fn lost(key: &Key) -> StructureChange {
+    StructureChange::Lost { schema: key.0.clone(), table: key.1.clone() }
+}
+
 /// A name with the default database filled in.
-pub(crate) fn qualified(name: &Name, database: Option<&str>) -> (String, String) {
+pub(crate) fn qualified(name: &Name, database: Option<&str>) -> Key {
     let schema = name.0.clone().or_else(|| database.map(ToOwned::to_owned));
     (schema.unwrap_or_default(), name.1.clone())
 }

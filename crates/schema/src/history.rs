@@ -2,12 +2,14 @@
 //!
 //! Any bytes give a record or an error, at a cost of a small factor of their number.
 
-use std::sync::Arc;
+mod bytes;
+mod packed;
 
 use thiserror::Error;
 
 use crate::catalog::{NameCase, StructureChange};
-use crate::table::{Column, Table};
+use bytes::{Reader, count, string};
+pub use packed::PackedTable;
 
 /// A place in the binlog from which structures hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,7 +39,7 @@ pub enum HistoryRecord {
         /// When the statement there was made, seconds since 1970.
         timestamp_s: u32,
         /// Structures.
-        tables: Vec<Arc<Table>>,
+        tables: Vec<PackedTable>,
         /// Nothing more belongs to the snapshot.
         is_last: bool,
     },
@@ -88,12 +90,6 @@ const LEARNED: u8 = 2;
 const LOST: u8 = 3;
 const REMOVED: u8 = 4;
 
-const IS_KEY: u8 = 1;
-const NULLABLE: u8 = 2;
-const HAS_CHARSET: u8 = 4;
-const IMPLICIT_VERSIONING: u8 = 8;
-const FUNCTIONAL_KEY: u8 = 16;
-
 impl HistoryRecord {
     /// Where it holds from, if it is about a place.
     #[must_use]
@@ -124,7 +120,7 @@ impl HistoryRecord {
                 out.extend_from_slice(&timestamp_s.to_le_bytes());
                 count(&mut out, tables.len());
                 for each in tables {
-                    table(&mut out, each);
+                    out.extend_from_slice(each.bytes());
                 }
             }
             Self::Changes { at, timestamp_s, changes } => {
@@ -155,7 +151,7 @@ impl HistoryRecord {
     /// # Errors
     /// When the bytes are none, or more than one.
     pub fn decode(bytes: &[u8]) -> Result<Self, HistoryError> {
-        let mut r = Reader { bytes, offset: 0 };
+        let mut r = Reader::new(bytes);
         let record = match r.u8("kind")? {
             SOURCE => {
                 let identity = r.string("identity")?;
@@ -168,17 +164,17 @@ impl HistoryRecord {
                 Self::Source { identity, case }
             }
             kind @ (SNAPSHOT_PART | SNAPSHOT_END) => Self::Snapshot {
-                at: r.position()?,
+                at: read_position(&mut r)?,
                 timestamp_s: r.u32("time")?,
-                tables: r.list(Reader::table)?,
+                tables: r.list(PackedTable::read)?,
                 is_last: kind == SNAPSHOT_END,
             },
             CHANGES => Self::Changes {
-                at: r.position()?,
+                at: read_position(&mut r)?,
                 timestamp_s: r.u32("time")?,
-                changes: r.list(Reader::change)?,
+                changes: r.list(read_change)?,
             },
-            MARK => Self::Mark { at: r.position()? },
+            MARK => Self::Mark { at: read_position(&mut r)? },
             FILE => Self::File {
                 identity: r.string("identity")?,
                 file: r.string("file")?,
@@ -190,56 +186,21 @@ impl HistoryRecord {
     }
 }
 
-/// Lengths and counts have 32 bits; a text that is longer is cut, which no name is.
-fn count(out: &mut Vec<u8>, count: usize) {
-    out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
-}
-
-fn string(out: &mut Vec<u8>, text: &str) {
-    count(out, text.len());
-    out.extend_from_slice(text.as_bytes());
-}
-
 fn position(out: &mut Vec<u8>, at: &HistoryPosition) {
     string(out, &at.file);
     out.extend_from_slice(&at.offset.to_le_bytes());
     string(out, &at.gtid);
 }
 
-fn charset(out: &mut Vec<u8>, charset: Option<&str>) {
-    if let Some(charset) = charset {
-        string(out, charset);
-    }
-}
-
-fn table(out: &mut Vec<u8>, table: &Table) {
-    string(out, &table.schema);
-    string(out, &table.name);
-    let flags = if table.charset.is_some() { HAS_CHARSET } else { 0 };
-    let flags = flags | if table.has_implicit_versioning { IMPLICIT_VERSIONING } else { 0 };
-    out.push(flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 });
-    charset(out, table.charset.as_deref());
-    count(out, table.columns.len());
-    for column in &table.columns {
-        string(out, &column.name);
-        string(out, &column.type_text);
-        let mut flags = if column.is_key { IS_KEY } else { 0 };
-        flags |= if column.nullable { NULLABLE } else { 0 };
-        flags |= if column.charset.is_some() { HAS_CHARSET } else { 0 };
-        out.push(flags);
-        charset(out, column.charset.as_deref());
-    }
-}
-
 fn change(out: &mut Vec<u8>, change: &StructureChange) {
     match change {
         StructureChange::Set(set) => {
             out.push(SET);
-            table(out, set);
+            out.extend_from_slice(set.bytes());
         }
         StructureChange::Learned(learned) => {
             out.push(LEARNED);
-            table(out, learned);
+            out.extend_from_slice(learned.bytes());
         }
         StructureChange::Lost { schema, table } => {
             out.push(LOST);
@@ -254,112 +215,30 @@ fn change(out: &mut Vec<u8>, change: &StructureChange) {
     }
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+fn read_position(r: &mut Reader<'_>) -> Result<HistoryPosition, HistoryError> {
+    Ok(HistoryPosition {
+        file: r.string("file")?,
+        offset: u64::from_le_bytes(r.take("offset")?),
+        gtid: r.string("GTID set")?,
+    })
 }
 
-impl Reader<'_> {
-    const fn error(&self, what: &'static str) -> HistoryError {
-        HistoryError { offset: self.offset, what }
-    }
-
-    fn take<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], HistoryError> {
-        let Some((head, rest)) = self.bytes.split_first_chunk::<N>() else {
-            return Err(self.error(what));
-        };
-        self.bytes = rest;
-        self.offset += N;
-        Ok(*head)
-    }
-
-    fn u8(&mut self, what: &'static str) -> Result<u8, HistoryError> {
-        self.take::<1>(what).map(|[byte]| byte)
-    }
-
-    fn u32(&mut self, what: &'static str) -> Result<u32, HistoryError> {
-        self.take(what).map(u32::from_le_bytes)
-    }
-
-    fn string(&mut self, what: &'static str) -> Result<String, HistoryError> {
-        let len = usize::try_from(self.u32(what)?).unwrap_or(usize::MAX);
-        let Some((head, rest)) = self.bytes.split_at_checked(len) else {
-            return Err(self.error(what));
-        };
-        let Ok(text) = std::str::from_utf8(head) else { return Err(self.error(what)) };
-        self.bytes = rest;
-        self.offset += len;
-        Ok(text.to_owned())
-    }
-
-    /// Nothing is reserved: each item takes bytes of its own.
-    fn list<T>(
-        &mut self,
-        item: impl Fn(&mut Self) -> Result<T, HistoryError>,
-    ) -> Result<Vec<T>, HistoryError> {
-        let count = self.u32("count")?;
-        (0..count).map(|_| item(self)).collect()
-    }
-
-    fn position(&mut self) -> Result<HistoryPosition, HistoryError> {
-        Ok(HistoryPosition {
-            file: self.string("file")?,
-            offset: u64::from_le_bytes(self.take("offset")?),
-            gtid: self.string("GTID set")?,
-        })
-    }
-
-    fn charset(&mut self, flags: u8) -> Result<Option<String>, HistoryError> {
-        (flags & HAS_CHARSET != 0).then(|| self.string("character set")).transpose()
-    }
-
-    fn table(&mut self) -> Result<Arc<Table>, HistoryError> {
-        let (schema, name) = (self.string("database")?, self.string("table")?);
-        let flags = self.u8("flags of the table")?;
-        let charset = self.charset(flags)?;
-        let columns = self.list(Self::column)?;
-        Ok(Arc::new(Table {
-            schema,
-            name,
-            columns,
-            charset,
-            has_implicit_versioning: flags & IMPLICIT_VERSIONING != 0,
-            has_functional_key: flags & FUNCTIONAL_KEY != 0,
-        }))
-    }
-
-    fn column(&mut self) -> Result<Column, HistoryError> {
-        let (name, type_text) = (self.string("column")?, self.string("type")?);
-        let flags = self.u8("flags of the column")?;
-        Ok(Column {
-            name,
-            type_text,
-            is_key: flags & IS_KEY != 0,
-            nullable: flags & NULLABLE != 0,
-            charset: self.charset(flags)?,
-        })
-    }
-
-    fn change(&mut self) -> Result<StructureChange, HistoryError> {
-        Ok(match self.u8("kind of change")? {
-            SET => StructureChange::Set(self.table()?),
-            LEARNED => StructureChange::Learned(self.table()?),
-            LOST => StructureChange::Lost {
-                schema: self.string("database")?,
-                table: self.string("table")?,
-            },
-            REMOVED => StructureChange::Removed {
-                schema: self.string("database")?,
-                table: self.string("table")?,
-            },
-            _ => return Err(self.error("kind of change is not known")),
-        })
-    }
+fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
+    Ok(match r.u8("kind of change")? {
+        SET => StructureChange::Set(PackedTable::read(r)?),
+        LEARNED => StructureChange::Learned(PackedTable::read(r)?),
+        LOST => StructureChange::Lost { schema: r.string("database")?, table: r.string("table")? },
+        REMOVED => {
+            StructureChange::Removed { schema: r.string("database")?, table: r.string("table")? }
+        }
+        _ => return Err(r.error("kind of change is not known")),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::{Column, Table};
 
     fn records() -> Vec<HistoryRecord> {
         let at = HistoryPosition {
@@ -371,7 +250,7 @@ mod tests {
         column.charset = Some("utf8mb4".to_owned());
         let mut key = Column::new("id", "int unsigned");
         (key.is_key, key.nullable) = (true, false);
-        let table = Arc::new(Table {
+        let table = PackedTable::new(&Table {
             schema: "a b".to_owned(),
             name: "t".to_owned(),
             columns: vec![key, column],
@@ -387,14 +266,14 @@ mod tests {
             HistoryRecord::Snapshot {
                 at: at.clone(),
                 timestamp_s: 7,
-                tables: vec![Arc::clone(&table), Arc::default()],
+                tables: vec![table.clone(), PackedTable::new(&Table::default())],
                 is_last: true,
             },
             HistoryRecord::Changes {
                 at: at.clone(),
                 timestamp_s: u32::MAX,
                 changes: vec![
-                    StructureChange::Set(Arc::clone(&table)),
+                    StructureChange::Set(table.clone()),
                     StructureChange::Learned(table),
                     lost,
                     removed,

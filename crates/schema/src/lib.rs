@@ -14,7 +14,7 @@ mod table;
 
 pub use catalog::{Catalog, Lookup, NameCase, StructureChange};
 pub use column::charset_of;
-pub use history::{HistoryError, HistoryPosition, HistoryRecord};
+pub use history::{HistoryError, HistoryPosition, HistoryRecord, PackedTable};
 pub use later::{BinlogPlace, Fate, LaterStatements, StructureAnswer};
 pub use lexer::{ParseOptions, ServerKind};
 pub use statement::{

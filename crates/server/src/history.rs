@@ -9,14 +9,16 @@ use tokio::time::sleep;
 use towpath_binlog::{MariadbGtidSet, MysqlGtidSet};
 use towpath_coordination::{RecordLog, StateError};
 use towpath_entry::StructureRecord;
-use towpath_schema::{Catalog, HistoryPosition, HistoryRecord, NameCase, StructureChange, Table};
+use towpath_schema::{
+    Catalog, HistoryPosition, HistoryRecord, NameCase, PackedTable, StructureChange,
+};
 
 /// How long records are kept that no client needs any more.
 const KEEP: Duration = Duration::from_secs(360 * 3600);
 /// Bytes of the file beyond which they are not kept that long.
 const KEEP_BYTES: u64 = 256 << 20;
 /// Bytes of changes that are replayed at a start, at least, before there is another snapshot.
-const SNAPSHOT_AFTER: usize = 1 << 20;
+const SNAPSHOT_AFTER: u64 = 1 << 20;
 /// Bytes of one part of a snapshot, about.
 const PART_BYTES: usize = 4 << 20;
 /// Changes in one record.
@@ -30,8 +32,8 @@ pub(crate) struct History {
     destination: String,
     log: Option<RecordLog>,
     /// Bytes of the last snapshot, and of what came after it.
-    snapshot_bytes: usize,
-    since_bytes: usize,
+    snapshot_bytes: u64,
+    since_bytes: u64,
     /// The record of the file that is read.
     file: Option<HistoryRecord>,
 }
@@ -100,14 +102,16 @@ impl History {
         catalog: &Catalog,
     ) -> Result<(), StateError> {
         let Beginning { identity, case, at, .. } = beginning.clone();
-        let source = HistoryRecord::Source { identity, case };
-        let mut records = vec![source.encode(), beginning.file().encode()];
-        let snapshot = snapshot(catalog, &at, now_s());
-        self.snapshot_bytes = snapshot.iter().map(Vec::len).sum();
+        let mut records = vec![HistoryRecord::Source { identity, case }, beginning.file()];
+        records.extend(snapshot(catalog, &at, now_s()));
+        let replace = |log: &mut RecordLog, records: &[HistoryRecord]| {
+            log.replace(records.iter().map(HistoryRecord::encode))
+        };
+        self.write(records.into(), replace).await?;
+        self.snapshot_bytes = self.len_bytes();
         self.since_bytes = 0;
         self.file = Some(beginning.file());
-        records.extend(snapshot);
-        self.write(records, RecordLog::replace).await
+        Ok(())
     }
 
     /// Keeps what events changed. Returns when it is on disk, so that no client can acknowledge what
@@ -122,15 +126,20 @@ impl History {
     ) -> Result<(), StateError> {
         let Some(last) = records.last() else { return Ok(()) };
         let (at, timestamp_s) = (position(last), last.timestamp_s);
-        let mut bytes: Vec<Vec<u8>> = records.iter().flat_map(encode).collect();
-        self.since_bytes += bytes.iter().map(Vec::len).sum::<usize>();
+        let begin = self.len_bytes();
+        self.write_patiently(records.iter().flat_map(changes).collect()).await?;
+        let end = self.len_bytes();
+        self.since_bytes += end - begin;
         if self.since_bytes > SNAPSHOT_AFTER.max(self.snapshot_bytes * 2) {
-            let snapshot = snapshot(catalog, &at, timestamp_s);
-            self.snapshot_bytes = snapshot.iter().map(Vec::len).sum();
+            self.write_patiently(snapshot(catalog, &at, timestamp_s)).await?;
+            self.snapshot_bytes = self.len_bytes() - end;
             self.since_bytes = 0;
-            bytes.extend(snapshot);
         }
-        self.write_patiently(bytes).await
+        Ok(())
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.log.as_ref().map_or(0, RecordLog::len_bytes)
     }
 
     /// Notes that the stream was read up to here.
@@ -138,7 +147,7 @@ impl History {
     /// # Errors
     /// As [`Self::append`].
     pub(crate) async fn mark(&mut self, at: HistoryPosition) -> Result<(), StateError> {
-        self.write_patiently(vec![HistoryRecord::Mark { at }.encode()]).await
+        self.write_patiently(vec![HistoryRecord::Mark { at }]).await
     }
 
     /// Notes when a file was begun that is read from here on.
@@ -157,14 +166,17 @@ impl History {
             // Told again after a lost connection.
             return Ok(());
         }
-        self.write_patiently(vec![record.encode()]).await?;
+        self.write_patiently(vec![record.clone()]).await?;
         self.file = Some(record);
         Ok(())
     }
 
-    async fn write_patiently(&mut self, records: Vec<Vec<u8>>) -> Result<(), StateError> {
-        let mut failing = false;
-        while let Err(error) = self.write(records.clone(), RecordLog::append).await {
+    async fn write_patiently(&mut self, records: Vec<HistoryRecord>) -> Result<(), StateError> {
+        let append = |log: &mut RecordLog, records: &[HistoryRecord]| {
+            log.append(records.iter().map(HistoryRecord::encode))
+        };
+        let (records, mut failing) = (Arc::from(records), false);
+        while let Err(error) = self.write(Arc::clone(&records), append).await {
             if self.log.is_none() {
                 return Err(error);
             }
@@ -179,8 +191,8 @@ impl History {
 
     async fn write(
         &mut self,
-        records: Vec<Vec<u8>>,
-        write: fn(&mut RecordLog, &[Vec<u8>]) -> Result<(), StateError>,
+        records: Arc<[HistoryRecord]>,
+        write: fn(&mut RecordLog, &[HistoryRecord]) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
         let Some(mut log) = self.log.take() else { return Err(panicked(&"no file")) };
         let written = spawn_blocking(move || {
@@ -214,25 +226,27 @@ fn position(record: &StructureRecord) -> HistoryPosition {
 }
 
 /// The changes of an event, in several records if there are many.
-fn encode(record: &StructureRecord) -> Vec<Vec<u8>> {
+fn changes(record: &StructureRecord) -> Vec<HistoryRecord> {
     let parts = record.changes.chunks(CHANGES_MAX).map(|changes| HistoryRecord::Changes {
         at: position(record),
         timestamp_s: record.timestamp_s,
         changes: changes.to_vec(),
     });
-    parts.map(|part| part.encode()).collect()
+    parts.collect()
 }
 
 /// All structures of a catalog, in parts.
-fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Vec<u8>> {
+fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<HistoryRecord> {
     let (mut parts, mut tables, mut bytes) = (Vec::new(), Vec::new(), 0);
-    let part = |tables: Vec<Arc<Table>>, is_last| {
-        HistoryRecord::Snapshot { at: at.clone(), timestamp_s, tables, is_last }.encode()
+    let part = |tables: Vec<PackedTable>, is_last| HistoryRecord::Snapshot {
+        at: at.clone(),
+        timestamp_s,
+        tables,
+        is_last,
     };
     for table in catalog.tables() {
-        let columns = table.columns.iter();
-        bytes += columns.map(|c| c.name.len() + c.type_text.len() + 32).sum::<usize>() + 64;
-        tables.push(Arc::clone(table));
+        bytes += table.bytes().len();
+        tables.push(table.clone());
         if bytes >= PART_BYTES {
             parts.push(part(std::mem::take(&mut tables), false));
             bytes = 0;
@@ -243,14 +257,14 @@ fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Ve
 }
 
 /// Bytes of the last snapshot, and of what came after it.
-type Bytes = (usize, usize);
+type Bytes = (u64, u64);
 
 fn load(
     destination: &str,
     mut log: RecordLog,
     beginning: &Beginning,
 ) -> Result<(RecordLog, Option<Catalog>, Bytes), StateError> {
-    let records = match log.load() {
+    let records = match log.load(HistoryRecord::decode) {
         Ok(records) => records,
         Err(error @ StateError::DamagedLog { .. }) => {
             let aside = log.set_aside()?;
@@ -263,7 +277,7 @@ fn load(
     if records.is_empty() {
         return Ok((log, None, (0, 0)));
     }
-    let found = match records.iter().map(|bytes| HistoryRecord::decode(bytes)).collect() {
+    let found = match records.into_iter().collect() {
         Ok(records) => at_place(records, beginning),
         Err(error) => {
             tracing::warn!(destination, %error, "a record of the history cannot be read");
@@ -286,14 +300,16 @@ fn load(
     };
     let catalog = replay(&kept, beginning.case);
     let kept = without_old(kept, log.len_bytes());
-    let encoded: Vec<Vec<u8>> = kept.iter().map(HistoryRecord::encode).collect();
     let snapshot_at = last_snapshot(&kept).unwrap_or(0);
-    let is_snapshot = |record: &HistoryRecord| matches!(record, HistoryRecord::Snapshot { .. });
-    let (mut bytes, tail) = ((0, 0), kept.iter().zip(&encoded).skip(snapshot_at));
-    for (record, encoded) in tail {
-        *(if is_snapshot(record) { &mut bytes.0 } else { &mut bytes.1 }) += encoded.len();
-    }
-    log.replace(&encoded)?;
+    let mut bytes = (0, 0);
+    log.replace(kept.iter().enumerate().map(|(index, record)| {
+        let encoded = record.encode();
+        let is_snapshot = matches!(record, HistoryRecord::Snapshot { .. });
+        if index >= snapshot_at {
+            *(if is_snapshot { &mut bytes.0 } else { &mut bytes.1 }) += encoded.len() as u64;
+        }
+        encoded
+    }))?;
     Ok((log, Some(catalog), bytes))
 }
 
@@ -432,7 +448,7 @@ fn replay(records: &[HistoryRecord], case: NameCase) -> Catalog {
         match record {
             HistoryRecord::Snapshot { tables, .. } => {
                 for table in tables {
-                    catalog.replay(StructureChange::Set(Arc::clone(table)));
+                    catalog.replay(StructureChange::Set(table.clone()));
                 }
             }
             HistoryRecord::Changes { changes, .. } => {

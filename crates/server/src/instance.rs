@@ -8,15 +8,15 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, RecordLog, Resume};
-use towpath_entry::read::Entry;
 use towpath_entry::{
     Block, Boundary, DecodeError, Decoder, DecoderOptions, EntryKind, GtidSet, Step, Suppress,
     TableFilter,
 };
-use towpath_schema::{Catalog, HistoryPosition, StructureAnswer, Table};
+use towpath_schema::{Catalog, HistoryPosition, PackedTable, StructureAnswer};
 use towpath_source::{Filled, Gap, LastEvent, Recovery, Source, SourceConfig, SourceError, Start};
 
 use crate::destination::{Destination, InstanceState, Stage};
+use crate::entry_len;
 use crate::error::InstanceError;
 use crate::figures::now_ms;
 use crate::history::{Beginning, History, now_s};
@@ -336,29 +336,6 @@ fn with_table(mut error: SourceError, decoder: &Decoder) -> SourceError {
     error
 }
 
-/// What a frame has beside one entry is shorter than this.
-const FRAME_OVERHEAD_BYTES: usize = 1024;
-
-/// A client could never be sent an entry that is longer than a frame may be.
-fn check_len(block: &Block) -> Result<(), InstanceError> {
-    let limit = usize::try_from(i32::MAX).unwrap_or(usize::MAX) - FRAME_OVERHEAD_BYTES;
-    let Some(index) = block.entries.iter().position(|entry| entry.entry_len > limit) else {
-        return Ok(());
-    };
-    let (entry, message) = (block.entries.get(index), block.messages().nth(index));
-    let header = message.and_then(|message| Entry::parse(message).ok()).map(|entry| {
-        let name = |name: Option<&str>| name.unwrap_or("-").to_owned();
-        format!("{}.{}", name(entry.header.schema_name), name(entry.header.table_name))
-    });
-    let context = entry.and_then(|entry| block.context(entry));
-    Err(InstanceError::EntryTooLong {
-        file: context.map_or_else(String::new, |context| context.file.to_string()),
-        offset: entry.map_or(0, |entry| entry.start_offset),
-        table: header.unwrap_or_default(),
-        len: entry.map_or(0, |entry| entry.entry_len),
-    })
-}
-
 /// What ended a stretch of reading.
 enum Ended {
     Stream,
@@ -629,7 +606,7 @@ impl Pump<'_> {
     }
 
     /// All structures, as long as it takes.
-    async fn tables(&mut self) -> Result<Vec<Table>, InstanceError> {
+    async fn tables(&mut self) -> Result<Vec<PackedTable>, InstanceError> {
         loop {
             match self.source.tables().await {
                 Err(error) if error.recovery() == Recovery::Retry => {
@@ -710,7 +687,7 @@ impl Pump<'_> {
         }
         let mut event_ms = None;
         if let Some(block) = self.decoder.take() {
-            check_len(&block)?;
+            entry_len::check(&block, entry_len::MAX)?;
             event_ms = block.entries.last().map(|entry| entry.execute_time_ms).filter(|ms| *ms > 0);
             self.last = LastPublished::of(&block);
             self.destination.push(block).await;

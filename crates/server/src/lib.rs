@@ -12,6 +12,7 @@
 mod cluster;
 mod config;
 mod destination;
+mod entry_len;
 mod error;
 mod figures;
 mod history;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_binlog::RawEvent;
-use towpath_schema::{NameCase, StructureAnswer, Table};
+use towpath_schema::{NameCase, PackedTable, StructureAnswer};
 
 pub use archive::{AccessKey, ArchiveConfig};
 pub use error::{Lost, Recovery, SourceError};
@@ -237,7 +237,7 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`]
-    pub async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+    pub async fn tables(&mut self) -> Result<Vec<PackedTable>, SourceError> {
         match self {
             Self::Mysql(source) => source.tables().await,
             Self::Files(_) => Ok(Vec::new()),

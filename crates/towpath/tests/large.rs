@@ -2,7 +2,8 @@
 //! `memory.rs`.
 //!
 //! `TOWPATH_LARGE_MB` is the size of the large transaction: with 10,000 a binlog file is longer than
-//! 4 GiB. `TOWPATH_LARGE_ROW_MB`, `TOWPATH_LARGE_TABLES` and `TOWPATH_LARGE_DDL` are for the others.
+//! 4 GiB. `TOWPATH_LARGE_ROW_MB`, `TOWPATH_LARGE_ENTRY_MB`, `TOWPATH_LARGE_TABLES` and
+//! `TOWPATH_LARGE_DDL` are for the others.
 
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -228,6 +229,52 @@ fn a_row_that_is_too_long_is_refused_by_name() {
     ] {
         assert!(ended.stderr.contains(needle), "{needle}: {}", ended.stderr);
     }
+}
+
+/// Of a JSON text, without `TOWPATH_LARGE_ENTRY_MB`: with 360 its entry is too long for any frame, which
+/// takes some GB of memory.
+const ENTRY_MB: u64 = 10;
+
+/// F7: a value may be longer in its entry than in its row, here six times. An entry that no frame can
+/// carry stops the instance by name.
+#[test]
+fn an_entry_many_times_as_long_as_its_row_arrives_or_is_refused_by_name() {
+    let mb = number("TOWPATH_LARGE_ENTRY_MB").unwrap_or(ENTRY_MB);
+    let server = Server::start(Version::Mysql80, &["--max-allowed-packet=1G"]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, j JSON)");
+    let (file, offset) = server.binlog_end();
+    let len = usize::try_from(mb * 1_000_000).unwrap();
+    // JSON writes the character 1 as `\u0001`.
+    server.run(&format!(
+        "INSERT INTO d.t VALUES (1, JSON_ARRAY(REPEAT(CHAR(1 USING utf8mb4), {len})))"
+    ));
+    let expected = 6 * len + r#"[""]"#.len();
+    let from = format!("{file}:{offset}");
+    if expected > i32::MAX as usize {
+        let (url, state) = (server.url(), TempDir::new().unwrap());
+        let folder = state.path().to_str().unwrap();
+        let arguments = ["--source", &url, "--from", &from, "--state", folder];
+        let ended = Towpath::try_serve(binary(), &arguments).wait(4 * DEADLINE);
+        assert!(!ended.status.success());
+        for needle in [
+            &format!("the entry of {file}:"),
+            "table d.t, has 2",
+            "Canal's protocol has no frame of more than 2147483647",
+            "hint: exclude the table with --black-filter, or start behind the event",
+        ] {
+            assert!(ended.stderr.contains(needle), "{needle}: {}", ended.stderr);
+        }
+        return;
+    }
+    let mut following = Following::start(&server, &from);
+    let mut found = 0;
+    following.until(|entry| {
+        for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
+            found = row.after[1].value.unwrap().len();
+        }
+        found > 0 && entry.entry_type == 3
+    });
+    assert_eq!(found, expected);
 }
 
 /// Tables of a source, without `TOWPATH_LARGE_TABLES`.

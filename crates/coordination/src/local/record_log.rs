@@ -1,7 +1,7 @@
 //! A file of records that grows at its end (see `docs/schema-history.md`).
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,12 +45,13 @@ impl RecordLog {
         self.len
     }
 
-    /// All records, none when there is no file. What a crash left of an append is cut off.
+    /// What `read` makes of each record; nothing when there is no file. What a crash left of an
+    /// append is cut off.
     ///
     /// # Errors
     /// [`StateError::DamagedLog`] when the file is damaged elsewhere than at its end;
     /// [`StateError::Read`].
-    pub fn load(&mut self) -> Result<Vec<Vec<u8>>, StateError> {
+    pub fn load<T>(&mut self, read: impl FnMut(&[u8]) -> T) -> Result<Vec<T>, StateError> {
         let failed = |path: &Path, source| StateError::Read { path: path.to_owned(), source };
         let opened = File::options().read(true).write(true).open(&self.path);
         let mut file = match opened {
@@ -64,7 +65,7 @@ impl RecordLog {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| failed(&self.path, e))?;
-        let (records, end) = split(&bytes).map_err(|(at, what)| self.damaged(at, what))?;
+        let (records, end) = split(&bytes, read).map_err(|(at, what)| self.damaged(at, what))?;
         if end < bytes.len() {
             tracing::warn!(
                 file = %self.path.display(),
@@ -80,17 +81,19 @@ impl RecordLog {
         Ok(records)
     }
 
-    /// Adds records behind the others.
+    /// Adds records behind the others, one after the other.
     ///
     /// # Errors
     /// [`StateError::Write`]; the records are then not in the file.
-    pub fn append(&mut self, records: &[Vec<u8>]) -> Result<(), StateError> {
+    pub fn append(&mut self, records: impl IntoIterator<Item = Vec<u8>>) -> Result<(), StateError> {
         let write = |source| StateError::Write { path: self.path.clone(), source };
         let Some(file) = &mut self.file else {
             return self.replace(records);
         };
-        let bytes = frame(records).map_err(write)?;
-        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        let written = write_framed(file, records).and_then(|len| {
+            file.sync_data()?;
+            Ok(len)
+        });
         if written.is_err() {
             // A part of it must not stand before what is written next.
             let undone = file.set_len(self.len).and_then(|()| file.seek(SeekFrom::End(0)));
@@ -98,8 +101,7 @@ impl RecordLog {
                 self.file = None;
             }
         }
-        written.map_err(write)?;
-        self.len += bytes.len() as u64;
+        self.len += written.map_err(write)?;
         Ok(())
     }
 
@@ -108,20 +110,21 @@ impl RecordLog {
     ///
     /// # Errors
     /// [`StateError::Write`]; the old records are then still there.
-    pub fn replace(&mut self, records: &[Vec<u8>]) -> Result<(), StateError> {
+    pub fn replace(
+        &mut self,
+        records: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Result<(), StateError> {
         let temporary = self.path.with_extension("tmp");
         let failed = |path: &Path, source| StateError::Write { path: path.to_owned(), source };
-        let bytes = frame(records).map_err(|e| failed(&self.path, e))?;
         let mut file = File::create(&temporary).map_err(|e| failed(&temporary, e))?;
-        file.write_all(HEAD)
-            .and_then(|()| file.write_all(&bytes))
-            .and_then(|()| file.sync_all())
-            .map_err(|e| failed(&temporary, e))?;
+        let written = file.write_all(HEAD).and_then(|()| write_framed(&mut file, records));
+        let len = written.map_err(|e| failed(&temporary, e))?;
+        file.sync_all().map_err(|e| failed(&temporary, e))?;
         fs::rename(&temporary, &self.path).map_err(|e| failed(&self.path, e))?;
         File::open(&self.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(|e| failed(&self.directory, e))?;
-        self.len = (HEAD.len() + bytes.len()) as u64;
+        self.len = HEAD.len() as u64 + len;
         self.file = Some(file);
         Ok(())
     }
@@ -150,8 +153,12 @@ fn checksum(len: [u8; 4], record: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn frame(records: &[Vec<u8>]) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// Writes records; the number of bytes.
+fn write_framed(
+    file: &mut File,
+    records: impl IntoIterator<Item = Vec<u8>>,
+) -> std::io::Result<u64> {
+    let (mut out, mut written) = (BufWriter::new(file), 0);
     for record in records {
         let len = u32::try_from(record.len()).ok().filter(|_| record.len() <= RECORD_LEN_MAX);
         let Some(len) = len else {
@@ -159,19 +166,21 @@ fn frame(records: &[Vec<u8>]) -> std::io::Result<Vec<u8>> {
             return Err(std::io::Error::other(what));
         };
         let len = len.to_le_bytes();
-        out.extend_from_slice(&len);
-        out.extend_from_slice(&len.map(|byte| !byte));
-        out.extend_from_slice(&checksum(len, record).to_le_bytes());
-        out.extend_from_slice(record);
+        out.write_all(&len)?;
+        out.write_all(&len.map(|byte| !byte))?;
+        out.write_all(&checksum(len, &record).to_le_bytes())?;
+        out.write_all(&record)?;
+        written += (FRAME_LEN + record.len()) as u64;
     }
-    Ok(out)
+    out.flush()?;
+    Ok(written)
 }
 
 /// Records, and where the last whole one ends.
-type Records = (Vec<Vec<u8>>, usize);
+type Records<T> = (Vec<T>, usize);
 
 /// The records; or where the damage is, and what.
-fn split(bytes: &[u8]) -> Result<Records, (usize, String)> {
+fn split<T>(bytes: &[u8], mut read: impl FnMut(&[u8]) -> T) -> Result<Records<T>, (usize, String)> {
     if !bytes.starts_with(HEAD) {
         return Err((0, "it does not begin as a history of this version does".to_owned()));
     }
@@ -195,7 +204,7 @@ fn split(bytes: &[u8]) -> Result<Records, (usize, String)> {
             }
             return Err((at, "the checksum of a record is wrong".to_owned()));
         }
-        records.push(record.to_vec());
+        records.push(read(record));
         at += FRAME_LEN + record_len;
     }
     Ok((records, at))
@@ -216,10 +225,10 @@ mod tests {
 
     fn filled(folder: &Path) -> Vec<u8> {
         let mut log = log_in(folder);
-        assert_eq!(log.load().unwrap(), Vec::<Vec<u8>>::new());
-        log.replace(&[record(0)]).unwrap();
-        log.append(&[record(1), record(2)]).unwrap();
-        log.append(&[record(3)]).unwrap();
+        assert_eq!(log.load(<[u8]>::to_vec).unwrap(), Vec::<Vec<u8>>::new());
+        log.replace([record(0)]).unwrap();
+        log.append([record(1), record(2)]).unwrap();
+        log.append([record(3)]).unwrap();
         let bytes = fs::read(log.path()).unwrap();
         assert_eq!(log.len_bytes(), bytes.len() as u64);
         bytes
@@ -241,9 +250,13 @@ mod tests {
                 let mut log = log_in(folder.path());
                 let expected = if len == whole.len() { 0..4 } else { 0..3 };
                 let expected: Vec<Vec<u8>> = expected.map(record).collect();
-                assert_eq!(log.load().unwrap(), expected, "{len} bytes and {zeros} zeros");
-                log.append(&[record(9)]).unwrap();
-                let again = log_in(folder.path()).load().unwrap();
+                assert_eq!(
+                    log.load(<[u8]>::to_vec).unwrap(),
+                    expected,
+                    "{len} bytes and {zeros} zeros"
+                );
+                log.append([record(9)]).unwrap();
+                let again = log_in(folder.path()).load(<[u8]>::to_vec).unwrap();
                 assert_eq!(again, [expected, vec![record(9)]].concat());
             }
         }
@@ -256,9 +269,9 @@ mod tests {
         filled(folder.path());
         fs::write(folder.path().join("schema.tmp"), b"half of it").unwrap();
         let mut log = log_in(folder.path());
-        assert_eq!(log.load().unwrap().len(), 4);
-        log.replace(&[record(7)]).unwrap();
-        assert_eq!(log_in(folder.path()).load().unwrap(), [record(7)]);
+        assert_eq!(log.load(<[u8]>::to_vec).unwrap().len(), 4);
+        log.replace([record(7)]).unwrap();
+        assert_eq!(log_in(folder.path()).load(<[u8]>::to_vec).unwrap(), [record(7)]);
     }
 
     #[test]
@@ -271,11 +284,11 @@ mod tests {
             bytes[at] ^= 0x10;
             fs::write(folder.path().join("schema.history"), &bytes).unwrap();
             let mut log = log_in(folder.path());
-            let error = log.load().unwrap_err().to_string();
+            let error = log.load(<[u8]>::to_vec).unwrap_err().to_string();
             assert!(error.contains("schema.history is damaged at byte"), "byte {at}: {error}");
             let aside = log.set_aside().unwrap();
             assert_eq!(fs::read(aside).unwrap(), bytes);
-            assert_eq!(log_in(folder.path()).load().unwrap().len(), 0);
+            assert_eq!(log_in(folder.path()).load(<[u8]>::to_vec).unwrap().len(), 0);
         }
     }
 }

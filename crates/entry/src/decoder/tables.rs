@@ -12,7 +12,8 @@ use std::sync::Arc;
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
 use towpath_schema::{
-    Catalog, Classified, Lookup, ParseOptions, ServerKind, StructureAnswer, StructureChange, Table,
+    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, StructureAnswer,
+    StructureChange, Table,
 };
 
 use super::Step;
@@ -197,7 +198,7 @@ impl Tables {
         format: &FormatDescription,
         schema: &str,
         name: &str,
-    ) -> Result<Option<Arc<Table>>, DecodeError> {
+    ) -> Result<Option<Table>, DecodeError> {
         let facts = Facts::new(map, format)?;
         let mut misfit = None;
         if let Lookup::Known(table) = self.catalog.get(schema, name) {
@@ -229,10 +230,10 @@ impl Tables {
         };
         // The names of the table map count, whatever the server's case rules.
         let table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };
-        self.catalog.learn(table.clone());
+        self.catalog.learn(PackedTable::new(&table));
         // Plans of other tables stay good.
         self.generation = self.catalog.generation();
-        Ok(Some(Arc::new(table)))
+        Ok(Some(table))
     }
 
     pub(super) fn learn(&mut self, schema: &str, table: &str, answer: StructureAnswer) {

@@ -20,7 +20,7 @@ fn names_are_kept_as_written_and_found_in_any_case() {
     apply(&mut catalog, "CREATE TABLE Orders (Id INT, a INT)");
     apply(&mut catalog, "ALTER TABLE shop.ORDERS ADD b INT FIRST");
     assert_eq!(names(&catalog, "shop", "orders"), Some(["b", "Id", "a"].map(str::to_owned).into()));
-    let kept: Vec<_> = catalog.tables().map(|t| (t.schema.as_str(), t.name.as_str())).collect();
+    let kept: Vec<_> = catalog.tables().map(PackedTable::names).collect();
     assert_eq!(kept, [("Shop", "Orders")]);
     apply(&mut catalog, "CREATE TABLE IF NOT EXISTS ORDERS (z INT)");
     apply(&mut catalog, "RENAME TABLE orders TO Bills");

@@ -1,5 +1,5 @@
 use towpath_coordination::StateDirectory;
-use towpath_schema::{Column, Lookup};
+use towpath_schema::{Column, Lookup, Table};
 
 use super::*;
 
@@ -12,8 +12,8 @@ fn beginning(at: HistoryPosition) -> Beginning {
     Beginning { identity, case: NameCase::Sensitive, at, begun_s: 77, was_read: true }
 }
 
-fn table(name: &str, column: &str) -> Arc<Table> {
-    Arc::new(Table {
+fn table(name: &str, column: &str) -> PackedTable {
+    PackedTable::new(&Table {
         schema: "d".to_owned(),
         name: name.to_owned(),
         columns: vec![Column::new(column, "int")],
@@ -53,7 +53,7 @@ async fn keep(folder: &std::path::Path, first: HistoryPosition, records: Vec<Str
     let (mut history, found) = open(folder, first.clone()).await;
     assert!(found.is_none());
     let mut catalog = Catalog::new(NameCase::Sensitive);
-    catalog.learn(Table::clone(&table("t", "first")));
+    catalog.learn(table("t", "first"));
     history.begin(&beginning(first), &catalog).await.unwrap();
     for record in records {
         catalog.replay(record.changes[0].clone());
@@ -189,7 +189,7 @@ async fn the_file_stays_small_and_a_start_short() {
     assert_eq!(catalog.unwrap().tables().count(), 7);
     let kept = std::fs::metadata(&path).unwrap().len();
     assert!(written > 2 << 20, "{written}");
-    assert!(kept < (SNAPSHOT_AFTER as u64) + (1 << 18), "{kept} of {written}");
+    assert!(kept < SNAPSHOT_AFTER + (1 << 18), "{kept} of {written}");
     assert!(history.since_bytes <= SNAPSHOT_AFTER + (1 << 18), "{history:?}");
 }
 

@@ -4,14 +4,14 @@
 //! between it and the present that changes them: so those statements are read ahead, on a connection
 //! of their own, and undone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
-    Column, Fate, LaterStatements, NameCase, ParseOptions, ServerKind, StructureAnswer, Table,
-    charset_of, column_type, parse, table_from_create,
+    Column, Fate, LaterStatements, NameCase, PackedTable, ParseOptions, ServerKind,
+    StructureAnswer, Table, charset_of, column_type, parse, table_from_create,
 };
 use tracing::info;
 
@@ -120,14 +120,14 @@ impl MysqlSource {
     }
 
     /// See [`crate::Source::tables`].
-    pub(crate) async fn tables(&mut self) -> Result<Vec<Table>, SourceError> {
+    pub(crate) async fn tables(&mut self) -> Result<Vec<PackedTable>, SourceError> {
         let tables = self.tables_at().await;
         // Mostly nothing is asked any more; and whoever tries again needs a connection that lives.
         self.metadata = None;
         tables
     }
 
-    async fn tables_at(&mut self) -> Result<Vec<Table>, SourceError> {
+    async fn tables_at(&mut self) -> Result<Vec<PackedTable>, SourceError> {
         if self.foreign_archive().await?.is_some() {
             return Ok(Vec::new());
         }
@@ -135,7 +135,10 @@ impl MysqlSource {
         let mut tables = all_tables(connection).await?;
         self.read_ahead().await?;
         let (statements, case) = (&self.ahead.statements, self.case);
-        tables.retain(|table| !statements.touches(case, &table.schema, &table.name));
+        tables.retain(|table| {
+            let (schema, name) = table.names();
+            !statements.touches(case, schema, name)
+        });
         Ok(tables)
     }
 
@@ -270,7 +273,7 @@ pub(super) async fn name_case(connection: &mut Connection) -> Result<NameCase, S
 /// The schemas that hold the server's own tables: few of them are ever in a binlog.
 const OWN_SCHEMAS: &str = "('mysql', 'information_schema', 'performance_schema', 'sys')";
 
-async fn all_tables(connection: &mut Connection) -> Result<Vec<Table>, SourceError> {
+async fn all_tables(connection: &mut Connection) -> Result<Vec<PackedTable>, SourceError> {
     let schemas = format!(
         "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {OWN_SCHEMAS}"
     );
@@ -278,7 +281,7 @@ async fn all_tables(connection: &mut Connection) -> Result<Vec<Table>, SourceErr
     for row in connection.query(&schemas).await? {
         let Some(schema) = row.into_iter().next().flatten() else { continue };
         if tables.len() < TABLES_MAX {
-            tables.extend(tables_of(connection, &schema).await?);
+            tables_of(connection, &schema, &mut tables).await?;
         }
     }
     tables.truncate(TABLES_MAX);
@@ -289,75 +292,123 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-async fn tables_of(connection: &mut Connection, schema: &str) -> Result<Vec<Table>, SourceError> {
+/// What is known of a table before its columns come.
+struct Facts {
+    has_functional_key: bool,
+    charset: Option<String>,
+    key: Vec<String>,
+}
+
+/// The tables of a schema, as their columns come.
+struct Reading<'a> {
+    schema: &'a str,
+    facts: HashMap<String, Facts>,
+    /// The table whose columns come; it is left out if it has no facts.
+    current: (Table, Option<Facts>),
+    into: &'a mut Vec<PackedTable>,
+}
+
+impl Reading<'_> {
+    /// Name of the table, and of the column, type, `YES` if it may be NULL, and character set.
+    fn take(&mut self, row: Row) {
+        let mut fields = row.into_iter();
+        let mut next = || fields.next().flatten();
+        let name = next().unwrap_or_default();
+        if name != self.current.0.name {
+            self.begin(name);
+        }
+        let (table, Some(facts)) = &mut self.current else { return };
+        let (column_name, type_text) = (next().unwrap_or_default(), next().unwrap_or_default());
+        let mut column = Column::new(&column_name, &column_type(&type_text));
+        column.nullable = next().as_deref() == Some("YES");
+        column.charset = next().filter(|charset| Some(charset) != table.charset.as_ref());
+        column.is_key = facts.key.contains(&column_name);
+        table.columns.push(column);
+    }
+
+    /// Ends the table before, and begins the one of this name.
+    fn begin(&mut self, name: String) {
+        let facts = self.facts.remove(&name);
+        let table = Table {
+            schema: self.schema.to_owned(),
+            name,
+            charset: facts.as_ref().and_then(|facts| facts.charset.clone()),
+            has_functional_key: facts.as_ref().is_some_and(|facts| facts.has_functional_key),
+            ..Table::default()
+        };
+        if let (table, Some(_)) = std::mem::replace(&mut self.current, (table, facts)) {
+            self.into.push(PackedTable::new(&table));
+        }
+    }
+}
+
+async fn tables_of(
+    connection: &mut Connection,
+    schema: &str,
+    into: &mut Vec<PackedTable>,
+) -> Result<(), SourceError> {
+    let facts = facts_of(connection, schema).await?;
+    let current = (Table::default(), None);
+    let mut reading = Reading { schema, facts, current, into };
+    // Names that differ in case only are equal to the usual order.
+    let columns = format!(
+        "SELECT table_name, column_name, column_type, is_nullable, character_set_name \
+         FROM information_schema.columns WHERE table_schema = {} \
+         ORDER BY CAST(table_name AS BINARY), ordinal_position",
+        quoted(schema)
+    );
+    connection.query_each(&columns, |row| reading.take(row)).await?;
+    reading.begin(String::new());
+    Ok(())
+}
+
+/// Of views there are none, nor of tables with implicit versioning: these have columns that are not
+/// listed, and are read one by one.
+async fn facts_of(
+    connection: &mut Connection,
+    schema: &str,
+) -> Result<HashMap<String, Facts>, SourceError> {
     let of = quoted(schema);
     let kinds = format!(
-        "SELECT table_name, table_type, table_collation FROM information_schema.tables \
-         WHERE table_schema = {of} \
-         AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')"
+        "SELECT table_name, table_collation FROM information_schema.tables \
+         WHERE table_schema = {of} AND table_type IN ('BASE TABLE', 'SEQUENCE')"
     );
-    let (mut versioned, mut charsets) = (HashMap::new(), HashMap::new());
+    let mut all: HashMap<String, Facts> = HashMap::new();
     let take = |row: Row| {
         let mut fields = row.into_iter().map(Option::unwrap_or_default);
         let name = fields.next().unwrap_or_default();
-        let kind = fields.next().unwrap_or_default();
-        charsets.insert(name.clone(), fields.next().and_then(|collation| charset_of(&collation)));
-        versioned.insert(name, kind == "SYSTEM VERSIONED");
+        let charset = fields.next().and_then(|collation| charset_of(&collation));
+        let charset = charset.filter(|charset| !charset.is_empty());
+        all.insert(name, Facts { has_functional_key: false, charset, key: Vec::new() });
     };
     connection.query_each(&kinds, take).await?;
     let keys = format!(
         "SELECT table_name, column_name FROM information_schema.statistics \
          WHERE table_schema = {of} AND index_name = 'PRIMARY'"
     );
-    let mut key_columns = HashSet::new();
     let take = |row: Row| {
         let mut fields = row.into_iter().map(Option::unwrap_or_default);
-        key_columns.insert((fields.next().unwrap_or_default(), fields.next().unwrap_or_default()));
+        let facts = fields.next().and_then(|name| all.get_mut(&name));
+        if let (Some(facts), Some(column)) = (facts, fields.next()) {
+            facts.key.push(column);
+        }
     };
     connection.query_each(&keys, take).await?;
     let expressions = format!(
         "SELECT DISTINCT table_name FROM information_schema.statistics \
          WHERE table_schema = {of} AND expression IS NOT NULL"
     );
-    // Servers without such keys do not know the column.
-    let functional: HashSet<String> = match connection.query(&expressions).await {
-        Ok(rows) => rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect(),
-        Err(SourceError::Server { .. }) => HashSet::new(),
-        Err(error) => return Err(error),
-    };
-    let columns = format!(
-        "SELECT table_name, column_name, column_type, is_nullable, character_set_name \
-         FROM information_schema.columns WHERE table_schema = {of} \
-         ORDER BY table_name, ordinal_position"
-    );
-    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let take = |row: Row| {
-        let mut fields = row.into_iter();
-        let mut next = || fields.next().flatten();
-        let mut text = || next().unwrap_or_default();
-        let (name, column_name, type_text) = (text(), text(), text());
-        if versioned.get(&name).is_none_or(|is_versioned| *is_versioned) {
-            // A view; or a table with columns that are not listed, to be read by itself.
-            return;
+        let name = row.into_iter().next().flatten();
+        if let Some(facts) = name.and_then(|name| all.get_mut(&name)) {
+            facts.has_functional_key = true;
         }
-        let mut column = Column::new(&column_name, &column_type(&type_text));
-        column.nullable = text() == "YES";
-        let default = charsets.get(&name).and_then(Option::as_deref);
-        column.charset = next().filter(|charset| Some(charset.as_str()) != default);
-        column.is_key = key_columns.contains(&(name.clone(), column_name));
-        tables.entry(name).or_default().columns.push(column);
     };
-    connection.query_each(&columns, take).await?;
-    Ok(tables
-        .into_iter()
-        .map(|(name, table)| Table {
-            schema: schema.to_owned(),
-            has_functional_key: functional.contains(&name),
-            charset: charsets.remove(&name).flatten().filter(|charset| !charset.is_empty()),
-            name,
-            ..table
-        })
-        .collect())
+    // Servers without such keys do not know the column.
+    match connection.query_each(&expressions, take).await {
+        Ok(()) | Err(SourceError::Server { .. }) => Ok(all),
+        Err(error) => Err(error),
+    }
 }
 
 /// The structure from `information_schema`, where `SHOW CREATE TABLE` cannot be read.

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use towpath_binlog::event::QueryEvent;
 use towpath_binlog::{Checksum, EventHeader, EventStream, event_type};
 use towpath_schema::{
-    Catalog, Column, Lookup, NameCase, ParseOptions, ServerKind, Table, column_type, parse,
+    Catalog, Column, Lookup, NameCase, PackedTable, ParseOptions, ServerKind, Table, column_type,
+    parse,
 };
 use towpath_testkit::{Server, Version};
 
@@ -257,17 +258,19 @@ pub(super) fn compare(reader: &mut Reader, present: &Present, schemas: &[String]
                 table.columns.push(Column::new("row_end", "timestamp(6)"));
                 table.has_implicit_versioning = true;
             }
-            reader.catalog.learn(table);
+            reader.catalog.learn(PackedTable::new(&table));
             faults.push(fault);
         }
     }
-    let is_there = |table: &Table| {
-        let key = (table.schema.clone(), table.name.clone());
+    let is_there = |(schema, table): &(&str, &str)| {
+        let key = ((*schema).to_owned(), (*table).to_owned());
         let folded = (key.0.to_lowercase(), key.1.to_lowercase());
         present.tables.contains_key(&key)
             || reader.case == NameCase::Insensitive && present.tables.contains_key(&folded)
     };
-    let gone = reader.catalog.tables().filter(|t| schemas.contains(&t.schema) && !is_there(t));
-    faults.extend(gone.map(|table| Fault::Gone(format!("{}.{}", table.schema, table.name))));
+    let known = reader.catalog.tables().map(PackedTable::names);
+    let ours = known.filter(|(schema, _)| schemas.iter().any(|name| name == schema));
+    let gone = ours.filter(|names| !is_there(names));
+    faults.extend(gone.map(|(schema, table)| Fault::Gone(format!("{schema}.{table}"))));
     faults
 }
