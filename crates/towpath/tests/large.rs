@@ -352,7 +352,9 @@ fn many_statements_in_a_row_are_followed() {
     let from = format!("{file}:{offset}");
     let arguments = ["--source", &url, "--state", folder, "--from", &from];
     let history = state.path().join("example/schema.history");
-    let mut following = Following::of(Towpath::serve(binary(), &arguments), None);
+    let mut towpath = Towpath::serve(binary(), &arguments);
+    towpath.program().wait_for_line("structures at the start are known", DEADLINE);
+    let mut following = Following::of(towpath, None);
     let mut done = 0;
     for from in [0, count] {
         let mut sql = "USE d;\n".to_owned();

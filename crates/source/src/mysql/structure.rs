@@ -5,7 +5,7 @@
 //! of their own, and undone.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
@@ -25,8 +25,8 @@ use crate::error::SourceError;
 const STATEMENT_LEN_MAX: u64 = 1 << 30;
 /// Time in which the server sends the next event of those that it has.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often a table is read again when it changes meanwhile.
-const ATTEMPTS: usize = 5;
+/// How long a table is read again and again when it changes meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Tables that are read at once; further ones are read when they come.
 const TABLES_MAX: usize = 250_000;
 
@@ -78,7 +78,8 @@ impl MysqlSource {
             return Ok(StructureAnswer { candidates: Vec::new(), obstacle: Some(obstacle) });
         }
         self.read_ahead().await?;
-        for _ in 0..ATTEMPTS {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
             let fate = self.ahead.statements.fate(self.case, schema, table);
             let (now_schema, now_table) = match &fate {
                 Fate::Now { schema, table, .. } => (schema.clone(), table.clone()),
