@@ -139,6 +139,8 @@ impl<'a> Script<'a> {
     fn command(&mut self, text: &str) -> bool {
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         match word.to_ascii_lowercase().as_str() {
+            // `delimiter ;;` reads as one without an end, up to the first `;`.
+            "delimiter" if rest.trim().is_empty() => self.rest = "",
             "delimiter" => self.delimiter = rest.trim().to_owned(),
             "let" => {
                 let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
