@@ -5,7 +5,7 @@
 
 use towpath_binlog::ColumnKind;
 use towpath_binlog::event::TableMap;
-use towpath_schema::{Column, Table};
+use towpath_schema::{Column, HiddenKey, Table};
 
 use crate::error::DecodeError;
 use crate::filter::FieldRule;
@@ -62,6 +62,14 @@ pub(crate) enum Sign {
     Unsigned(u64),
 }
 
+/// Whether entries tell that a column was updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Updates {
+    Told,
+    /// Those of a hidden key are not.
+    NotTold,
+}
+
 /// One column.
 #[derive(Debug)]
 pub(crate) struct ColumnPlan {
@@ -84,6 +92,7 @@ pub(crate) struct ColumnPlan {
     pub(crate) nth_json: usize,
     /// The field filter does not want it.
     pub(crate) is_left_out: bool,
+    pub(crate) updates: Updates,
 }
 
 /// One table at one structure.
@@ -114,7 +123,9 @@ impl Plan {
         let kinds = map.columns()?;
         let mut json_columns = 0;
         let mut columns = Vec::with_capacity(kinds.len());
-        for (index, (&kind, column)) in kinds.iter().zip(&table.columns).enumerate() {
+        let hidden_key = hidden_key(table, &kinds);
+        let all = table.columns.iter().chain(&hidden_key);
+        for (index, (&kind, column)) in kinds.iter().zip(all).enumerate() {
             let charset = match collations.get(index).copied().flatten() {
                 Some(collation) => Charset::by_collation(collation),
                 None => column.charset_in(table).and_then(Charset::by_name),
@@ -122,6 +133,9 @@ impl Plan {
             let charset = charset.unwrap_or(Charset::Utf8);
             let mut plan = ColumnPlan::new(index, kind, charset, (column, json_columns));
             plan.is_left_out = fields.is_some_and(|fields| fields.leaves_out(&column.name));
+            if index >= table.columns.len() {
+                plan.updates = Updates::NotTold;
+            }
             columns.push(plan);
             json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));
         }
@@ -181,8 +195,18 @@ impl ColumnPlan {
             null_updated_at,
             nth_json,
             is_left_out: false,
+            updates: Updates::Told,
         }
     }
+}
+
+/// The key that the server has added to a table without one, if there is such a column behind the known
+/// ones (entry-format 3.9).
+pub(crate) fn hidden_key(table: &Table, kinds: &[ColumnKind]) -> Option<Column> {
+    let is_there = kinds.len() == table.columns.len() + 1
+        && kinds.last() == Some(&ColumnKind::LongLong)
+        && !table.columns.iter().any(|column| column.is_key);
+    table.hidden_key.filter(|_| is_there).map(HiddenKey::column)
 }
 
 const fn sign_of(kind: ColumnKind) -> Sign {

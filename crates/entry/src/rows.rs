@@ -14,7 +14,7 @@ use towpath_binlog::event::{RowsEvent, RowsKind};
 use towpath_binlog::{ParseError, Reader};
 
 use crate::arena::Arena;
-use crate::plan::Plan;
+use crate::plan::{ColumnPlan, Plan, Updates};
 use crate::proto;
 use crate::text::Zone;
 
@@ -201,7 +201,7 @@ impl<'e> Walk<'_, 'e> {
                 continue;
             }
             emitted.raw = raw_start..r.offset();
-            self.finish(image, index, emitted);
+            self.finish(image, (index, column), emitted);
         }
         Ok(())
     }
@@ -227,7 +227,7 @@ impl<'e> Walk<'_, 'e> {
     /// Says if a column is updated, by Canal's rule: it is unless the before image has the same text
     /// for it.
     #[inline]
-    fn finish(&mut self, image: Image, index: usize, emitted: Emitted) {
+    fn finish(&mut self, image: Image, (index, column): (usize, &ColumnPlan), emitted: Emitted) {
         match image {
             Image::Inserted | Image::Deleted => {}
             Image::Before => {
@@ -242,7 +242,7 @@ impl<'e> Walk<'_, 'e> {
                     Some(Before::Value(before)) => text(&before.text) != text(&emitted.text),
                     Some(Before::Absent | Before::Null) | None => true,
                 };
-                self.set_updated(emitted.updated_at, updated);
+                self.set_updated(emitted.updated_at, updated && column.updates == Updates::Told);
             }
         }
     }

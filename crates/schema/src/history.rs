@@ -238,7 +238,7 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Column, Table};
+    use crate::table::{Column, HiddenKey, Table};
 
     fn records() -> Vec<HistoryRecord> {
         let at = HistoryPosition {
@@ -257,6 +257,7 @@ mod tests {
             charset: Some("latin1".to_owned()),
             has_implicit_versioning: true,
             has_functional_key: true,
+            hidden_key: Some(HiddenKey::PolarDbX),
         });
         let name = || ("s".to_owned(), "t".to_owned());
         let lost = StructureChange::Lost { schema: name().0, table: name().1 };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::catalog::{NameCase, apply_steps, pin_charsets, position, qualified};
 use crate::column::Place;
 use crate::statement::{Change, Parsed, Step};
-use crate::table::{Column, Table};
+use crate::table::{Column, HiddenKey, Table};
 
 /// Structures that are tried for one table: where a dropped column lay is not written anywhere.
 const CANDIDATES_MAX: usize = 10_000;
@@ -20,11 +20,13 @@ pub struct StructureAnswer {
     pub candidates: Vec<Table>,
     /// What stands in the way of knowing it for sure.
     pub obstacle: Option<String>,
+    /// What the server adds to tables without a primary key.
+    pub hidden_key: Option<HiddenKey>,
 }
 
 impl From<Option<Table>> for StructureAnswer {
     fn from(table: Option<Table>) -> Self {
-        Self { candidates: table.into_iter().collect(), obstacle: None }
+        Self { candidates: table.into_iter().collect(), ..Self::default() }
     }
 }
 

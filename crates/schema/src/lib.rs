@@ -20,4 +20,4 @@ pub use lexer::{ParseOptions, ServerKind};
 pub use statement::{
     CanalKind, Classified, Parsed, classify, column_type, first_table, parse, table_from_create,
 };
-pub use table::{Column, Table};
+pub use table::{Column, HiddenKey, Table};

@@ -18,6 +18,33 @@ pub struct Column {
     pub charset: Option<String>,
 }
 
+/// A cloud's server whose tables have a key of the server's own, the last column, if they have no primary
+/// key: nothing but their rows shows it (entry-format 3.9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HiddenKey {
+    /// RDS for MySQL.
+    Rds,
+    /// PolarDB-X.
+    PolarDbX,
+}
+
+impl HiddenKey {
+    /// The column's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rds => "__#alibaba_rds_row_id#__",
+            Self::PolarDbX => "_drds_implicit_id_",
+        }
+    }
+
+    /// The column as Canal tells it.
+    #[must_use]
+    pub fn column(self) -> Column {
+        Column { is_key: true, nullable: false, ..Column::new(self.name(), "bigint") }
+    }
+}
+
 /// The structure of a table: columns in the order in which row images carry them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of two families of servers")]
@@ -35,6 +62,26 @@ pub struct Table {
     /// MySQL: a key on an expression was defined. Table maps may then have hidden columns behind
     /// these, whose values no row carries.
     pub has_functional_key: bool,
+    /// The server adds this to tables without a primary key: table maps may then have one column more than
+    /// these.
+    pub hidden_key: Option<HiddenKey>,
+}
+
+impl Table {
+    /// Notes what the server adds to tables, which is not one of its columns where the server shows it.
+    #[must_use]
+    pub fn served_with(mut self, hidden_key: Option<HiddenKey>) -> Self {
+        let is_shown = |key: HiddenKey| {
+            self.columns.split_last().is_some_and(|(last, rest)| {
+                last.name.eq_ignore_ascii_case(key.name()) && !rest.iter().any(|c| c.is_key)
+            })
+        };
+        if hidden_key.is_some_and(is_shown) {
+            self.columns.pop();
+        }
+        self.hidden_key = hidden_key;
+        self
+    }
 }
 
 impl Column {

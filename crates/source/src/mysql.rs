@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use towpath_binlog::{RawEvent, event_type as t};
-use towpath_schema::NameCase;
+use towpath_schema::{HiddenKey, NameCase};
 use tracing::{info, warn};
 
 use crate::archive::{Archive, Ended};
@@ -70,6 +70,8 @@ pub struct MysqlSource {
     feed: Feed,
     detector: Option<Detector>,
     metadata: Option<Connection>,
+    /// What that server adds to tables; known once `metadata` was opened.
+    hidden_key: Option<HiddenKey>,
     /// How the server compares names.
     case: NameCase,
     ahead: Ahead,
@@ -145,6 +147,7 @@ impl MysqlSource {
             feed,
             detector: None,
             metadata: None,
+            hidden_key: None,
             case,
             ahead: Ahead::default(),
             backoff: BACKOFF_MIN,

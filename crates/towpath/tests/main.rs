@@ -22,6 +22,7 @@ mod failover;
 mod filters;
 mod follower;
 mod gaps;
+mod hidden_key;
 mod large;
 mod live;
 mod memory;

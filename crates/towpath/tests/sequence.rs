@@ -122,7 +122,7 @@ impl Serving {
         self.until((filter, 1000), shown, |row: &String| row.contains(last), &last)
     }
 
-    fn until<T: Debug>(
+    pub(crate) fn until<T: Debug>(
         &mut self,
         (filter, fetch_size): (&str, i32),
         read: impl Fn(&[u8]) -> Vec<T>,

@@ -208,9 +208,15 @@ impl Tables {
             }
         }
         let answer = self.answer.take().filter(|(s, n, _)| s == schema && n == name);
-        let Some((_, _, StructureAnswer { candidates, obstacle })) = answer else {
+        let Some((_, _, StructureAnswer { mut candidates, obstacle, hidden_key })) = answer else {
             return Ok(None);
         };
+        if let (true, Some(_), Lookup::Known(known)) =
+            (candidates.is_empty(), hidden_key, self.catalog.get(schema, name))
+        {
+            // What the statements say counts where the source cannot say more.
+            candidates.push(Table { hidden_key, ..known });
+        }
         let mut fitting = Vec::new();
         for candidate in candidates {
             let known = candidate.columns.len();
@@ -225,7 +231,9 @@ impl Tables {
         let table = match fitting.pop().filter(|_| count == 1) {
             Some(table) => table,
             // The binlog names the columns itself; only the spelling of types may differ.
-            None if facts.has_names() => derive::from_metadata(map, format)?,
+            None if facts.has_names() => {
+                derive::from_metadata(map, format)?.served_with(hidden_key)
+            }
             None => return Err(not_known(map, (schema, name), misfit, (count, obstacle))),
         };
         // The names of the table map count, whatever the server's case rules.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use super::HistoryError;
 use super::bytes::{Reader, count, string};
-use crate::table::{Column, Table};
+use crate::table::{Column, HiddenKey, Table};
 
 const IS_KEY: u8 = 1;
 const NULLABLE: u8 = 2;
 const HAS_CHARSET: u8 = 4;
 const IMPLICIT_VERSIONING: u8 = 8;
 const FUNCTIONAL_KEY: u8 = 16;
+const RDS_KEY: u8 = 32;
+const POLARDBX_KEY: u8 = 64;
 
 /// A [`Table`] as the history has it: one piece of memory, a fifth of what the table takes, whose
 /// clones share it.
@@ -43,7 +45,12 @@ impl PackedTable {
         string(&mut out, &table.name);
         let flags = if table.charset.is_some() { HAS_CHARSET } else { 0 };
         let flags = flags | if table.has_implicit_versioning { IMPLICIT_VERSIONING } else { 0 };
-        out.push(flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 });
+        let flags = flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 };
+        out.push(match table.hidden_key {
+            None => flags,
+            Some(HiddenKey::Rds) => flags | RDS_KEY,
+            Some(HiddenKey::PolarDbX) => flags | POLARDBX_KEY,
+        });
         charset(&mut out, table.charset.as_deref());
         count(&mut out, table.columns.len());
         for column in &table.columns {
@@ -130,6 +137,11 @@ fn unpacked(r: &mut Reader<'_>) -> Result<Table, HistoryError> {
         charset: head.charset.map(str::to_owned),
         has_implicit_versioning: head.flags & IMPLICIT_VERSIONING != 0,
         has_functional_key: head.flags & FUNCTIONAL_KEY != 0,
+        hidden_key: if head.flags & POLARDBX_KEY != 0 {
+            Some(HiddenKey::PolarDbX)
+        } else {
+            (head.flags & RDS_KEY != 0).then_some(HiddenKey::Rds)
+        },
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
-    Column, Fate, LaterStatements, NameCase, PackedTable, ParseOptions, ServerKind,
+    Column, Fate, HiddenKey, LaterStatements, NameCase, PackedTable, ParseOptions, ServerKind,
     StructureAnswer, Table, charset_of, column_type, parse, table_from_create,
 };
 use tracing::info;
@@ -74,8 +74,18 @@ impl MysqlSource {
         schema: &str,
         table: &str,
     ) -> Result<StructureAnswer, SourceError> {
+        self.metadata().await?;
+        let answer = self.candidates(schema, table).await?;
+        Ok(StructureAnswer { hidden_key: self.hidden_key, ..answer })
+    }
+
+    async fn candidates(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<StructureAnswer, SourceError> {
         if let Some(obstacle) = self.foreign_archive().await? {
-            return Ok(StructureAnswer { candidates: Vec::new(), obstacle: Some(obstacle) });
+            return Ok(stopped_by(obstacle));
         }
         self.read_ahead().await?;
         let since = Instant::now();
@@ -88,10 +98,7 @@ impl MysqlSource {
                         "the statement at {}:{} removes the table, or changes it in an unknown way",
                         place.file, place.offset
                     );
-                    return Ok(StructureAnswer {
-                        candidates: Vec::new(),
-                        obstacle: Some(obstacle),
-                    });
+                    return Ok(stopped_by(obstacle));
                 }
             };
             let found = self.table_now(&now_schema, &now_table).await?;
@@ -105,19 +112,15 @@ impl MysqlSource {
                     let obstacle = candidates
                         .is_empty()
                         .then(|| "it has changed since in a way that cannot be undone".to_owned());
-                    StructureAnswer { candidates, obstacle }
+                    StructureAnswer { candidates, obstacle, ..StructureAnswer::default() }
                 }
-                Err(place) => StructureAnswer {
-                    candidates: Vec::new(),
-                    obstacle: Some(format!(
-                        "it has changed since, and the statement at {}:{} cannot be undone",
-                        place.file, place.offset
-                    )),
-                },
+                Err(place) => stopped_by(format!(
+                    "it has changed since, and the statement at {}:{} cannot be undone",
+                    place.file, place.offset
+                )),
             });
         }
-        let obstacle = Some("it changes faster than it can be read".to_owned());
-        Ok(StructureAnswer { candidates: Vec::new(), obstacle })
+        Ok(stopped_by("it changes faster than it can be read".to_owned()))
     }
 
     /// See [`crate::Source::tables`].
@@ -132,8 +135,9 @@ impl MysqlSource {
         if self.foreign_archive().await?.is_some() {
             return Ok(Vec::new());
         }
-        let connection = self.metadata().await?;
-        let mut tables = all_tables(connection).await?;
+        self.metadata().await?;
+        let hidden_key = self.hidden_key;
+        let mut tables = all_tables(self.metadata().await?, hidden_key).await?;
         self.read_ahead().await?;
         let (statements, case) = (&self.ahead.statements, self.case);
         tables.retain(|table| {
@@ -153,12 +157,22 @@ impl MysqlSource {
                 let show_hidden_key =
                     "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
                 ignore_server_error(connection.query(show_hidden_key).await)?;
+                self.hidden_key = hidden_key(&mut connection).await?;
                 empty.insert(connection)
             }
         })
     }
 
     async fn table_now(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
+        let found = self.shown_table(schema, table).await?;
+        Ok(found.map(|table| table.served_with(self.hidden_key)))
+    }
+
+    async fn shown_table(
+        &mut self,
+        schema: &str,
+        table: &str,
+    ) -> Result<Option<Table>, SourceError> {
         let connection = self.metadata().await?;
         let quote = |name: &str| name.replace('`', "``");
         let sql = format!("SHOW CREATE TABLE `{}`.`{}`", quote(schema), quote(table));
@@ -221,6 +235,10 @@ impl MysqlSource {
     }
 }
 
+fn stopped_by(obstacle: String) -> StructureAnswer {
+    StructureAnswer { obstacle: Some(obstacle), ..StructureAnswer::default() }
+}
+
 fn take(statements: &mut LaterStatements, event: &RawEvent<'_>) -> Result<(), SourceError> {
     let malformed = |error: ParseError| {
         SourceError::Stream(StreamError {
@@ -271,10 +289,31 @@ pub(super) async fn name_case(connection: &mut Connection) -> Result<NameCase, S
     })
 }
 
+/// Whether the server is one that adds a key to tables without one: it has variables that no other has
+/// (entry-format 4.3). With both kinds Canal takes it for a PolarDB-X.
+async fn hidden_key(connection: &mut Connection) -> Result<Option<HiddenKey>, SourceError> {
+    for (prefix, key) in [("polarx_", HiddenKey::PolarDbX), ("rds_", HiddenKey::Rds)] {
+        // `\_` is no escape in every SQL mode.
+        let sql = format!("SHOW GLOBAL VARIABLES LIKE '{prefix}%'");
+        let rows = match connection.query(&sql).await {
+            Err(SourceError::Server { .. }) => continue,
+            rows => rows?,
+        };
+        let mut names = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        if names.any(|name| name.to_ascii_lowercase().starts_with(prefix)) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
 /// The schemas that hold the server's own tables: few of them are ever in a binlog.
 const OWN_SCHEMAS: &str = "('mysql', 'information_schema', 'performance_schema', 'sys')";
 
-async fn all_tables(connection: &mut Connection) -> Result<Vec<PackedTable>, SourceError> {
+async fn all_tables(
+    connection: &mut Connection,
+    hidden_key: Option<HiddenKey>,
+) -> Result<Vec<PackedTable>, SourceError> {
     let schemas = format!(
         "SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN {OWN_SCHEMAS}"
     );
@@ -282,7 +321,7 @@ async fn all_tables(connection: &mut Connection) -> Result<Vec<PackedTable>, Sou
     for row in connection.query(&schemas).await? {
         let Some(schema) = row.into_iter().next().flatten() else { continue };
         if tables.len() < TABLES_MAX {
-            tables_of(connection, &schema, &mut tables).await?;
+            tables_of(connection, (&schema, hidden_key), &mut tables).await?;
         }
     }
     tables.truncate(TABLES_MAX);
@@ -303,6 +342,7 @@ struct Facts {
 /// The tables of a schema, as their columns come.
 struct Reading<'a> {
     schema: &'a str,
+    hidden_key: Option<HiddenKey>,
     facts: HashMap<String, Facts>,
     /// The table whose columns come; it is left out if it has no facts.
     current: (Table, Option<Facts>),
@@ -338,19 +378,19 @@ impl Reading<'_> {
             ..Table::default()
         };
         if let (table, Some(_)) = std::mem::replace(&mut self.current, (table, facts)) {
-            self.into.push(PackedTable::new(&table));
+            self.into.push(PackedTable::new(&table.served_with(self.hidden_key)));
         }
     }
 }
 
 async fn tables_of(
     connection: &mut Connection,
-    schema: &str,
+    (schema, hidden_key): (&str, Option<HiddenKey>),
     into: &mut Vec<PackedTable>,
 ) -> Result<(), SourceError> {
     let facts = facts_of(connection, schema).await?;
     let current = (Table::default(), None);
-    let mut reading = Reading { schema, facts, current, into };
+    let mut reading = Reading { schema, hidden_key, facts, current, into };
     // Names that differ in case only are equal to the usual order.
     let columns = format!(
         "SELECT table_name, column_name, column_type, is_nullable, character_set_name \

@@ -53,7 +53,7 @@ pub(super) fn complete(
 ) -> Result<Result<Table, String>, DecodeError> {
     let kinds = map.columns()?;
     let is_sure = table.columns.iter().all(|column| column.later_type().is_none());
-    if is_sure || table.columns.len() != kinds.len() {
+    if is_sure || table.columns.len() > kinds.len() {
         return Ok(Ok(table));
     }
     let metadata = map.metadata()?;

@@ -6,6 +6,7 @@ use towpath_schema::Table;
 
 use super::derive;
 use crate::error::DecodeError;
+use crate::plan::hidden_key;
 
 /// What a table map says of its columns.
 pub(super) struct Facts<'a> {
@@ -32,8 +33,15 @@ impl<'a> Facts<'a> {
     pub(super) fn fit(&self, table: &Table) -> Result<(), String> {
         // Columns behind a functional key are hidden; `rows_event` looks that no row has them.
         let has_hidden = table.has_functional_key && self.kinds.len() > table.columns.len();
-        if table.columns.len() != self.kinds.len() && !has_hidden {
+        let hidden_key = hidden_key(table, &self.kinds);
+        if table.columns.len() != self.kinds.len() && !has_hidden && hidden_key.is_none() {
             return Err("the counts differ".to_owned());
+        }
+        if let (Some(key), Some(name)) = (&hidden_key, self.names.get(table.columns.len()))
+            && !name.eq_ignore_ascii_case(key.name.as_bytes())
+        {
+            let name = String::from_utf8_lossy(name);
+            return Err(format!("the last column in the binlog is `{name}`"));
         }
         for (index, (column, kind)) in table.columns.iter().zip(&self.kinds).enumerate() {
             let number = index + 1;
