@@ -198,16 +198,16 @@ impl Arena {
         self.len = self.len + new - old;
     }
 
-    /// Takes the first `len` bytes out.
-    pub(crate) fn take(&mut self, len: usize) -> Bytes {
+    /// Takes the first `len` bytes out; and how much memory they keep beside themselves.
+    pub(crate) fn take(&mut self, len: usize) -> (Bytes, usize) {
         let len = len.min(self.len);
         let (front, rest) = self.written().split_at_checked(len).unwrap_or_default();
-        // What lies in a store is counted by length, so a chunk must not be far above it.
+        // A store would be full of chunks that are nearly empty.
         if front.len() < CHUNK_LEN / 2 {
             let taken = self.pool.copy(front);
             self.bytes.copy_within(len..self.len, 0);
             self.len -= len;
-            return taken;
+            return (taken, 0);
         }
         let mut next = self.pool.take();
         if next.len() < rest.len() {
@@ -219,11 +219,12 @@ impl Arena {
         self.len = rest.len();
         let mut bytes = mem::replace(&mut self.bytes, next);
         if bytes.len() == CHUNK_LEN {
-            return Bytes::from_owner(Filled { bytes, len, pool: Arc::clone(&self.pool) });
+            let filled = Filled { bytes, len, pool: Arc::clone(&self.pool) };
+            return (Bytes::from_owner(filled), CHUNK_LEN - len);
         }
         // A large entry made it grow.
         bytes.truncate(len);
         bytes.shrink_to_fit();
-        Bytes::from(bytes)
+        (Bytes::from(bytes), 0)
     }
 }

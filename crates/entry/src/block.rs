@@ -63,6 +63,8 @@ pub struct Block {
     pub entries: Vec<EntryInfo>,
     /// What entries refer to, in the order of the first one that does.
     pub contexts: Vec<Context>,
+    /// Memory that `bytes` keeps behind its end.
+    pub spare_bytes: usize,
 }
 
 impl Block {

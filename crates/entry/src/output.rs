@@ -177,11 +177,11 @@ impl Output {
         if self.ready == 0 {
             return None;
         }
-        let bytes = self.bytes.take(self.ready_bytes);
+        let (bytes, spare_bytes) = self.bytes.take(self.ready_bytes);
         let (entries, contexts) = self.take_infos();
         self.ready = 0;
         self.ready_bytes = 0;
-        Some(Block { bytes, entries, contexts })
+        Some(Block { bytes, entries, contexts, spare_bytes })
     }
 
     /// The facts of the finished groups. What is not finished counts from them on.

@@ -50,7 +50,7 @@ fn block(len: usize, entry_len: usize) -> Block {
     });
     let entries: Vec<EntryInfo> = entries.collect();
     let contexts = vec![Context { file: Arc::from("mysql-bin.000001"), gtid: None }];
-    Block { bytes: vec![0; len].into(), entries, contexts }
+    Block { bytes: vec![0; len].into(), entries, contexts, spare_bytes: 0 }
 }
 
 /// Entries of single rows, and entries of many.

@@ -269,13 +269,14 @@ impl Limit {
 }
 
 fn cost_bytes(block: &Block) -> usize {
-    let infos = block.entries.len().saturating_mul(size_of::<EntryInfo>());
+    let infos = block.entries.capacity().saturating_mul(size_of::<EntryInfo>());
     let contexts = block
         .contexts
         .iter()
         .map(|context| size_of::<Context>() + context.gtid.as_ref().map_or(0, |gtid| gtid.len()));
     let facts = infos.saturating_add(contexts.sum());
-    block.bytes.len().saturating_add(facts).saturating_add(BLOCK_OVERHEAD_BYTES)
+    let bytes = block.bytes.len().saturating_add(block.spare_bytes);
+    bytes.saturating_add(facts).saturating_add(BLOCK_OVERHEAD_BYTES)
 }
 
 const fn is_boundary(entry: &EntryInfo) -> bool {

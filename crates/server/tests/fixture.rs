@@ -43,7 +43,7 @@ pub(crate) fn block(number: u64, entries: &[&[u8]]) -> Block {
         });
     }
     let contexts = vec![Context { file: "mysql-bin.000001".into(), gtid: None }];
-    Block { bytes: bytes.into(), entries: infos, contexts }
+    Block { bytes: bytes.into(), entries: infos, contexts, spare_bytes: 0 }
 }
 
 /// A block of one entry that says its number.

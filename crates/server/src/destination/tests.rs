@@ -83,6 +83,7 @@ impl Fixture {
                     bytes: bytes.into(),
                     entries: entries.collect(),
                     contexts: contexts(),
+                    spare_bytes: 0,
                 })
                 .await;
         }
@@ -329,7 +330,12 @@ async fn a_full_store_holds_the_reader_until_something_is_acked() {
             row_count: 1,
             context: 0,
         };
-        Block { bytes: vec![byte; 300_000].into(), entries: vec![entry], contexts: contexts() }
+        Block {
+            bytes: vec![byte; 300_000].into(),
+            entries: vec![entry],
+            contexts: contexts(),
+            spare_bytes: 0,
+        }
     };
     let mut pushed = 0;
     while timeout(Duration::from_millis(20), f.destination.push(row(pushed))).await.is_ok() {

@@ -20,7 +20,7 @@ fn block(entries: &[(EntryKind, usize)]) -> Block {
         });
     }
     let contexts = vec![Context { file: Arc::from("mysql-bin.000001"), gtid: None }];
-    Block { bytes: bytes.into(), entries: infos, contexts }
+    Block { bytes: bytes.into(), entries: infos, contexts, spare_bytes: 0 }
 }
 
 fn rows(count: usize, entry_len: usize) -> Block {
