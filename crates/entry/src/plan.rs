@@ -231,6 +231,11 @@ fn is_text_type(text: &str) -> bool {
     matches!(name, "tinytext" | "text" | "mediumtext" | "longtext" | "json" | "long" | "varchar")
 }
 
+/// A vector of MariaDB is stored as a VARCHAR.
+fn is_binary_type(text: &str) -> bool {
+    text.contains("binary") || text.starts_with("vector")
+}
+
 fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
     let is_char = matches!(kind, ColumnKind::Char { .. });
     let is_varchar =
@@ -242,7 +247,7 @@ fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
         Bytes::Inet4
     } else if is_char && text.starts_with("inet6") {
         Bytes::Inet6
-    } else if (is_char || is_varchar) && !text.contains("binary") || is_blob && is_text_type(text) {
+    } else if (is_char || is_varchar) && !is_binary_type(text) || is_blob && is_text_type(text) {
         match charset {
             Charset::Utf8 => Bytes::Utf8,
             Charset::Binary => Bytes::Latin1,
@@ -280,10 +285,10 @@ fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
         | ColumnKind::Timestamp { .. }
         | ColumnKind::OldDateTime
         | ColumnKind::OldTimestamp => one(t::TIMESTAMP),
-        ColumnKind::Char { .. } if text.contains("binary") => one(t::BLOB),
+        ColumnKind::Char { .. } if is_binary_type(text) => one(t::BLOB),
         ColumnKind::Char { .. } => one(t::CHAR),
         ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. }
-            if text.contains("binary") =>
+            if is_binary_type(text) =>
         {
             one(t::BLOB)
         }

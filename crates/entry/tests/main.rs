@@ -10,6 +10,7 @@
 mod allocations;
 mod damaged;
 mod filters;
+mod forks;
 mod golden;
 mod recorded;
 mod restart;

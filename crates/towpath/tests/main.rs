@@ -35,6 +35,7 @@ mod stalls;
 mod status;
 mod streams;
 mod structures;
+mod vectors;
 mod workload;
 
 use std::path::Path;

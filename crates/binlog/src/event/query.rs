@@ -49,7 +49,7 @@ impl<'a> QueryEvent<'a> {
         };
         // The block has a length of its own, so a variable that is not known costs only the ones
         // behind it.
-        let _known: Option<()> = query.read_status(Reader::new(status));
+        let _known: Option<()> = query.read_status(Reader::new(status), format.is_mariadb());
         Ok(query)
     }
 
@@ -74,7 +74,7 @@ impl<'a> QueryEvent<'a> {
         Ok((r.rest().len() == status_len + schema_len + BEGIN.len()).then_some(thread_id))
     }
 
-    fn read_status(&mut self, mut r: Reader<'_>) -> Option<()> {
+    fn read_status(&mut self, mut r: Reader<'_>, is_mariadb: bool) -> Option<()> {
         const NAME: &str = "status variable";
         while !r.is_empty() {
             let code = r.u8(NAME).ok()?;
@@ -93,6 +93,14 @@ impl<'a> QueryEvent<'a> {
                 3 | 0 | 10 => 4,
                 9 | 17 | 129 | 200 | 201 => 8,
                 13 => 3,
+                // Microseconds of MariaDB, a flag of Percona.
+                128 if is_mariadb => 3,
+                128 => 1,
+                130 => match r.u8(NAME).ok()? {
+                    flags if flags & 0x0c != 0 => 8,
+                    _ => 0,
+                },
+                131 => 4 * usize::from(r.u8(NAME).ok()?),
                 16 | 19..=22 | 252 | 253 | 255 => 1,
                 11 => {
                     let user = usize::from(r.u8(NAME).ok()?);

@@ -69,16 +69,19 @@ impl<'a> TableMap<'a> {
         self.nullable.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
     }
 
-    /// The optional metadata.
-    ///
-    /// # Errors
-    /// [`ParseError`] when a field is cut off. Fields that are not known are stepped over.
-    pub fn metadata(&self) -> Result<Metadata<'a>, ParseError> {
+    /// The optional metadata. Fields that are not known are stepped over; where the bytes are no fields,
+    /// as a fork may write them, nothing of them is trusted and it is as if none were sent.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata<'a> {
+        self.fields().unwrap_or_default()
+    }
+
+    fn fields(&self) -> Option<Metadata<'a>> {
         let mut r = Reader::new(self.optional);
         let mut metadata = Metadata::default();
         while !r.is_empty() {
-            let field = r.u8("metadata field")?;
-            let value = r.lenenc_bytes("metadata value")?;
+            let field = r.u8("metadata field").ok()?;
+            let value = r.lenenc_bytes("metadata value").ok()?;
             match field {
                 1 => metadata.signedness = Some(value),
                 2 => metadata.default_charset = Some(value),
@@ -94,7 +97,7 @@ impl<'a> TableMap<'a> {
                 _ => {}
             }
         }
-        Ok(metadata)
+        Some(metadata)
     }
 }
 
@@ -149,7 +152,8 @@ impl<'a> Metadata<'a> {
         self.visibility.map(bits)
     }
 
-    /// The collation of each of `count` character columns, if sent.
+    /// The collation of each of `count` character columns, if sent for that many: who counts other columns
+    /// too means other ones.
     ///
     /// # Errors
     /// [`ParseError`]
@@ -221,7 +225,7 @@ fn charsets(
         while !r.is_empty() {
             out.push(r.lenenc(NAME)?);
         }
-        return Ok(Some(out));
+        return Ok(Some(out).filter(|out| out.len() == count));
     }
     let Some(bytes) = default else { return Ok(None) };
     let mut r = Reader::new(bytes);
@@ -229,13 +233,8 @@ fn charsets(
     while !r.is_empty() {
         let index = r.lenenc_len("column index")?;
         let collation = r.lenenc(NAME)?;
-        match out.get_mut(index) {
-            Some(slot) => *slot = collation,
-            None => {
-                let value = u64::try_from(index).unwrap_or(u64::MAX);
-                return Err(r.invalid("column index", value, "a character column"));
-            }
-        }
+        let Some(slot) = out.get_mut(index) else { return Ok(None) };
+        *slot = collation;
     }
     Ok(Some(out))
 }
@@ -272,7 +271,7 @@ mod tests {
         let columns = map.columns().unwrap();
         assert_eq!(columns[3], ColumnKind::VarChar { max_len: 80 });
         assert_eq!(columns[4], ColumnKind::Enum { bytes: 1 });
-        let metadata = map.metadata().unwrap();
+        let metadata = map.metadata();
         assert_eq!(metadata.column_names().unwrap(), [&b"id"[..], b"y", b"n", b"v", b"e"]);
         assert_eq!(metadata.signedness().unwrap().take(3).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!(metadata.enum_values().unwrap(), [[b"x", b"y"]]);

@@ -56,8 +56,7 @@ pub(super) fn complete(
     if is_sure || table.columns.len() > kinds.len() {
         return Ok(Ok(table));
     }
-    let metadata = map.metadata()?;
-    let has_collations = metadata.collations(0)?.is_some();
+    let metadata = map.metadata();
     let signs = unsigned(&kinds, &metadata, format);
     let mut lists = Lists::new(&kinds, &metadata, format)?;
     for (index, (column, kind)) in table.columns.iter_mut().zip(&kinds).enumerate() {
@@ -67,7 +66,7 @@ pub(super) fn complete(
         let is_same =
             sign.is_none_or(|sign| later.to_ascii_lowercase().contains("unsigned") == sign);
         let is_known = if is_character(*kind, format) {
-            has_collations
+            !lists.collations.is_empty()
         } else {
             !kind.is_numeric() || sign.is_some()
         };
@@ -90,7 +89,7 @@ pub(super) fn from_metadata(
     map: &TableMap<'_>,
     format: &FormatDescription,
 ) -> Result<Table, DecodeError> {
-    let metadata = map.metadata()?;
+    let metadata = map.metadata();
     let kinds = map.columns()?;
     let names = metadata.column_names()?;
     let key = metadata.primary_key()?;
@@ -137,7 +136,7 @@ pub(super) fn collations(
 ) -> Result<Vec<Option<u64>>, DecodeError> {
     let kinds = map.columns()?;
     let count = kinds.iter().filter(|kind| is_character(**kind, format)).count();
-    let Some(listed) = map.metadata()?.collations(count)? else { return Ok(Vec::new()) };
+    let Some(listed) = map.metadata().collations(count)? else { return Ok(Vec::new()) };
     let mut listed = listed.into_iter();
     let of = |kind: &K| if is_character(*kind, format) { listed.next() } else { None };
     Ok(kinds.iter().map(of).collect())

@@ -20,7 +20,7 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     pub(super) fn new(map: &TableMap<'a>, format: &FormatDescription) -> Result<Self, DecodeError> {
         let kinds = map.columns()?;
-        let metadata = map.metadata()?;
+        let metadata = map.metadata();
         let unsigned = derive::unsigned(&kinds, &metadata, format);
         Ok(Self { names: metadata.column_names()?, kinds, unsigned })
     }
