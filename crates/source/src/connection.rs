@@ -148,7 +148,14 @@ impl Connection {
         let plugin = exchange.plugin();
         self.write_packet(&auth::response(capabilities, plugin, &url.user, &token)).await?;
         loop {
-            let packet = self.read_packet(DOING).await?;
+            let packet = match self.read_packet(DOING).await {
+                Err(SourceError::Server { message, .. })
+                    if let Some(refusal) = exchange.refusal(&message) =>
+                {
+                    return Err(self.refused(&refusal));
+                }
+                packet => packet?,
+            };
             match exchange.answer(&packet).map_err(|refusal| self.refused(&refusal))? {
                 auth::Step::Done => {
                     exchange.plugin().clone_into(&mut self.plugin);
@@ -174,7 +181,7 @@ impl Connection {
 
     fn refused(&self, refusal: &auth::Refusal) -> SourceError {
         match refusal {
-            auth::Refusal::Plugin(_) | auth::Refusal::NeedsTls(_) => {
+            auth::Refusal::Plugin(_) | auth::Refusal::NeedsTls(_) | auth::Refusal::NoKey { .. } => {
                 self.setup(refusal.to_string())
             }
             auth::Refusal::Answer | auth::Refusal::Key(_) => self.protocol("log in", refusal),

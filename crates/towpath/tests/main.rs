@@ -25,6 +25,7 @@ mod gaps;
 mod hidden_key;
 mod large;
 mod live;
+mod logins;
 mod memory;
 mod numbers;
 mod positions;

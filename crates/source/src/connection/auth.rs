@@ -86,6 +86,10 @@ const CACHING_SHA2: &str = "caching_sha2_password";
 const SHA256: &str = "sha256_password";
 const CLEAR: &str = "mysql_clear_password";
 
+/// What asks for the server's public key.
+const KEY_CACHING: u8 = 2;
+const KEY_SHA256: u8 = 1;
+
 /// Why a login cannot go on.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum Refusal {
@@ -99,6 +103,12 @@ pub(super) enum Refusal {
          the source"
     )]
     NeedsTls(String),
+    #[error(
+        "the account uses {plugin}, and the server has no public key to encrypt the password with \
+         ({answer}): add ?tls=required to the URL of the source, or let the server have a key \
+         ({plugin}_auto_generate_rsa_keys)"
+    )]
+    NoKey { plugin: String, answer: String },
     #[error("the server's answer to the login is not understood")]
     Answer,
     #[error("the server's public key cannot be used: {0}")]
@@ -116,12 +126,22 @@ pub(super) enum Step {
     Send(Vec<u8>),
 }
 
+/// What the server was sent last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// A password, in whatever form.
+    Proof,
+    /// The question for its public key.
+    KeyQuestion,
+}
+
 /// The conversation after the greeting.
 pub(super) struct Exchange<'a> {
     plugin: String,
     scramble: Vec<u8>,
     password: &'a str,
     is_tls: bool,
+    sent: Sent,
 }
 
 impl<'a> Exchange<'a> {
@@ -132,7 +152,13 @@ impl<'a> Exchange<'a> {
             _ => NATIVE,
         };
         let scramble = hello.scramble.clone();
-        Self { plugin: plugin.to_owned(), scramble, password, is_tls }
+        Self { plugin: plugin.to_owned(), scramble, password, is_tls, sent: Sent::Proof }
+    }
+
+    /// What the server's text of an error means, where it says less than is known here.
+    pub(super) fn refusal(&self, answer: &str) -> Option<Refusal> {
+        let no_key = || Refusal::NoKey { plugin: self.plugin.clone(), answer: answer.to_owned() };
+        (self.sent == Sent::KeyQuestion).then(no_key)
     }
 
     pub(super) fn plugin(&self) -> &str {
@@ -146,6 +172,16 @@ impl<'a> Exchange<'a> {
 
     /// What to do about a packet that is no error packet.
     pub(super) fn answer(&mut self, packet: &[u8]) -> Result<Step, Refusal> {
+        let step = self.step(packet)?;
+        self.sent = match (&step, self.plugin.as_str()) {
+            (Step::Send(bytes), CACHING_SHA2) if bytes == &[KEY_CACHING] => Sent::KeyQuestion,
+            (Step::Send(bytes), SHA256) if bytes == &[KEY_SHA256] => Sent::KeyQuestion,
+            _ => Sent::Proof,
+        };
+        Ok(step)
+    }
+
+    fn step(&mut self, packet: &[u8]) -> Result<Step, Refusal> {
         match packet.split_first() {
             Some((0, _)) => Ok(Step::Done),
             Some((0xfe, switch)) => {
@@ -173,7 +209,7 @@ impl<'a> Exchange<'a> {
             // It wants the password itself: under TLS as it is (asking for the key is taken for the
             // password there), else under its public key.
             (CACHING_SHA2, [4]) if self.is_tls => Ok(Step::Send(self.clear())),
-            (CACHING_SHA2, [4]) => Ok(Step::Send(vec![2])),
+            (CACHING_SHA2, [4]) => Ok(Step::Send(vec![KEY_CACHING])),
             (CACHING_SHA2 | SHA256, key) if !self.is_tls => self.encrypted(key).map(Step::Send),
             _ => Err(Refusal::Answer),
         }
@@ -205,7 +241,7 @@ impl<'a> Exchange<'a> {
             }
             SHA256 if self.is_tls || self.password.is_empty() => Ok(self.clear()),
             // Asks for the server's public key.
-            SHA256 => Ok(vec![1]),
+            SHA256 => Ok(vec![KEY_SHA256]),
             CLEAR if self.is_tls => Ok(self.clear()),
             CLEAR => Err(Refusal::NeedsTls(self.plugin.clone())),
             _ => Err(Refusal::Plugin(self.plugin.clone())),
@@ -233,7 +269,8 @@ mod tests {
     use super::*;
 
     fn exchange(plugin: &str, password: &'static str, is_tls: bool) -> Exchange<'static> {
-        Exchange { plugin: plugin.to_owned(), scramble: vec![1; 20], password, is_tls }
+        let (plugin, scramble) = (plugin.to_owned(), vec![1; 20]);
+        Exchange { plugin, scramble, password, is_tls, sent: Sent::Proof }
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -265,6 +302,23 @@ mod tests {
         let full = |is_tls| exchange(CACHING_SHA2, "pw", is_tls).answer(&[1, 4]);
         assert_eq!(full(true), Ok(Step::Send(b"pw\0".to_vec())));
         assert_eq!(full(false), Ok(Step::Send(vec![2])));
+    }
+
+    /// Only behind the question for the key does an error mean that there is none.
+    #[test]
+    fn a_server_without_a_key_is_told_from_a_wrong_password() {
+        let mut first = exchange(CACHING_SHA2, "pw", false);
+        assert_eq!(first.refusal("Access denied"), None);
+        first.answer(&[1, 4]).unwrap();
+        let text = first.refusal("Access denied").unwrap().to_string();
+        for needle in [CACHING_SHA2, "(Access denied)", "?tls=required"] {
+            assert!(text.contains(needle), "{text}");
+        }
+        first.answer(&[1, 3]).unwrap();
+        assert_eq!(first.refusal("Access denied"), None);
+        let mut switched = exchange(NATIVE, "pw", false);
+        switched.answer(b"\xfesha256_password\0abc").unwrap();
+        assert!(switched.refusal("Access denied").is_some());
     }
 
     #[test]
