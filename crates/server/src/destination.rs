@@ -22,7 +22,7 @@ use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written};
 use towpath_entry::{Block, TableFilter};
 
 use crate::error::{InstanceError, RequestError};
-use crate::figures::{Amount, Figures, Reading};
+use crate::figures::{Amount, Figures, Reading, now_ms};
 use crate::store::{Store, StoreOptions, Taken};
 pub(crate) use client::Reader;
 use client::{Client, Entrance, Hold, Outstanding};
@@ -339,8 +339,11 @@ impl Destination {
             Some(generation) => generation,
             None => self.enter(&mut core, client_id, filter),
         };
-        if let Some(client) = core.clients.get_mut(&client_id) {
-            client.is_read_by(reader);
+        if let Some(client) = core.clients.get_mut(&client_id)
+            && client.is_read_by(reader)
+        {
+            // Its get may be waiting for entries.
+            self.entries.notify_waiters();
         }
         if let Some(compiled) = compiled
             && core.filter.as_deref() != Some(filter)
@@ -407,8 +410,9 @@ impl Destination {
         let mut core = self.core();
         let core = &mut *core;
         let client = core.subscribed(&self.name, client_id)?;
-        if let Some(Reader { peer, .. }) = client.newer(reader) {
-            return Err(RequestError::Superseded { client_id, peer });
+        if let Some(Reader { peer, since_ms, .. }) = client.newer(reader) {
+            let age_ms = now_ms() - since_ms;
+            return Err(RequestError::Superseded { client_id, peer, age_ms });
         }
         let count = client.batches.len();
         if count >= OUTSTANDING_MAX {

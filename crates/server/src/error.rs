@@ -34,10 +34,10 @@ pub(crate) enum RequestError {
     NotOldest { batch_id: i64, oldest: i64 },
     /// Another connection has subscribed for the same client since.
     #[error(
-        "clientId:{client_id} has subscribed again from {peer}: this connection gets nothing more; \
-         connect again to take over"
+        "clientId:{client_id} has subscribed again from {peer}, {age_ms} ms ago: this connection gets \
+         nothing more; connect again to take over"
     )]
-    Superseded { client_id: i16, peer: SocketAddr },
+    Superseded { client_id: i16, peer: SocketAddr, age_ms: i64 },
     /// Too many batches without an ack.
     #[error("clientId:{client_id} has {count} batches that are not acknowledged: ack or roll back")]
     TooManyBatches { client_id: i16, count: usize },

@@ -26,7 +26,7 @@ use towpath_wire::{
 use crate::config::Credentials;
 use crate::destination::{Destination, Reader};
 use crate::error::RequestError;
-use crate::figures::{ClientFigures, Told};
+use crate::figures::{ClientFigures, Told, now_ms};
 use crate::slot::Slot;
 use count::named;
 use io::Idle;
@@ -339,7 +339,7 @@ impl Session {
     async fn subscribe(&mut self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
         let (destination, client_id) = self.resolve(id.0, id.1)?;
         let number = self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let reader = Reader { number, peer: self.peer };
+        let reader = Reader { number, peer: self.peer, since_ms: now_ms() };
         let change = destination.subscribe((client_id, reader), filter)?;
         self.reader = Some(reader);
         tracing::debug!(destination = id.0, client_id, peer = %self.peer, "subscribed");

@@ -34,9 +34,10 @@ async fn a_get_is_answered_as_soon_as_there_is_something() {
 async fn two_hundred_waiting_gets_do_not_keep_a_new_client_waiting() {
     let (served, _directory) = Served::new().await;
     let mut waiting = Vec::new();
-    for _ in 0..200 {
-        let mut peer = Peer::subscribed(served.address, "1001").await;
-        peer.get("1001", 1, 0).await;
+    for number in 0..200 {
+        let client_id = (2000 + number).to_string();
+        let mut peer = Peer::subscribed(served.address, &client_id).await;
+        peer.get(&client_id, 1, 0).await;
         waiting.push(peer);
     }
     let served_at_once = async {
@@ -77,6 +78,26 @@ async fn a_client_that_goes_while_it_waits_takes_no_batch() {
     served.push(numbered(7)).await;
     peer.get("1001", 1, LONG_MS).await;
     assert_eq!(peer.expect_numbers().await, (1, vec![7]));
+    served.stop().await.unwrap();
+}
+
+/// T-WEDGE-5: it is told by whom, though there is nothing that it could have got.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_get_that_waits_ends_when_another_connection_takes_over() {
+    let (served, _directory) = Served::new().await;
+    let mut first = Peer::subscribed(served.address, "1001").await;
+    first.get("1001", 1, 0).await;
+    let mut second = Peer::subscribed(served.address, "1001").await;
+    let (code, text) = first.expect_error().await;
+    assert_eq!(code, 400);
+    let owner = second.stream.local_addr().unwrap();
+    assert!(text.contains(&format!("subscribed again from {owner}, ")), "{text}");
+    // One that subscribes again, as some do before each request, ends nobody's wait.
+    second.get("1001", 1, 0).await;
+    second.subscribe("1001", None).await;
+    served.push(numbered(1)).await;
+    assert_eq!(second.expect_numbers().await, (1, vec![1]));
+    second.expect_ok().await;
     served.stop().await.unwrap();
 }
 

@@ -1,12 +1,13 @@
 //! T-WEDGE-1: what a server says of itself, over HTTP and on a signal.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use towpath_testkit::{Server, Version, ZooKeeper, wait_until};
+use towpath_client::{Session, SessionOptions};
+use towpath_testkit::{Footprint, Server, Version, ZooKeeper, wait_until};
 
 use crate::numbers;
 use crate::sequence::{Serving, TABLE, exactly, write};
@@ -234,5 +235,103 @@ fn odd_requests_and_slow_ones_hold_nothing_up() {
         let mut answer = Vec::new();
         let ended = stream.read_to_end(&mut answer);
         assert!(ended.is_ok() || answer.is_empty(), "{ended:?}");
+    }
+}
+
+/// T-WEDGE-5: who takes over is named to the one before, with its age, and in the state; and when it ends
+/// in order the next one does not wait.
+#[test]
+fn a_second_client_of_a_destination_is_named() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (serving, status) = observed(&server);
+    write(&server, 1..=3);
+    let reader = || state(&status)["destinations"][0]["clients"][0]["reader"].clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let address = serving.towpath.address();
+        let open = async || {
+            let mut client = Session::connect(&address, SessionOptions::default()).await.unwrap();
+            client.subscribe("d\\.n").await.unwrap();
+            client
+        };
+        let mut first = open().await;
+        let taken = first.get(1, DEADLINE).await.unwrap();
+        assert!(!taken.is_nothing());
+        let since_ms = reader()["since_ms"].as_i64().unwrap();
+        assert_eq!(reader()["address"], first.local_addr().to_string());
+
+        let mut second = open().await;
+        second.rollback(None).await.unwrap();
+        let owner = second.local_addr().to_string();
+        assert_eq!(reader()["address"], owner);
+        let now_since_ms = reader()["since_ms"].as_i64().unwrap();
+        assert!(now_since_ms >= since_ms, "{now_since_ms} {since_ms}");
+        let refused = first.get(1, DEADLINE).await.unwrap_err().to_string();
+        let (_, rest) = refused.split_once(&format!("subscribed again from {owner}, ")).unwrap();
+        let age_ms: i64 = rest.split_once(" ms ago: ").unwrap().0.parse().unwrap();
+        assert!(age_ms <= state(&status)["now_ms"].as_i64().unwrap() - now_since_ms, "{refused}");
+        // What the first one took comes to the second.
+        let again = second.get(1, DEADLINE).await.unwrap();
+        assert_eq!(again.entries, taken.entries);
+
+        second.close(DEADLINE).await;
+        let begun = Instant::now();
+        let mut third = open().await;
+        third.rollback(None).await.unwrap();
+        assert_eq!(third.get(1, DEADLINE).await.unwrap().entries, taken.entries);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!(reader()["address"], third.local_addr().to_string());
+        third.close(DEADLINE).await;
+    });
+}
+
+/// T-LEAK-4: a peer that closes its side is let go, on every port that is listened on.
+#[test]
+fn a_peer_that_closes_its_side_is_let_go() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (mut serving, status) = observed(&server);
+    let client = serving.towpath.address();
+    let process = serving.towpath.program().id();
+    let before = Footprint::of(process).descriptors;
+    let peers: Vec<TcpStream> = [&client, &status]
+        .into_iter()
+        .flat_map(|address| (0..20).map(|_| TcpStream::connect(address.as_str()).unwrap()))
+        .collect();
+    wait_until("the peers to be there", DEADLINE, || {
+        (Footprint::of(process).descriptors >= before + peers.len()).then_some(())
+    });
+    for peer in &peers {
+        peer.shutdown(Shutdown::Write).unwrap();
+    }
+    // They are still open on this side: what is left of them there would be in CLOSE_WAIT.
+    wait_until("their descriptors to be free", DEADLINE, || {
+        (Footprint::of(process).descriptors <= before).then_some(())
+    });
+    drop(peers);
+}
+
+/// T-LEAK-2: with a silent source, too, the end comes at once, and the source has no connection of it.
+#[test]
+fn an_end_leaves_no_connection_at_a_source_that_is_idle() {
+    for version in [Version::Mysql57, Version::Mysql97, Version::Mariadb1011] {
+        let server = Server::start(version, &[]);
+        server.run(TABLE);
+        let (mut serving, _status) = observed(&server);
+        write(&server, 1..=1);
+        assert_eq!(serving.numbers_until(1), [1]);
+        let connections = || {
+            let rows = server.query("SHOW PROCESSLIST");
+            rows.into_iter().filter(|row| row[1] == "canal").collect::<Vec<_>>()
+        };
+        assert!(!connections().is_empty());
+        let begun = Instant::now();
+        let _ended = serving.end();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(1), "{version:?}: {took:?}");
+        wait_until("the source to have no connection left", Duration::from_secs(1), || {
+            connections().is_empty().then_some(())
+        });
     }
 }

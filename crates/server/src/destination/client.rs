@@ -26,6 +26,8 @@ pub(crate) struct Reader {
     /// Grows from subscription to subscription, over all connections of a server.
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
+    /// When it subscribed first, in milliseconds since 1970.
+    pub(crate) since_ms: i64,
 }
 
 /// A batch that was sent and not acknowledged.
@@ -106,9 +108,21 @@ impl Client {
         }
     }
 
-    /// This one gets the batches from now on.
-    pub(super) const fn is_read_by(&mut self, reader: Reader) {
-        self.reader = Some(reader);
+    /// This one gets the batches from now on. True when another one did, which has to be told.
+    pub(super) fn is_read_by(&mut self, reader: Reader) -> bool {
+        let last = self.reader.replace(reader);
+        match (last, &mut self.reader) {
+            (Some(last), Some(own)) if last.peer == own.peer => {
+                own.since_ms = last.since_ms;
+                false
+            }
+            (last, _) => last.is_some(),
+        }
+    }
+
+    /// Who has subscribed last.
+    pub(super) const fn reader(&self) -> Option<Reader> {
+        self.reader
     }
 
     /// The one who has subscribed after `reader`, if anybody has.

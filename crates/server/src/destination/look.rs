@@ -4,6 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use towpath_coordination::Cursor;
 
+use super::client::Reader;
 use super::{Destination, InstanceHealth};
 use crate::figures::{Figures, Reading, now_ms};
 use crate::store::StoreOptions;
@@ -36,6 +37,7 @@ pub(crate) struct ClientLook {
     pub(crate) batch_count: usize,
     pub(crate) oldest_batch: Option<i64>,
     pub(crate) cursor: Option<Cursor>,
+    pub(crate) reader: Option<Reader>,
 }
 
 /// Counts the time until it is dropped.
@@ -84,6 +86,7 @@ impl Destination {
             batch_count: client.batches.len(),
             oldest_batch: client.batches.front().map(|batch| batch.id),
             cursor: core.cursors.cursor(*id),
+            reader: client.reader(),
         });
         Look {
             epoch: self.epoch(),

@@ -104,7 +104,7 @@ impl Fixture {
 
 /// The connection that subscribed as the how manyth.
 fn reader(number: u64) -> Reader {
-    Reader { number, peer: ([127, 0, 0, 1], 40_000).into() }
+    Reader { number, peer: ([127, 0, 0, 1], 40_000).into(), since_ms: 0 }
 }
 
 fn text<T: std::fmt::Debug>(result: Result<T, RequestError>) -> String {

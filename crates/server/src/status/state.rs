@@ -199,6 +199,9 @@ fn detail(members: &mut serde_json::Map<String, Value>, look: &Look) {
                 "batches": client.batch_count,
                 "oldest_batch": client.oldest_batch,
                 "acknowledged": client.cursor.as_ref().map(cursor),
+                "reader": client.reader.map(|reader| {
+                    json!({ "address": reader.peer.to_string(), "since_ms": reader.since_ms })
+                }),
             })
         })
         .collect();
