@@ -115,6 +115,7 @@ fn alone_empty_anew() {
     nothing_is_left(&[(Round::EmptyAnew, 500)]);
 }
 
+/// T-LEAK-3: after them the one socket of the session with ZooKeeper is there.
 #[test]
 fn i_sock_i_task_1_000_cycles_and_1_000_failing_connects_leave_nothing() {
     alone("alone_cycles");

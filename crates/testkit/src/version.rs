@@ -335,3 +335,50 @@ impl Layout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const fn title(version: Version) -> &'static str {
+        match version {
+            Version::Mysql97 => "MySQL 9.7",
+            Version::Mysql80 => "MySQL 8.0.15",
+            Version::Mysql57 => "MySQL 5.7.22",
+            Version::Mysql55 => "MySQL 5.5.9",
+            Version::Mariadb118 => "MariaDB 11.8",
+            Version::Mariadb114 => "MariaDB 11.4.5",
+            Version::Mariadb1011 => "MariaDB 10.11",
+            Version::Mariadb102 => "MariaDB 10.2.11",
+        }
+    }
+
+    const COLUMNS: [(&str, &[Feature]); 7] = [
+        ("GTIDs", &[Feature::MysqlGtid, Feature::MariadbGtid]),
+        ("tagged", &[Feature::TaggedGtid]),
+        ("checksums", &[Feature::Checksum]),
+        ("row images", &[Feature::RowImage]),
+        ("row metadata", &[Feature::RowMetadata]),
+        ("partial JSON", &[Feature::PartialJson]),
+        ("compressed", &[Feature::TransactionCompression, Feature::EventCompression]),
+    ];
+
+    /// T-VER-1: the table in the documentation is that of the versions which are tested.
+    #[test]
+    fn the_documentation_lists_the_versions() {
+        let heads: Vec<&str> = COLUMNS.iter().map(|(head, _)| *head).collect();
+        let mut table = format!("| Server | {} |\n|{}\n", heads.join(" | "), " --- |".repeat(8));
+        for version in Version::ALL {
+            let has = |(_, any): &(&str, &[Feature])| {
+                let is_there = any.iter().any(|feature| version.has(*feature));
+                if is_there { "yes" } else { "" }
+            };
+            let cells: Vec<&str> = COLUMNS.iter().map(has).collect();
+            writeln!(table, "| {} | {} |", title(version), cells.join(" | ")).unwrap();
+        }
+        let text = include_str!("../../../docs/source.md").to_owned();
+        assert!(text.contains(&table), "docs/source.md lacks:\n{table}");
+    }
+}

@@ -1,6 +1,6 @@
 //! A source that goes away, falls silent, changes places or loses its past.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use towpath_testkit::{Fault, Proxy, Server, Version, wait_until};
 
@@ -69,28 +69,78 @@ fn a_promoted_replica_without_gtids_is_followed_by_time() {
     assert_eq!(highest, 90);
 }
 
-/// F12, F13: the detecting statement finds out what the dump alone would wait for.
-#[test]
-fn a_silent_master_is_left_for_its_standby() {
+/// How long the detecting statement may go without an answer: three questions, and ten seconds for the
+/// last one.
+const DETECTED: Duration = Duration::from_secs(13);
+
+/// For what else takes time on a busy machine; less than the ten seconds of one more question.
+const SLACK: Duration = Duration::from_secs(8);
+
+/// F12, F13: the detecting statement finds out what the dump alone would wait for; a master that only
+/// needs a second is kept.
+fn left_for_its_standby(fault: Fault) {
     let master = Server::start(Version::Mariadb1011, &[]);
     master.run(TABLE);
     let standby = Server::start_replica_of(&master, &[]);
     let proxy = Proxy::start(master.port());
     let source = format!("mysql://canal:canal@{}", proxy.address());
     let other = standby.url();
-    let detecting = ["--detect-sql", "SELECT 1", "--detect-interval", "1", "--detect-retries", "1"];
+    let detecting = ["--detect-sql", "SELECT 1", "--detect-interval", "1", "--detect-retries", "2"];
     let mut all = vec!["--source", &source, "--standby", &other, "--gtid", "--from", "now"];
     all.extend(detecting);
     let mut serving = Serving::start(&all);
     serving.wait_until_running();
     write(&master, 1..=10);
     assert_eq!(serving.numbers_until(10), exactly(1..=10));
-    proxy.set(Fault::Silence);
+    proxy.set(fault);
+    let begun = Instant::now();
     serving.says("going over to the other server");
+    assert!(begun.elapsed() < DETECTED + SLACK, "{fault:?}: {:?}", begun.elapsed());
+    proxy.set(Fault::None);
     standby.wait_until_it_has_all_of(&master);
     standby.promote();
     write(&standby, 11..=20);
     assert_eq!(serving.numbers_until(20), exactly(11..=20));
+}
+
+#[test]
+fn a_silent_master_is_left_for_its_standby() {
+    left_for_its_standby(Fault::Silence);
+}
+
+#[test]
+fn a_master_that_is_too_slow_is_left_for_its_standby() {
+    left_for_its_standby(Fault::Delay(Duration::from_secs(8)));
+}
+
+/// F12: it refuses, and the detecting statement need not wait.
+#[test]
+fn a_master_that_refuses_is_left_for_its_standby() {
+    left_for_its_standby(Fault::Refuse);
+}
+
+/// F12: each answer comes seconds late, and is an answer.
+#[test]
+fn a_slow_master_is_kept() {
+    let master = Server::start(Version::Mariadb1011, &[]);
+    master.run(TABLE);
+    let standby = Server::start_replica_of(&master, &[]);
+    let proxy = Proxy::start(master.port());
+    let source = format!("mysql://canal:canal@{}", proxy.address());
+    let other = standby.url();
+    let mut all = vec!["--source", &source, "--standby", &other, "--gtid", "--from", "now"];
+    all.extend(["--detect-sql", "SELECT 1", "--detect-interval", "1", "--detect-retries", "0"]);
+    let mut serving = Serving::start(&all);
+    serving.wait_until_running();
+    write(&master, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    // Three seconds there and back: longer than the interval, shorter than is waited for an answer.
+    proxy.set(Fault::Delay(Duration::from_millis(1500)));
+    for number in 11..=15 {
+        write(&master, number..=number);
+        assert_eq!(serving.numbers_until(number), [number]);
+    }
+    assert!(!serving.towpath.program().stderr().contains("going over"));
 }
 
 /// F12: without a standby the same server is waited for.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
 use crate::Detect;
@@ -83,11 +83,19 @@ impl Detector {
         task.spawn(async move {
             let mut failures = 0;
             let mut connection = None;
+            // As if each interval brought a question, whether the one before has its answer or not.
+            let patience = detect.interval * (detect.retries + 1) + DETECT_TIMEOUT;
+            let mut answered = Instant::now();
             // Canal's rule: the failure after the last retry counts.
             while failures <= detect.retries {
                 sleep(detect.interval).await;
-                match timeout(DETECT_TIMEOUT, ask(&url, &detect.sql, &mut connection)).await {
-                    Ok(Ok(())) => failures = 0,
+                let end = answered + patience;
+                let until = end.min(Instant::now() + DETECT_TIMEOUT);
+                match timeout_at(until, ask(&url, &detect.sql, &mut connection)).await {
+                    Ok(Ok(())) => {
+                        failures = 0;
+                        answered = Instant::now();
+                    }
                     Ok(Err(error)) => {
                         connection = None;
                         failures += 1;
@@ -97,6 +105,9 @@ impl Detector {
                         connection = None;
                         failures += 1;
                         warn!(source = %url, failures, "detecting: no answer");
+                        if until == end {
+                            break;
+                        }
                     }
                 }
             }
