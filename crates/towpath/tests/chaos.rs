@@ -26,10 +26,10 @@ const SESSION: &str = "4";
 const NUMBERS: u64 = 100;
 
 /// SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self, below: u64) -> u64 {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -37,13 +37,13 @@ impl Random {
         (z ^ (z >> 31)) % below
     }
 
-    fn ms(&mut self, least: u64, most: u64) -> Duration {
+    pub(crate) fn ms(&mut self, least: u64, most: u64) -> Duration {
         Duration::from_millis(least + self.next(most - least))
     }
 }
 
-/// A setting of this test, as a number.
-fn setting(name: &str) -> Option<u64> {
+/// A setting of a test, as a number.
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var_os(name).map(|text| text.to_str().unwrap().parse().unwrap())
 }
 

@@ -77,6 +77,12 @@ impl Serving {
         Ended { state: self.state }
     }
 
+    /// Kills it (signal 9); its state stays.
+    pub(crate) fn kill(self) -> Ended {
+        let _said = self.towpath.kill();
+        Ended { state: self.state }
+    }
+
     /// Waits until it has ended by itself; its state stays.
     pub(crate) fn ended(mut self) -> Ended {
         wait_until("it to end", DEADLINE, || self.towpath.program().has_ended().then_some(()));
@@ -157,7 +163,8 @@ impl Serving {
     }
 }
 
-fn inserted(entry: &[u8]) -> Vec<i64> {
+/// The numbers in an entry.
+pub(crate) fn inserted(entry: &[u8]) -> Vec<i64> {
     let entry = Entry::parse(entry).unwrap();
     let change = entry.row_change().unwrap().unwrap_or_default();
     change.rows.iter().map(|row| row.after[0].value.unwrap().parse().unwrap()).collect()

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use towpath_testkit::{
@@ -484,5 +485,79 @@ fn names_in_any_case_are_those_of_one_table() {
         let server = Server::start(version, &["--lower-case-table-names=2"]);
         let case = &server.query("SELECT @@global.lower_case_table_names")[0][0];
         assert_eq!(case, "0", "{version:?}: test this case, too");
+    }
+}
+
+/// Tables and views that cannot be read, in whatever way the version knows.
+const FAILING: &str =
+    "CREATE TABLE base (a INT); CREATE VIEW gone AS SELECT a FROM base; DROP TABLE base;
+     CREATE VIEW fine AS SELECT id FROM t;
+     CREATE DEFINER='nobody'@'nowhere' VIEW unowned AS SELECT id FROM t;
+     CREATE TABLE part (a INT) ENGINE=MyISAM; CREATE TABLE merged (a INT) ENGINE=MERGE UNION=(part);
+     DROP TABLE part; CREATE TABLE broken (a INT) ENGINE=MyISAM; FLUSH TABLES;";
+
+/// What comes and goes.
+fn churn(number: u64) -> String {
+    let sql: String = (number * 10..number * 10 + 10)
+        .map(|n| {
+            format!(
+                "CREATE TABLE c{n} (a INT PRIMARY KEY, b VARCHAR(9)); CREATE VIEW v{n} AS SELECT a FROM c{n};
+                 ALTER TABLE c{n} ADD COLUMN c INT FIRST; RENAME TABLE c{n} TO r{n}; DROP TABLE r{n};
+                 DROP VIEW v{n};\n"
+            )
+        })
+        .collect();
+    format!("USE mixed;\n{sql}")
+}
+
+/// F31: structures are read while some of the tables cannot be, and others come and go.
+#[test]
+fn tables_that_fail_or_go_do_not_keep_the_others_from_being_known() {
+    for version in [
+        Version::Mysql55,
+        Version::Mysql57,
+        Version::Mysql97,
+        Version::Mariadb102,
+        Version::Mariadb118,
+    ] {
+        let server = Server::start(version, &[]);
+        let follower = Follower::new(&server, "mixed", TABLE);
+        follower.run(FAILING);
+        let folder = server.binlog_folder().join("mixed");
+        for file in ["broken.frm", "broken.MYI", "broken.MAI"] {
+            let path = folder.join(file);
+            if path.exists() {
+                std::fs::write(path, "no table").unwrap();
+            }
+        }
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let mut number = 0;
+                while !is_over.load(Ordering::Acquire) {
+                    server.run(&churn(number));
+                    number += 1;
+                }
+            });
+            let _over = Over(&is_over);
+            for id in 2..7 {
+                let mut towpath = follower.serve(&[]);
+                follower.run(&format!("INSERT INTO t VALUES ({id},{id},'x')"));
+                let row = format!("INSERT t () (id={id},a={id},b=x)");
+                assert_eq!(follower.rows(&mut towpath), [row], "{version:?}");
+                let ended = towpath.terminate();
+                assert!(ended.status.success(), "{version:?}: {}", ended.stderr);
+                std::fs::remove_file(follower.history()).unwrap();
+            }
+        });
+    }
+}
+
+/// Says that it is over, also when it fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }

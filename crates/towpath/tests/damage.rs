@@ -1,0 +1,125 @@
+//! An event that cannot be read, in the middle of a stream (F17).
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use towpath_client::{ClientError, Session, SessionOptions};
+use towpath_testkit::{Server, Version};
+
+use crate::sequence::{Ended, Serving, TABLE, exactly, inserted, write};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The number whose event is damaged. The ones before it are more than the store takes, so that a client
+/// gets of them before the damage is met.
+const BAD: i64 = 6000;
+
+/// What is wrong with the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    /// A byte of its row: nothing but the checksum tells.
+    Value,
+    /// Its type is one that nobody knows.
+    Type,
+}
+
+/// A byte of a binlog file.
+struct Byte {
+    path: PathBuf,
+    at: u64,
+}
+
+impl Byte {
+    fn flip(&self) {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, self.at).unwrap();
+        byte[0] ^= 0xff;
+        file.write_all_at(&byte, self.at).unwrap();
+    }
+}
+
+/// What a client gets and acknowledges until the server refuses or is gone.
+fn numbers_until_refused(serving: &Serving) -> Vec<i64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (address, end) = (serving.towpath.address(), Instant::now() + DEADLINE);
+    let mut numbers = Vec::new();
+    let refused: Result<(), ClientError> = runtime.block_on(async {
+        let mut client = Session::connect(&address, SessionOptions::default()).await?;
+        client.subscribe("d\\.n").await?;
+        while Instant::now() < end {
+            let batch = client.get(100, Duration::from_secs(1)).await?;
+            numbers.extend(batch.entries.iter().flat_map(|entry| inserted(entry)));
+            client.ack(batch.id).await?;
+        }
+        Ok(())
+    });
+    assert!(refused.is_err(), "the damage was never met: {:?}", numbers.last());
+    numbers
+}
+
+/// The instance stops at the event, and nothing behind it was given out.
+fn stops(mut serving: Serving, place: &str, had: i64) -> (Ended, i64) {
+    let numbers = numbers_until_refused(&serving);
+    let first = numbers.first().copied().unwrap_or(had + 1);
+    let last = numbers.last().copied().unwrap_or(had);
+    assert_eq!(numbers, exactly(first..=last), "{place}");
+    assert!(first <= had + 1 && last < BAD, "{first}..={last} after {had}, {place}");
+    let line = serving.says("error: the server stopped");
+    assert!(line.contains(place), "{place}: {line}");
+    (serving.ended(), last.max(had))
+}
+
+fn damaged(version: Version, checksum: &str, damage: Damage) {
+    let server = Server::start(version, &[checksum]);
+    server.run(TABLE);
+    let url = server.url();
+    let arguments = ["--source", &url, "--from", "now", "--store-size", "1"];
+    let mut serving = Serving::start(&arguments);
+    serving.wait_until_running();
+    write(&server, 1..=10);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    let ended = serving.end();
+
+    let (file, _) = server.binlog_end();
+    write(&server, 11..=BAD + 100);
+    server.run(version.rotate_sql());
+    write(&server, BAD + 101..=BAD + 110);
+    let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+    let mut rows = events.iter().filter(|event| event[2].starts_with("Write_rows"));
+    let event = rows.nth(usize::try_from(BAD).unwrap() - 1).unwrap();
+    let (start, behind): (u64, u64) = (event[1].parse().unwrap(), event[4].parse().unwrap());
+    let at = match damage {
+        Damage::Value => behind - 5,
+        Damage::Type => start + 4,
+    };
+    let byte = Byte { path: server.binlog_folder().join(&file), at };
+    byte.flip();
+
+    let place = format!("{file}:{start}");
+    let (ended, had) = stops(ended.start(&arguments), &place, 10);
+    assert!(had > 10, "{version:?}: nothing was given out");
+    let (ended, had) = stops(ended.start(&arguments), &place, had);
+    // The cause is gone: what was not acknowledged comes, and all that follows.
+    byte.flip();
+    let numbers = ended.start(&arguments).numbers_until(BAD + 110);
+    let first = numbers[0];
+    assert!(first <= had + 1, "{first} after {had}");
+    assert_eq!(numbers, exactly(first..=BAD + 110));
+}
+
+/// F17: found by the checksum.
+#[test]
+fn nothing_behind_an_event_with_a_wrong_checksum_is_given_out() {
+    damaged(Version::Mysql57, "--binlog-checksum=CRC32", Damage::Value);
+    damaged(Version::Mariadb114, "--binlog-checksum=CRC32", Damage::Value);
+}
+
+/// F17: found by who reads it.
+#[test]
+fn nothing_behind_an_event_that_cannot_be_read_is_given_out() {
+    damaged(Version::Mysql57, "--binlog-checksum=NONE", Damage::Type);
+    damaged(Version::Mariadb114, "--binlog-checksum=NONE", Damage::Type);
+}
