@@ -8,7 +8,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use towpath_source::{Source, SourceConfig, Start};
-use towpath_testkit::{Fault, Footprint, Proxy, Server, Version, free_port, wait_until};
+use towpath_testkit::{
+    CountingAllocator, Fault, Footprint, Proxy, Server, Version, free_port, wait_until,
+};
+
+#[global_allocator]
+static ALLOCATED: CountingAllocator = CountingAllocator::new();
 
 /// Of what an attempt that hangs would take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -36,7 +41,7 @@ async fn failed_attempts_leave_nothing() {
         let attempt = async |number: usize| {
             // Anywhere in the conversation, from the greeting to the answers about the binlog.
             cut.set(Fault::Truncate(1 + number * step * 7 % 600));
-            let start = Start::Position { file: "mysql-bin.000009".to_owned(), offset: 4 };
+            let start = Start::At { file: "mysql-bin.000009".to_owned(), offset: 4 };
             let opened = Source::open(&url, SourceConfig::default(), &start);
             let opened = tokio::time::timeout(DEADLINE, opened).await.unwrap();
             assert!(opened.is_err(), "{kind}, {number}");
@@ -47,14 +52,16 @@ async fn failed_attempts_leave_nothing() {
         let at_rest = || {
             wait_until("the proxy to be done", DEADLINE, || (cut.open() == 0).then_some(()));
             let tasks = Handle::current().metrics().num_alive_tasks();
-            (Footprint::own(), tasks)
+            (Footprint::own(), tasks, ALLOCATED.bytes())
         };
-        let (before, tasks_before) = at_rest();
+        let (before, tasks_before, bytes_before) = at_rest();
         for number in WARM_UP..WARM_UP + count {
             attempt(number).await;
         }
-        let (after, tasks) = at_rest();
-        println!("{kind}: {count} attempts\n  {before:?}\n  {after:?}");
+        let (after, tasks, bytes) = at_rest();
+        println!(
+            "{kind}: {count} attempts, {bytes_before} to {bytes} bytes\n  {before:?}\n  {after:?}"
+        );
         assert_eq!(tasks, tasks_before, "{kind}: tasks");
         assert_eq!(after.descriptors, before.descriptors, "{kind}: descriptors");
         assert_eq!(after.sockets, before.sockets, "{kind}: sockets");

@@ -1,6 +1,7 @@
 //! Numbers in a table, and what a client gets of them.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -21,6 +22,15 @@ pub(crate) const TABLE: &str =
 pub(crate) fn write(server: &Server, numbers: std::ops::RangeInclusive<i64>) {
     let sql: String = numbers.map(|n| format!("INSERT INTO d.n VALUES ({n});\n")).collect();
     server.run(&sql);
+}
+
+/// Says that it is over, also when it fails.
+pub(crate) struct Over<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// `towpath serve`, and its state.

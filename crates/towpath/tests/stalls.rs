@@ -1,10 +1,14 @@
 //! A source that goes on while nothing of it is read (T-WEDGE-2).
 
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::scope;
 use std::time::Duration;
 
 use towpath_testkit::{Proxy, Server, Version, wait_until};
 
-use crate::sequence::{Serving, TABLE, exactly, write};
+use crate::sequence::{Over, Serving, TABLE, exactly, write};
 use crate::status::{metric, state};
 
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -54,6 +58,175 @@ fn frozen(version: Version, arguments: &[&str]) {
 fn a_dump_that_hangs_is_opened_anew() {
     frozen(Version::Mysql97, &["--gtid"]);
     frozen(Version::Mariadb1011, &[]);
+}
+
+/// What lies between a source and who reads it, and can hold back events but no heartbeats.
+struct Relay {
+    listener: TcpListener,
+    source: u16,
+    is_over: AtomicBool,
+    accepted: AtomicUsize,
+    /// Connections accepted up to this number get no events but heartbeats.
+    held: AtomicUsize,
+    /// Heartbeats that passed while events were held back.
+    heartbeats: AtomicUsize,
+}
+
+/// How often a thread looks whether it is over.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// More bytes, if any come soon; nothing at the end.
+fn more(stream: &mut TcpStream, to: &mut Vec<u8>) -> Option<()> {
+    let mut block = [0; 16 << 10];
+    match stream.read(&mut block) {
+        Ok(0) => None,
+        Ok(len) => {
+            to.extend(&block[..len]);
+            Some(())
+        }
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Some(()),
+        Err(_) => None,
+    }
+}
+
+impl Relay {
+    fn new(source: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self {
+            listener,
+            source,
+            is_over: AtomicBool::new(false),
+            accepted: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            heartbeats: AtomicUsize::new(0),
+        }
+    }
+
+    /// Connections that there are get no events any more; new ones do.
+    fn hold(&self) {
+        self.held.store(self.accepted.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    fn run(&self) {
+        scope(|threads| {
+            while !self.is_over.load(Ordering::Acquire) {
+                let Ok((near, _)) = self.listener.accept() else {
+                    std::thread::sleep(LOOK);
+                    continue;
+                };
+                let number = self.accepted.fetch_add(1, Ordering::AcqRel) + 1;
+                near.set_nonblocking(false).unwrap();
+                let far = TcpStream::connect(("127.0.0.1", self.source)).unwrap();
+                for stream in [&near, &far] {
+                    stream.set_read_timeout(Some(LOOK)).unwrap();
+                    stream.set_nodelay(true).unwrap();
+                }
+                threads.spawn(move || self.carry(near, far, number));
+            }
+        });
+    }
+
+    /// One connection, both ways by turns.
+    fn carry(&self, mut near: TcpStream, mut far: TcpStream, number: usize) {
+        let (mut asked, mut answered) = (Vec::new(), Vec::new());
+        let mut events = Events::default();
+        while !self.is_over.load(Ordering::Acquire) {
+            if more(&mut near, &mut asked).and_then(|()| more(&mut far, &mut answered)).is_none() {
+                break;
+            }
+            // COM_BINLOG_DUMP
+            events.is_dump |= asked.get(3..5) == Some(&[0, 0x12]);
+            let is_held = number <= self.held.load(Ordering::Acquire);
+            let (passed, heartbeats) = events.pass(&mut answered, is_held);
+            self.heartbeats.fetch_add(heartbeats, Ordering::AcqRel);
+            let written = far.write_all(&asked).and_then(|()| near.write_all(&passed));
+            asked.clear();
+            if written.is_err() {
+                break;
+            }
+        }
+        // Either may be closed already.
+        let _closed: bool = near.shutdown(Shutdown::Both).is_ok();
+        let _closed: bool = far.shutdown(Shutdown::Both).is_ok();
+    }
+}
+
+/// The events of one dump.
+#[derive(Default)]
+struct Events {
+    is_dump: bool,
+    /// Packets that were left out.
+    left_out: u8,
+    /// Where the last event that passed ends.
+    end: [u8; 4],
+}
+
+impl Events {
+    /// Takes whole packets; of a source that is held only heartbeats, with the end of what passed before.
+    /// How many those were.
+    fn pass(&mut self, packets: &mut Vec<u8>, is_held: bool) -> (Vec<u8>, usize) {
+        const HEARTBEAT: u8 = 27;
+        let (mut passed, mut heartbeats) = (Vec::new(), 0);
+        while let Some(&[a, b, c, sequence]) = packets.first_chunk() {
+            let len = 4 + usize::try_from(u32::from_le_bytes([a, b, c, 0])).unwrap();
+            if packets.len() < len {
+                break;
+            }
+            let mut packet: Vec<u8> = packets.drain(..len).collect();
+            packet[3] = sequence.wrapping_sub(self.left_out);
+            if self.is_dump && packet.len() > 23 && packet[4] == 0 {
+                match (packet[9], is_held) {
+                    (HEARTBEAT, true) => {
+                        packet[18..22].copy_from_slice(&self.end);
+                        heartbeats += 1;
+                    }
+                    (_, true) => {
+                        self.left_out = self.left_out.wrapping_add(1);
+                        continue;
+                    }
+                    (_, false) => self.end.copy_from_slice(&packet[18..22]),
+                }
+            }
+            passed.extend(packet);
+        }
+        (passed, heartbeats)
+    }
+}
+
+/// T-WEDGE-2: the dump hangs at the source, whose heartbeats still come: no connection is silent.
+fn withheld(version: Version) {
+    // A heartbeat that is changed on its way has no right checksum.
+    let server = Server::start(version, &["--binlog-checksum=NONE"]);
+    server.run(TABLE);
+    let relay = Relay::new(server.port());
+    let port = relay.listener.local_addr().unwrap().port();
+    let source = format!("mysql://canal:canal@127.0.0.1:{port}");
+    let times = ["--stall-timeout", "8", "--source-timeout", "4"];
+    scope(|threads| {
+        threads.spawn(|| relay.run());
+        let _over = Over(&relay.is_over);
+        let all = [&["--source", &source, "--from", "now", "--status", "127.0.0.1:0"], &times[..]];
+        let mut serving = Serving::start(&all.concat());
+        let status = crate::status::status_of(serving.towpath.program());
+        serving.wait_until_running();
+        write(&server, 1..=10);
+        assert_eq!(serving.numbers_until(10), exactly(1..=10));
+        relay.hold();
+        write(&server, 11..=20);
+        serving.says(STALLED);
+        assert!(relay.heartbeats.load(Ordering::Acquire) > 1, "{version:?}: no heartbeats");
+        let said = serving.towpath.program().stderr();
+        assert!(!said.contains("connection lost"), "{version:?}: {said}");
+        assert_eq!(serving.numbers_until(20), exactly(11..=20));
+        assert_eq!(metric(&status, "towpath_stalls{destination=\"example\",}"), 1.0);
+    });
+}
+
+#[test]
+fn a_source_that_sends_nothing_but_heartbeats_is_opened_anew() {
+    withheld(Version::Mysql57);
+    withheld(Version::Mariadb1011);
 }
 
 /// T-WEDGE-2, F13: idle, or with clients that take nothing, it is no stall: the dump stays.

@@ -10,6 +10,7 @@ use towpath_testkit::{
 };
 
 use crate::binary;
+use crate::sequence::Over;
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -550,14 +551,5 @@ fn tables_that_fail_or_go_do_not_keep_the_others_from_being_known() {
                 std::fs::remove_file(follower.history()).unwrap();
             }
         });
-    }
-}
-
-/// Says that it is over, also when it fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
     }
 }
