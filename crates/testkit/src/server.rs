@@ -1,5 +1,6 @@
 //! MySQL and MariaDB servers.
 
+use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::Write;
 use std::net::TcpListener;
@@ -26,6 +27,8 @@ pub struct Server {
     port: u16,
     data: PathBuf,
     socket: PathBuf,
+    /// What it says while it runs.
+    said: PathBuf,
     _folder: TempDir,
 }
 
@@ -158,10 +161,15 @@ impl Server {
             .args(version.arguments())
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stdout(Stdio::null());
+        let said = folder.path().join("said");
+        match File::create(&said) {
+            Ok(file) => command.stderr(file),
+            Err(error) => panic!("{}: {error}", said.display()),
+        };
         let process = spawn(&mut command);
-        let server = Self { version, command, process, port, data, socket, _folder: folder };
+        let mut server =
+            Self { version, command, process, port, data, socket, said, _folder: folder };
         server.wait_until_up();
         server.run_with_faults(version.cleaning_sql());
         server.run(
@@ -248,14 +256,20 @@ impl Server {
         }
     }
 
-    fn wait_until_up(&self) {
+    fn wait_until_up(&mut self) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let tried = self.client().args(["-e", "SELECT 1"]).output();
             if tried.is_ok_and(|output| output.status.success()) {
                 return;
             }
-            assert!(Instant::now() < deadline, "the server on port {} does not come up", self.port);
+            let ended = self.process.try_wait().ok().flatten();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the server on port {} does not come up (ended: {ended:?}). It said:\n{}",
+                self.port,
+                std::fs::read_to_string(&self.said).unwrap_or_default()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -345,7 +359,7 @@ impl Server {
     #[must_use]
     pub fn answers(&self, sql: &str) -> String {
         let file = self.socket.with_file_name("answers");
-        let answers = match std::fs::File::create(&file) {
+        let answers = match File::create(&file) {
             Ok(answers) => answers,
             Err(error) => panic!("{}: {error}", file.display()),
         };
