@@ -236,6 +236,12 @@ fn is_binary_type(text: &str) -> bool {
     text.contains("binary") || text.starts_with("vector")
 }
 
+/// Whether a column's values are text in a character set.
+pub(crate) fn is_text(kind: ColumnKind, column: &Column) -> bool {
+    let text = column.type_text.to_ascii_lowercase();
+    bytes_of(kind, Charset::Utf8, &text) == Bytes::Utf8
+}
+
 fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
     let is_char = matches!(kind, ColumnKind::Char { .. });
     let is_varchar =

@@ -207,6 +207,7 @@ impl Catalog {
                     }
                 }
                 Change::DropDatabase(schema) => self.drop_database(schema),
+                Change::AlterDatabase(_) => {}
                 Change::Doubt(names) => {
                     for name in names {
                         self.doubt(default(name));

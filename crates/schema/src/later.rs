@@ -22,6 +22,8 @@ pub struct StructureAnswer {
     pub obstacle: Option<String>,
     /// What the server adds to tables without a primary key.
     pub hidden_key: Option<HiddenKey>,
+    /// The default character set of its database, where that is known.
+    pub default_charset: Option<String>,
 }
 
 impl From<Option<Table>> for StructureAnswer {
@@ -114,8 +116,28 @@ impl LaterStatements {
                     }
                     Change::Drop(names) | Change::Doubt(names) => names.iter().any(is_it),
                     Change::DropDatabase(name) => same_name(case, name, schema),
+                    Change::AlterDatabase(_) => false,
                 })
             })
+    }
+
+    /// Whether a statement may give this database another default.
+    #[must_use]
+    pub fn touches_database(&self, case: NameCase, schema: &str) -> bool {
+        let touches = |statement: &Statement, change: &Change| match change {
+            Change::DropDatabase(name) => same_name(case, name, schema),
+            Change::AlterDatabase(name) => {
+                let name = name.as_deref().or_else(|| statement.database());
+                name.is_none_or(|name| same_name(case, name, schema))
+            }
+            Change::Create { .. }
+            | Change::Alter { .. }
+            | Change::Rename(_)
+            | Change::Drop(_)
+            | Change::Doubt(_) => false,
+        };
+        self.beyond.is_some()
+            || self.statements.iter().any(|s| s.parsed.changes.iter().any(|c| touches(s, c)))
     }
 
     /// What becomes of the table of this name.
@@ -204,6 +226,7 @@ impl LaterStatements {
                         names.iter().any(|name| same(case, &full(name), &at))
                     }
                     Change::DropDatabase(name) => same_name(case, name, &at.0),
+                    Change::AlterDatabase(_) => false,
                 };
                 if ends {
                     return Err(statement.at.clone());

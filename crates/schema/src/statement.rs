@@ -68,6 +68,8 @@ pub(crate) enum Change {
     Rename(Vec<(Name, Name)>),
     Drop(Vec<Name>),
     DropDatabase(String),
+    /// What it is without a name: the default one. Its tables stay as they are.
+    AlterDatabase(Option<String>),
     /// Names in a statement that is not understood: perhaps tables that it changes.
     Doubt(Vec<Name>),
 }
@@ -173,7 +175,8 @@ impl Parsed {
             Change::Create { .. }
             | Change::Rename(_)
             | Change::Drop(_)
-            | Change::DropDatabase(_) => false,
+            | Change::DropDatabase(_)
+            | Change::AlterDatabase(_) => false,
         })
     }
 
@@ -187,6 +190,7 @@ impl Parsed {
                 Change::Rename(_)
                 | Change::Drop(_)
                 | Change::DropDatabase(_)
+                | Change::AlterDatabase(_)
                 | Change::Doubt(_) => {}
             }
         }

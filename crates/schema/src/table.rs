@@ -105,7 +105,9 @@ impl Column {
     /// The character set of its text, where the definitions tell it.
     #[must_use]
     pub fn charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
-        self.charset.as_deref().or(table.charset.as_deref()).filter(|name| !name.is_empty())
+        // Histories of earlier versions have the word DEFAULT.
+        let is_named = |name: &&str| !name.is_empty() && !name.eq_ignore_ascii_case("default");
+        self.charset.as_deref().or(table.charset.as_deref()).filter(is_named)
     }
 
     /// A column that may be NULL and is no key.

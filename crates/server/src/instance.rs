@@ -660,8 +660,12 @@ impl Pump<'_> {
                     );
                     sleep(RETRY_PAUSE).await;
                 }
-                // Without the rows of tables that cannot be known, that is all there is to know.
-                Err(error) if self.skips_tables && error.is_about_a_table() => {
+                // What the statements say counts where the source does not answer; and without the rows
+                // of tables that cannot be known, that is all there is to know.
+                Err(error)
+                    if error.is_about_a_table()
+                        && (self.skips_tables || self.decoder.knows(schema, table)) =>
+                {
                     let obstacle = Some(error.to_string());
                     break StructureAnswer { obstacle, ..StructureAnswer::default() };
                 }

@@ -553,3 +553,119 @@ fn tables_that_fail_or_go_do_not_keep_the_others_from_being_known() {
         });
     }
 }
+
+/// Text columns of a table that states no character set.
+const TEXTS: &str = "(id INT PRIMARY KEY, v VARCHAR(9), c CHAR(9), x TEXT)";
+
+/// Tables with text in a database with a default of its own.
+struct Texts<'a> {
+    follower: Follower<'a>,
+    /// What is tested.
+    what: String,
+}
+
+fn text_row(table: &str, id: u32, more: &str) -> String {
+    format!("INSERT {table} () (id={id},v=é,c=ü,x=à{more})")
+}
+
+impl Texts<'_> {
+    fn run(&self, sql: &str) {
+        self.follower.run(&format!("SET NAMES utf8;\n{sql}"));
+    }
+
+    fn insert(&self, table: &str, id: u32) {
+        self.run(&format!("INSERT INTO {table} (id, v, c, x) VALUES ({id}, 'é', 'ü', 'à')"));
+    }
+
+    fn come(&self, towpath: &mut Towpath, expected: &[String]) {
+        assert_eq!(self.follower.rows(towpath), expected, "{}", self.what);
+    }
+
+    /// Statements are read as they come. `other`: the database's default from some place on.
+    fn come_as_they_are_made(&self, towpath: &mut Towpath, charset: &str, other: &str) {
+        self.run(&format!("CREATE TABLE t {TEXTS}"));
+        self.insert("t", 1);
+        self.run("CREATE TABLE alike LIKE t");
+        self.insert("alike", 2);
+        self.run(&format!("CREATE TABLE word {TEXTS} DEFAULT CHARACTER SET = DEFAULT"));
+        self.insert("word", 3);
+        let expected = [text_row("t", 1, ""), text_row("alike", 2, ""), text_row("word", 3, "")];
+        self.come(towpath, &expected);
+
+        // Another default is that of new tables.
+        self.run(&format!("ALTER DATABASE CHARACTER SET {other}"));
+        self.insert("t", 4);
+        self.run(&format!("CREATE TABLE later {TEXTS}"));
+        self.insert("later", 5);
+        self.run("ALTER TABLE t ADD w VARCHAR(9) DEFAULT 'ó'");
+        self.insert("t", 6);
+        let expected = [text_row("t", 4, ""), text_row("later", 5, ""), text_row("t", 6, ",w=ó")];
+        self.come(towpath, &expected);
+        for (id, to) in [(7, "utf8"), (8, "DEFAULT"), (9, charset)] {
+            self.run(&format!("ALTER TABLE t CONVERT TO CHARACTER SET {to}"));
+            self.insert("t", id);
+            self.come(towpath, &[text_row("t", id, ",w=ó")]);
+        }
+        self.run("ALTER TABLE t CHARACTER SET DEFAULT, ADD y VARCHAR(9) DEFAULT 'á'");
+        self.insert("t", 10);
+        self.come(towpath, &[text_row("t", 10, ",w=ó,y=á")]);
+    }
+
+    /// Statements are made while nobody reads: what is known of a table that is gone comes from the
+    /// history; of others, that were neither there before nor are they now, only the database's default is.
+    fn are_made_meanwhile(&self) -> Vec<String> {
+        self.insert("alike", 11);
+        self.insert("later", 12);
+        self.run("DROP TABLE alike");
+        for (table, id) in [("offline", 13), ("gone", 14), ("converted", 15)] {
+            self.run(&format!("CREATE TABLE {table} {TEXTS}"));
+            self.insert(table, id);
+        }
+        self.run("ALTER TABLE converted CONVERT TO CHARACTER SET utf8mb4; DROP TABLE gone");
+        self.insert("converted", 16);
+        let tables = ["alike", "later", "offline", "gone", "converted", "converted"];
+        tables.into_iter().zip(11..).map(|(table, id)| text_row(table, id, "")).collect()
+    }
+}
+
+/// Text in tables that state no character set is that of their database's default when they were made,
+/// whatever becomes of the table or of the default. No table map tells it.
+fn tables_without_a_charset(version: Version, json: Option<&'static str>) {
+    let server = Server::start(version, &[]);
+    let databases =
+        [("d_gbk", "gbk", "latin1"), ("d_latin1", "latin1", "gbk"), ("d_utf8", "utf8", "latin1")];
+    for (database, charset, other) in databases {
+        let sql = format!("ALTER DATABASE CHARACTER SET {charset}");
+        let follower = Follower::new(&server, database, &sql);
+        let texts = Texts { follower, what: format!("{version:?} {charset}") };
+        let mut towpath = texts.follower.serve(&[]);
+        texts.come_as_they_are_made(&mut towpath, charset, other);
+        let ended = towpath.terminate();
+        assert!(ended.status.success(), "{}", ended.stderr);
+        let mut expected = texts.are_made_meanwhile();
+        let mut towpath = texts.follower.serve(&[]);
+        if let Some(json) = json {
+            texts.run(&format!("CREATE TABLE j (id INT PRIMARY KEY, j {json})"));
+            texts.run("INSERT INTO j VALUES (17, '\"é中\"')");
+            expected.push("INSERT j () (id=17,j=\"é中\")".to_owned());
+        }
+        texts.come(&mut towpath, &expected);
+        let ended = towpath.terminate();
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn text_of_tables_that_state_no_charset_is_right_on_mysql_55() {
+    tables_without_a_charset(Version::Mysql55, None);
+}
+
+#[test]
+fn text_of_tables_that_state_no_charset_is_right_on_mysql_57() {
+    tables_without_a_charset(Version::Mysql57, Some("JSON"));
+}
+
+#[test]
+fn text_of_tables_that_state_no_charset_is_right_on_mariadb_102() {
+    tables_without_a_charset(Version::Mariadb102, Some("JSON"));
+}

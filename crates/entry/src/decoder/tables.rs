@@ -4,6 +4,7 @@
 //! map's bytes and the known structures are the same.
 
 mod cache;
+mod charset;
 mod derive;
 mod fit;
 
@@ -150,10 +151,10 @@ impl Tables {
         let name = String::from_utf8_lossy(map.table).into_owned();
         let has_rows = !options.suppress.has(Suppress::ROWS);
         let at_hand = if has_rows && options.filter.matches(&schema, &name) {
-            let Some(table) = self.structure(map, format, &schema, &name)? else {
+            let collations = derive::collations(map, format)?;
+            let Some(table) = self.structure((map, format), &collations, &schema, &name)? else {
                 return Ok(Err((schema, name)));
             };
-            let collations = derive::collations(map, format)?;
             let fields = options.fields.of_table(&schema, &name);
             TableAtHand::Plan(Box::new(Plan::new(map, &table, &collations, fields)?))
         } else {
@@ -194,23 +195,33 @@ impl Tables {
     /// The structure that names the columns of `map`; `None` when it has to be looked up.
     fn structure(
         &mut self,
-        map: &TableMap<'_>,
-        format: &FormatDescription,
+        (map, format): (&TableMap<'_>, &FormatDescription),
+        collations: &[Option<u64>],
         schema: &str,
         name: &str,
     ) -> Result<Option<Table>, DecodeError> {
         let facts = Facts::new(map, format)?;
-        let mut misfit = None;
+        let untold = |table: &Table| charset::untold(table, facts.kinds(), collations);
+        let (mut misfit, mut fitting) = (None, None);
         if let Lookup::Known(table) = self.catalog.get(schema, name) {
             match facts.fit(&table) {
-                Ok(()) => return Ok(Some(table)),
+                Ok(()) if untold(&table).is_empty() => return Ok(Some(table)),
+                Ok(()) => fitting = Some(table),
                 Err(detail) => misfit = Some((table.columns.len(), detail)),
             }
         }
         let answer = self.answer.take().filter(|(s, n, _)| s == schema && n == name);
-        let Some((_, _, StructureAnswer { mut candidates, obstacle, hidden_key })) = answer else {
-            return Ok(None);
-        };
+        let Some((_, _, answer)) = answer else { return Ok(None) };
+        if let Some(known) = fitting {
+            // All else stays as the statements say it.
+            let mut table = known.clone();
+            charset::state(&mut table, &untold(&known), &answer);
+            if table != known {
+                self.keep_learned(&table);
+            }
+            return Ok(Some(table));
+        }
+        let (mut candidates, hidden_key) = (answer.candidates.clone(), answer.hidden_key);
         if let (true, Some(_), Lookup::Known(known)) =
             (candidates.is_empty(), hidden_key, self.catalog.get(schema, name))
         {
@@ -234,14 +245,20 @@ impl Tables {
             None if facts.has_names() => {
                 derive::from_metadata(map, format)?.served_with(hidden_key)
             }
-            None => return Err(not_known(map, (schema, name), misfit, (count, obstacle))),
+            None => return Err(not_known(map, (schema, name), misfit, (count, answer.obstacle))),
         };
         // The names of the table map count, whatever the server's case rules.
-        let table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };
-        self.catalog.learn(PackedTable::new(&table));
+        let mut table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };
+        let untold = untold(&table);
+        charset::state(&mut table, &untold, &answer);
+        self.keep_learned(&table);
+        Ok(Some(table))
+    }
+
+    fn keep_learned(&mut self, table: &Table) {
+        self.catalog.learn(PackedTable::new(table));
         // Plans of other tables stay good.
         self.generation = self.catalog.generation();
-        Ok(Some(table))
     }
 
     pub(super) fn learn(&mut self, schema: &str, table: &str, answer: StructureAnswer) {

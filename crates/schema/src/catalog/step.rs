@@ -10,6 +10,10 @@ use crate::table::{Column, Table};
 pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
     let before = table;
     let mut table = before.clone();
+    if steps.iter().any(|step| matches!(step, Step::Charset(_))) {
+        // Those that are added or defined anew take the new one.
+        pin_charsets(&mut table);
+    }
     let hidden = match table.has_implicit_versioning {
         true => table.columns.split_off(table.columns.len().checked_sub(2)?),
         false => Vec::new(),
@@ -172,8 +176,7 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
             }
         }
         Step::Charset(charset) => {
-            pin_charsets(table);
-            table.charset = Some(charset.clone());
+            table.charset = Some(charset.clone()).filter(|name| !name.is_empty());
         }
         Step::Convert(charset) => return convert(table, charset.as_deref()),
         Step::AddVersioning if table.has_implicit_versioning => return None,

@@ -38,7 +38,7 @@ pub(crate) enum Step {
     Period(String, Vec<String>),
     DropPrimaryKey,
     RenameTo(Name),
-    /// The default character set of columns to come.
+    /// The default character set of columns to come; empty: the database's default.
     Charset(String),
     /// `CONVERT TO`; absent: the database's default.
     Convert(Option<String>),
@@ -70,8 +70,11 @@ pub(super) fn alter(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         return Some(());
     }
     if c.eat_any(&["database", "schema"]) {
+        let mut named = c;
         let first = c.next()?;
         let bare = ["charset", "character", "collate", "default"].iter().any(|w| first.is(w));
+        let name = if bare { None } else { named.identifier() };
+        parsed.changes.push(Change::AlterDatabase(name));
         let option = if bare { first } else { c.next()? };
         // Canal reads `CHARACTER SET`, but neither `CHARSET` nor `COLLATE`.
         if !(option.is("character") || option.is("default")) {

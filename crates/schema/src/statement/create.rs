@@ -78,7 +78,10 @@ fn table(
         } else if inside.peek_is("select") || inside.peek_is("with") || has_select(&c) {
             Body::Unknown
         } else {
-            let mut table = Table { charset: table_charset(c), ..Table::default() };
+            let mut table = Table {
+                charset: table_charset(c).filter(|name| !name.is_empty()),
+                ..Table::default()
+            };
             let readable = columns(inner, &mut table)?;
             let versioned = system_versioned(&mut table, inner, &c);
             exotic |= !readable || versioned;
@@ -102,16 +105,24 @@ fn has_select(c: &Cursor<'_, '_>) -> bool {
     c.rest().iter().any(|token| token.is("select"))
 }
 
-/// The character set among table options; a collation begins with its name.
+/// The character set among table options, empty if that is the database's default; a collation begins with
+/// its name.
 pub(super) fn table_charset(mut c: Cursor<'_, '_>) -> Option<String> {
     let mut found = None;
     while !c.is_end() {
         if c.eat("charset") || c.eat_all(&["character", "set"]) {
             c.eat_symbol('=');
+            if c.eat("default") {
+                return Some(String::new());
+            }
             return c.next().and_then(Token::text_value);
         }
         if c.eat("collate") {
             c.eat_symbol('=');
+            if c.eat("default") {
+                found = Some(String::new());
+                continue;
+            }
             let collation = c.next().and_then(Token::text_value);
             found = collation.and_then(|name| charset_of(&name));
         }

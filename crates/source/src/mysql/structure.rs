@@ -76,7 +76,29 @@ impl MysqlSource {
     ) -> Result<StructureAnswer, SourceError> {
         self.metadata().await?;
         let answer = self.candidates(schema, table).await?;
-        Ok(StructureAnswer { hidden_key: self.hidden_key, ..answer })
+        let is_stated = |table: &Table| table.charset.is_some();
+        let default_charset = match &answer {
+            answer if answer.candidates.iter().any(is_stated) => None,
+            _ => self.default_charset(schema).await?,
+        };
+        Ok(StructureAnswer { hidden_key: self.hidden_key, default_charset, ..answer })
+    }
+
+    /// The default character set that a database has now, if no statement since the place that is being
+    /// read gave it another one.
+    async fn default_charset(&mut self, schema: &str) -> Result<Option<String>, SourceError> {
+        if self.foreign_archive().await?.is_some() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT default_character_set_name FROM information_schema.schemata \
+             WHERE schema_name = {}",
+            quoted(schema)
+        );
+        let found = self.metadata().await?.scalar(&sql).await?;
+        self.read_ahead().await?;
+        let has_changed = self.ahead.statements.touches_database(self.case, schema);
+        Ok(found.filter(|_| !has_changed))
     }
 
     async fn candidates(

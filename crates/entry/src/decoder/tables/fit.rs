@@ -25,6 +25,10 @@ impl<'a> Facts<'a> {
         Ok(Self { names: metadata.column_names()?, kinds, unsigned })
     }
 
+    pub(super) fn kinds(&self) -> &[K] {
+        &self.kinds
+    }
+
     pub(super) const fn has_names(&self) -> bool {
         !self.names.is_empty()
     }

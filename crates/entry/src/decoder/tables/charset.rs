@@ -1,0 +1,45 @@
+//! Character sets of text that neither the table map nor the statements tell.
+
+use towpath_binlog::ColumnKind;
+use towpath_schema::{Column, StructureAnswer, Table};
+
+use crate::plan::is_text;
+
+/// Indexes of the columns with text of which it is not told. `collations`: of each column, where the map
+/// tells it.
+pub(super) fn untold(
+    table: &Table,
+    kinds: &[ColumnKind],
+    collations: &[Option<u64>],
+) -> Vec<usize> {
+    let columns = table.columns.iter().zip(kinds).enumerate();
+    let untold = columns.filter(|(index, (column, kind))| {
+        collations.get(*index).copied().flatten().is_none()
+            && column.charset_in(table).is_none()
+            && is_text(**kind, column)
+    });
+    untold.map(|(index, _)| index).collect()
+}
+
+/// States those that the answer tells: of the column of that name, else the default of the database.
+pub(super) fn state(table: &mut Table, untold: &[usize], answer: &StructureAnswer) {
+    let default = answer.default_charset.as_deref();
+    for index in untold {
+        let Some(column) = table.columns.get_mut(*index) else { continue };
+        let found = answer.candidates.iter().find_map(|candidate| {
+            let same = |c: &&Column| is_same_name(&c.name, &column.name);
+            candidate.columns.iter().find(same)?.charset_in(candidate)
+        });
+        if let Some(charset) = found.or(default) {
+            column.charset = Some(charset.to_owned());
+        }
+    }
+    if !untold.is_empty() && table.charset.is_none() {
+        let found = answer.candidates.iter().find_map(|candidate| candidate.charset.as_deref());
+        table.charset = found.or(default).map(ToOwned::to_owned);
+    }
+}
+
+fn is_same_name(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
+}
