@@ -1,9 +1,9 @@
 //! What a fork adds to the events of the servers it comes from is stepped over (F27, T-N-18).
 
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type as t};
-use towpath_entry::{Decoder, DecoderOptions, Step};
+use towpath_entry::{Decoder, DecoderOptions};
 
-use crate::golden::folder;
+use crate::golden::{feed, folder};
 
 /// What is added, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +61,8 @@ fn decode(name: &str, addition: Addition) -> Vec<Vec<u8>> {
         let event = stream.accept(raw).unwrap();
         let mut body = event.body.to_vec();
         addition.add(event.header.event_type, event.format.is_mariadb(), &mut body);
-        let step = decoder.event(&RawEvent { body: &body, place: event.place });
-        assert_eq!(step.unwrap(), Step::Done, "{name} {addition:?}");
+        let event = RawEvent { body: &body, place: event.place };
+        feed(&mut decoder, &event, &format!("{name} {addition:?}"));
     }
     let mut entries = Vec::new();
     while let Some(block) = decoder.take() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, event_type};
+use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, RawEvent, event_type};
 use towpath_entry::flat::FlatWriter;
 use towpath_entry::{Decoder, DecoderOptions, GtidSet, Step, Suppress};
 use towpath_schema::StructureAnswer;
@@ -24,6 +24,18 @@ fn recorded(name: &str) -> Vec<Vec<u8>> {
     out
 }
 
+/// Decodes an event. Tables are known from their statements, but for a character set that these do not
+/// state: it is asked for, and nobody answers.
+pub(crate) fn feed(decoder: &mut Decoder, event: &RawEvent<'_>, name: &str) {
+    let mut step = decoder.event(event).unwrap_or_else(|e| panic!("{name}: {e}"));
+    if let Step::NeedTable { schema, table } = step {
+        assert!(decoder.knows(&schema, &table), "{name}: asks for {schema}.{table}");
+        decoder.learn_table(&schema, &table, StructureAnswer::default());
+        step = decoder.event(event).unwrap();
+    }
+    assert_eq!(step, Step::Done, "{name}");
+}
+
 fn decode(name: &str, options: DecoderOptions, from: u32) -> Vec<Vec<u8>> {
     let bytes = std::fs::read(folder(name).join("mysql-bin.000001")).unwrap();
     let mut stream = EventStream::new("mysql-bin.000001", 4, Checksum::None);
@@ -39,15 +51,7 @@ fn decode(name: &str, options: DecoderOptions, from: u32) -> Vec<Vec<u8>> {
         if transactions < from {
             continue;
         }
-        match decoder.event(&event).unwrap_or_else(|e| panic!("{name}: {e}")) {
-            Step::Done => {}
-            // For the character set that the statement did not state. Nobody answers.
-            Step::NeedTable { schema, table } => {
-                assert!(decoder.knows(&schema, &table), "{name}: asks for {schema}.{table}");
-                decoder.learn_table(&schema, &table, StructureAnswer::default());
-                assert_eq!(decoder.event(&event).unwrap(), Step::Done, "{name}");
-            }
-        }
+        feed(&mut decoder, &event, name);
     }
     while let Some(block) = decoder.take() {
         out.extend(block.messages().map(<[u8]>::to_vec));
