@@ -15,6 +15,8 @@ use towpath_testkit::{Server, Version};
 use crate::chaos::{Random, setting};
 use crate::sequence::{Serving, TABLE, exactly, inserted};
 
+/// Batches that are out at every kill, once so many have come.
+const KEPT_OUT: usize = 2;
 /// Batches that are out at once.
 const OUT_MAX: usize = 5;
 
@@ -78,7 +80,9 @@ async fn follow(
             run.numbers.extend(batch.entries.iter().flat_map(|entry| inserted(entry)));
             let last = run.numbers.last().copied().unwrap_or_default();
             run.out.push_back((batch.id, last));
-        } else if let Some((id, last)) = run.out.pop_front() {
+        } else if run.out.len() > KEPT_OUT
+            && let Some((id, last)) = run.out.pop_front()
+        {
             run.acked = run.acked.max(last);
             client.ack(id).await?;
         }
