@@ -112,6 +112,8 @@ pub struct Session {
     options: SessionOptions,
     client_id: String,
     state: State,
+    /// The last answer to a get had entries.
+    brought: bool,
 }
 
 impl Session {
@@ -136,6 +138,7 @@ impl Session {
             client_id: options.client_id.to_string(),
             options,
             state: State::Open(socket),
+            brought: false,
         })
     }
 
@@ -229,7 +232,13 @@ impl Session {
             return Err(fault.at(&self.address, "get"));
         };
         self.state = State::Open(socket);
+        self.brought = !batch.is_nothing();
         Ok(batch)
+    }
+
+    /// Whether a get is under way that the server is likely to answer at once.
+    pub(crate) const fn expects_entries(&self) -> bool {
+        self.brought && matches!(self.state, State::Asked(..))
     }
 
     fn arrived(

@@ -68,8 +68,14 @@ impl Life {
                 session.ack(id).await?;
                 self.shared.ledger(crate::ledger::Ledger::acked);
             }
-            if self.shared.ledger(|ledger| ledger.count()) > 0 {
+            let is_expecting = session.expects_entries();
+            if is_expecting || self.shared.ledger(|ledger| ledger.count()) > 0 {
                 session.rollback(None).await?;
+            }
+            if is_expecting {
+                // A Canal server would take the batch for a connection that is gone, behind the back of
+                // the next one.
+                session.answer().await?;
             }
             Ok::<(), ClientError>(())
         };
