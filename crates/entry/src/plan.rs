@@ -102,8 +102,8 @@ pub(crate) struct Plan {
     pub(crate) column_count: usize,
     pub(crate) columns: Vec<ColumnPlan>,
     pub(crate) json_columns: usize,
-    /// Whether the field filter leaves a column out.
-    pub(crate) leaves_out: bool,
+    /// Whether a column is not written as others are: one that is left out, or a hidden key.
+    pub(crate) has_exceptions: bool,
     /// Header fields 8 and 9: schemaName and tableName.
     pub(crate) names: Piece,
     pub(crate) schema: Box<str>,
@@ -143,7 +143,7 @@ impl Plan {
         let name = String::from_utf8_lossy(map.table).into_owned();
         Ok(Self {
             column_count: kinds.len(),
-            leaves_out: columns.iter().any(|column| column.is_left_out),
+            has_exceptions: columns.iter().any(ColumnPlan::is_exception),
             columns,
             json_columns,
             names: encode_names(Some(&schema), Some(&name)),
@@ -197,6 +197,10 @@ impl ColumnPlan {
             is_left_out: false,
             updates: Updates::Told,
         }
+    }
+
+    fn is_exception(&self) -> bool {
+        self.is_left_out || self.updates == Updates::NotTold
     }
 }
 

@@ -90,10 +90,10 @@ impl RowsWriter {
             out.skip(guess);
             let mut walk = Walk { writer: self, plan, event, zone, out };
             match event.kind {
-                RowsKind::Insert if plan.leaves_out => {
+                RowsKind::Insert if plan.has_exceptions => {
                     walk.image::<true>(&mut r, Image::Inserted)?;
                 }
-                RowsKind::Delete if plan.leaves_out => {
+                RowsKind::Delete if plan.has_exceptions => {
                     walk.image::<true>(&mut r, Image::Deleted)?;
                 }
                 RowsKind::Insert => walk.image::<false>(&mut r, Image::Inserted)?,
@@ -148,7 +148,7 @@ fn ones(bitmap: &[u8], len: usize) -> usize {
 }
 
 impl<'e> Walk<'_, 'e> {
-    /// `PAIR`: the image is one of two, or columns are left out. A function of its own, for it is the
+    /// `PAIR`: the image is one of two, or columns are exceptions. A function of its own, for it is the
     /// hottest.
     fn image<const PAIR: bool>(
         &mut self,
@@ -229,6 +229,9 @@ impl<'e> Walk<'_, 'e> {
     #[inline]
     fn finish(&mut self, image: Image, (index, column): (usize, &ColumnPlan), emitted: Emitted) {
         match image {
+            Image::Inserted if column.updates == Updates::NotTold => {
+                self.set_updated(emitted.updated_at, false);
+            }
             Image::Inserted | Image::Deleted => {}
             Image::Before => {
                 if let Some(slot) = self.writer.before.get_mut(index) {

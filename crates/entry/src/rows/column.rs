@@ -6,7 +6,7 @@ use towpath_binlog::{ColumnKind, ParseError, Reader, Value, decompress_column};
 use super::{Before, Emitted, Image, Walk};
 use crate::message::no_room;
 use crate::piece::SLACK;
-use crate::plan::{Bytes, ColumnPlan, Sign, UPDATED_FROM_END, Updates};
+use crate::plan::{Bytes, ColumnPlan, Sign, UPDATED_FROM_END};
 use crate::proto;
 use crate::text;
 
@@ -33,7 +33,7 @@ struct Frame<'p> {
 impl<'p> Frame<'p> {
     #[inline]
     fn new(image: Image, column: &'p ColumnPlan) -> Self {
-        let updated = u8::from(image == Image::Inserted && column.updates == Updates::Told);
+        let updated = u8::from(image == Image::Inserted);
         Self { tag: image.tag(), updated, column, wide: false }
     }
 
@@ -110,7 +110,6 @@ impl<'e> Walk<'_, 'e> {
             Image::Inserted => true,
             Image::After => !matches!(self.writer.before.get(index), Some(Before::Null)),
         };
-        let updated = updated && column.updates == Updates::Told;
         self.set_updated(at + head_len + column.null_updated_at, updated);
         if image == Image::Before
             && let Some(slot) = self.writer.before.get_mut(index)
