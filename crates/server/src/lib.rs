@@ -20,7 +20,6 @@ mod instance;
 mod server;
 mod session;
 mod slot;
-mod stall;
 mod status;
 mod store;
 

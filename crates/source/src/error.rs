@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use towpath_binlog::StreamError;
+use towpath_schema::StructureAnswer;
 
 /// A fault of the source or of the way to it.
 #[derive(Debug, Error)]
@@ -393,6 +394,13 @@ impl SourceError {
     #[must_use]
     pub const fn is_about_a_table(&self) -> bool {
         matches!(self, Self::Server { errno: 1044 | 1049 | 1142 | 1146, .. })
+    }
+
+    /// What is known of a table when this is all that the source says of it.
+    #[must_use]
+    pub fn as_answer(&self) -> StructureAnswer {
+        let hint = self.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+        StructureAnswer { obstacle: Some(format!("{self}{hint}")), ..StructureAnswer::default() }
     }
 
     /// What the operator can do, where the message does not say it already.

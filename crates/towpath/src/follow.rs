@@ -1,7 +1,6 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
-use towpath_schema::StructureAnswer;
 use towpath_source::{Filled, Source};
 
 use crate::report::Failure;
@@ -55,11 +54,8 @@ impl Follow {
         self.has_events = false;
         while let Some((schema, table)) = self.decode_known()? {
             let found = match self.source.table(&schema, &table).await {
-                // What the statements say counts where the source does not answer.
-                Err(error) if error.is_about_a_table() && self.decoder.knows(&schema, &table) => {
-                    let obstacle = Some(error.to_string());
-                    StructureAnswer { obstacle, ..StructureAnswer::default() }
-                }
+                // What the stream says of the table counts then, if it is enough.
+                Err(error) if error.is_about_a_table() => error.as_answer(),
                 found => found.map_err(Failure::source)?,
             };
             self.decoder.learn_table(&schema, &table, found);

@@ -55,6 +55,28 @@ fn a_source_that_cannot_be_followed_is_refused_with_a_way_out() {
     }
 }
 
+/// An account that may follow but not look at tables.
+#[test]
+fn a_table_that_the_account_may_not_see_is_named_with_a_way_out() {
+    let source = Server::start(Version::Mysql80, &[]);
+    source.run(
+        "CREATE USER blind@'%' IDENTIFIED WITH mysql_native_password BY 'x'; \
+         GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO blind@'%'; \
+         CREATE DATABASE d; CREATE TABLE d.t(a INT); FLUSH BINARY LOGS; INSERT INTO d.t VALUES (1)",
+    );
+    let (file, _) = source.binlog_end();
+    let url = format!("mysql://blind:x@127.0.0.1:{}", source.port());
+    refused(
+        &["--source", &url, "--from", &format!("{file}:4")],
+        &[
+            "table d.t",
+            &format!("{file}:"),
+            "command denied to user",
+            "the user needs: GRANT SELECT",
+        ],
+    );
+}
+
 #[test]
 fn what_this_machine_cannot_give_is_said_before_the_source_is_asked() {
     let url = "mysql://canal:secret@127.0.0.1:1";

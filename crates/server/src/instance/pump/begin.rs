@@ -1,0 +1,170 @@
+//! Where reading begins, and what the structures are there.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+use towpath_binlog::event_type;
+use towpath_coordination::RecordLog;
+use towpath_schema::{Catalog, HistoryPosition, PackedTable};
+use towpath_source::{Gap, Recovery, Start};
+
+use super::Pump;
+use crate::error::InstanceError;
+use crate::history::{Beginning, History, now_s};
+use crate::instance::RETRY_PAUSE;
+use crate::instance::cursor::first_cursor;
+
+/// The start that was asked for.
+pub(in crate::instance) struct Asked {
+    pub(in crate::instance) start: Start,
+    /// Its GTID set.
+    pub(in crate::instance) executed: Option<Arc<str>>,
+    /// Where the history lies.
+    pub(in crate::instance) history: Option<RecordLog>,
+    /// See [`Beginning::was_read`].
+    pub(in crate::instance) was_read: bool,
+}
+
+/// Whether it is known where reading began.
+pub(super) enum Begin {
+    /// Not yet.
+    Unknown(Asked),
+    /// Reading goes on at another server, at an earlier place perhaps.
+    Moved,
+    Known,
+}
+
+impl Pump<'_> {
+    /// Looks for the first event that tells where reading began, and finds out what the structures
+    /// are there.
+    pub(super) async fn begin(&mut self) -> Result<(), InstanceError> {
+        // Behind a gap the source says what the place stands for.
+        let behind_gap = self.gap.as_ref().and_then(|_| self.source.gtid_set().map(str::to_owned));
+        let (at, cursor, begun_s) = loop {
+            let Some(event) = self.source.next_event()? else { return Ok(()) };
+            if event.header.event_type == event_type::ROTATE {
+                // It only announces the file.
+                self.decoder.event(&event)?;
+                continue;
+            }
+            let cursor = match &self.begin {
+                Begin::Unknown(asked) => first_cursor(&asked.start, asked.executed.clone(), &event),
+                Begin::Moved | Begin::Known => None,
+            };
+            let gtid = cursor.as_ref().map(|cursor| cursor.gtid.as_ref().to_owned());
+            let gtid = gtid.or_else(|| behind_gap.clone());
+            let at = HistoryPosition {
+                file: event.file.as_ref().to_owned(),
+                offset: event.start,
+                gtid: gtid.unwrap_or_default(),
+            };
+            self.file = Some(Arc::clone(&event.file));
+            // Nothing for the decoder, and not to be read twice.
+            let is_used = event.header.event_type == event_type::FORMAT_DESCRIPTION;
+            break (at, cursor, is_used.then_some(event.header.timestamp_s));
+        };
+        self.source.identity().clone_into(&mut self.identity);
+        let case = self.source.name_case();
+        let identity = self.identity.clone();
+        let begin = std::mem::replace(&mut self.begin, Begin::Known);
+        let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
+        let begun_at_s = begun_s.unwrap_or(0);
+        let beginning = Beginning { identity, case, at, begun_s: begun_at_s, was_read };
+        match begin {
+            Begin::Unknown(Asked { history: Some(log), .. }) => {
+                self.open_history(log, &beginning).await?;
+            }
+            Begin::Unknown(_) => self.decoder.set_catalog(Catalog::new(case)),
+            Begin::Moved => {
+                let catalog = self.present(&beginning).await?;
+                self.decoder.set_catalog(catalog);
+            }
+            Begin::Known => {}
+        }
+        if let Some(cursor) = cursor {
+            self.destination.set_origin(cursor);
+        }
+        if let Some(gap) = self.gap.take() {
+            self.announce(gap, &beginning.at);
+        }
+        if begun_s.is_none() {
+            self.source.unread();
+        }
+        Ok(())
+    }
+
+    /// Tells clients, and whoever looks at the instance, what is lost.
+    fn announce(&mut self, gap: Gap, at: &HistoryPosition) {
+        let facts = [
+            ("TOWPATH_GAP_WANTED", gap.wanted.as_str()),
+            ("TOWPATH_GAP_KEPT", &gap.kept),
+            ("TOWPATH_GAP_RESUMED", &gap.resumed),
+        ];
+        self.decoder.announce_gap((&at.file.as_str().into(), at.offset), now_s(), &facts);
+        let (wanted, kept, resumed) = (&gap.wanted, &gap.kept, &gap.resumed);
+        tracing::warn!(
+            destination = self.destination.name(),
+            wanted,
+            kept,
+            resumed,
+            "transactions are lost: the source has purged them, and reading jumps over the gap"
+        );
+        self.destination.health().gap(gap);
+    }
+
+    async fn open_history(
+        &mut self,
+        log: RecordLog,
+        beginning: &Beginning,
+    ) -> Result<(), InstanceError> {
+        let name = self.destination.name();
+        let opened = History::open(name, log, beginning.clone()).await;
+        let (history, found) = opened.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        self.history = Some(history);
+        let catalog = match found {
+            // Statements in a gap are not in it.
+            Some(catalog) if self.gap.is_none() => catalog,
+            _ => self.present(beginning).await?,
+        };
+        tracing::info!(
+            destination = name,
+            file = beginning.at.file,
+            offset = beginning.at.offset,
+            table_count = catalog.tables().count(),
+            "structures at the start are known"
+        );
+        self.decoder.keep_records();
+        self.decoder.set_catalog(catalog);
+        Ok(())
+    }
+
+    /// The source's structures that hold at the event that came last; the history begins there. In a
+    /// cluster there is none, and tables are looked up as they come.
+    async fn present(&mut self, beginning: &Beginning) -> Result<Catalog, InstanceError> {
+        let mut catalog = Catalog::new(beginning.case);
+        if self.history.is_some() {
+            for table in self.tables().await? {
+                catalog.learn(table);
+            }
+        }
+        if let Some(history) = &mut self.history {
+            let begun = history.begin(beginning, &catalog).await;
+            begun.map_err(|error| InstanceError::State(Arc::new(error)))?;
+        }
+        Ok(catalog)
+    }
+
+    /// All structures, as long as it takes.
+    async fn tables(&mut self) -> Result<Vec<PackedTable>, InstanceError> {
+        loop {
+            match self.source.tables().await {
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    let destination = self.destination.name();
+                    tracing::warn!(destination, %error, "structures cannot be read, trying again");
+                    sleep(RETRY_PAUSE).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+}
