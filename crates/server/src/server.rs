@@ -22,7 +22,7 @@ use crate::error::{InstanceError, ServerError};
 use crate::figures::{ClientFigures, now_ms};
 use crate::instance::{self, Feed};
 use crate::session::{Session, Shared};
-use crate::slot::{Role, Slot};
+use crate::slot::{Role, Slot, Slots};
 use crate::status::{self, Observer};
 
 /// Pause after an accept that failed: mostly there are no descriptors left.
@@ -79,15 +79,15 @@ impl Server {
         let (slots, work) = match &config.cluster {
             None => Self::alone(&config, instances)?,
             Some(cluster) => {
-                let (mut slots, mut members) = (Vec::new(), Vec::new());
+                let (mut slots, mut members) = (Slots::default(), Vec::new());
                 for instance in instances {
-                    check_name(&slots, &instance.destination)?;
+                    slots.check_new(&instance.destination)?;
                     let slot = Arc::new(Slot::new(
                         &instance.destination,
                         &instance.address,
                         Role::Standby,
                     ));
-                    slots.push(Arc::clone(&slot));
+                    slots.add(Arc::clone(&slot));
                     members.push(Member::new(slot, instance)?);
                 }
                 (slots, Work::Cluster(Cluster::new(cluster.clone(), members)))
@@ -108,18 +108,18 @@ impl Server {
     fn alone(
         config: &ServerConfig,
         instances: Vec<InstanceConfig>,
-    ) -> Result<(Vec<Arc<Slot>>, Work), ServerError> {
+    ) -> Result<(Slots, Work), ServerError> {
         let directory = StateDirectory::open(&config.state)?;
-        let (mut slots, mut feeds, mut writers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut slots, mut feeds, mut writers) = (Slots::default(), Vec::new(), Vec::new());
         for instance in instances {
             let InstanceConfig { destination, address, store, filter, feed } = instance;
-            check_name(&slots, &destination)?;
+            slots.check_new(&destination)?;
             let (cursors, writer) = directory.destination(&destination, address.clone())?;
             writers.push(writer);
             let destination =
                 Arc::new(Destination::new(&destination, store, filter, cursors, None));
             let role = Role::Active(Arc::clone(&destination));
-            slots.push(Arc::new(Slot::new(destination.name(), &address, role)));
+            slots.add(Arc::new(Slot::new(destination.name(), &address, role)));
             let history = directory.history(destination.name())?;
             feeds.push((destination, feed, history));
         }
@@ -168,7 +168,7 @@ impl Server {
     }
 
     fn destination(&self, name: &str) -> Option<Arc<Destination>> {
-        self.shared.slots.iter().find(|slot| slot.name() == name)?.current()
+        self.shared.slots.get(name)?.current()
     }
 
     /// Serves until `shutdown`, then stops accepting, lets current answers go out, ends every wait,
@@ -406,13 +406,6 @@ impl Running {
             }
         }
     }
-}
-
-fn check_name(slots: &[Arc<Slot>], destination: &str) -> Result<(), ServerError> {
-    if slots.iter().any(|slot| slot.name() == destination) {
-        return Err(ServerError::Twice { destination: destination.to_owned() });
-    }
-    Ok(())
 }
 
 /// Waits for tasks to end, and ends those that do not.

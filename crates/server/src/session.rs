@@ -27,7 +27,7 @@ use crate::config::Credentials;
 use crate::destination::{Destination, Reader};
 use crate::error::RequestError;
 use crate::figures::{ClientFigures, Told, now_ms};
-use crate::slot::Slot;
+use crate::slot::Slots;
 use count::named;
 use io::Idle;
 
@@ -47,7 +47,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) slots: Vec<Arc<Slot>>,
+    pub(crate) slots: Slots,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) login_deadline: Duration,
     /// Requests for no destination of this server.
@@ -371,7 +371,7 @@ impl Session {
 
     fn resolve(&self, name: &str, id: &str) -> Result<(Arc<Destination>, i16), RequestError> {
         let client_id = id.parse().map_err(|_| RequestError::ClientId { text: id.to_owned() })?;
-        match self.shared.slots.iter().find(|slot| slot.name() == name) {
+        match self.shared.slots.get(name) {
             Some(slot) => Ok((slot.resolve()?, client_id)),
             None => Err(RequestError::NotStarted { destination: name.to_owned() }),
         }

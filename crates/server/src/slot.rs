@@ -1,12 +1,13 @@
 //! The place of a destination in a server: who serves it here, if anybody.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use towpath_coordination::SourceAddress;
 
 use crate::destination::Destination;
-use crate::error::{InstanceError, RequestError};
+use crate::error::{InstanceError, RequestError, ServerError};
 use crate::figures::{ClientFigures, now_ms};
 
 /// What this server is to a destination.
@@ -18,6 +19,34 @@ pub(crate) enum Role {
     Active(Arc<Destination>),
     /// It was elected and could not serve it; it will try again.
     Failed(Arc<InstanceError>),
+}
+
+/// The destinations of a server, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    by_name: BTreeMap<String, Arc<Slot>>,
+}
+
+impl Slots {
+    /// Each destination once.
+    pub(crate) fn check_new(&self, name: &str) -> Result<(), ServerError> {
+        if self.by_name.contains_key(name) {
+            return Err(ServerError::Twice { destination: name.to_owned() });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, slot: Arc<Slot>) {
+        self.by_name.insert(slot.name.clone(), slot);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Slot> {
+        self.by_name.get(name).map(Arc::as_ref)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.by_name.values().map(Arc::as_ref)
+    }
 }
 
 /// See the module.

@@ -5,6 +5,7 @@ use towpath_wire::{PacketType, Request};
 
 use super::Session;
 use crate::figures::Told;
+use crate::slot::Slot;
 
 /// The state of things when a request came.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,8 @@ impl Session {
 
     /// A request is over. Names that are not destinations here would be labels without bound.
     pub(super) fn count(&self, destination: Option<&str>, kind: PacketType, begun: Begun) {
-        let slot = self.shared.slots.iter().find(|slot| Some(slot.name()) == destination);
-        let figures = slot.map_or(&self.shared.strangers, |slot| slot.figures());
+        let slot = destination.and_then(|name| self.shared.slots.get(name));
+        let figures = slot.map_or(&self.shared.strangers, Slot::figures);
         let bytes = self.sent_bytes - begun.sent_bytes;
         figures.count(kind, self.told, bytes, begun.at.elapsed());
     }

@@ -132,7 +132,7 @@ fn unescaped(text: &str) -> String {
 /// there is at least one. 503 on a server that only stands by.
 fn health(observer: &Observer, of: Option<&str>) -> Response<Full<Bytes>> {
     let shared = observer.shared();
-    let slots = shared.iter().flat_map(|shared| &shared.slots);
+    let slots = shared.iter().flat_map(|shared| shared.slots.iter());
     let states: Vec<(&str, Fitness)> = slots
         .filter(|slot| of.is_none_or(|name| name == slot.name()))
         .map(|slot| (slot.name(), Fitness::of(slot)))

@@ -6,7 +6,7 @@ use super::state::Fitness;
 use crate::destination::Look;
 use crate::figures::{ClientFigures, now_ms};
 use crate::session::Shared;
-use crate::slot::Slot;
+use crate::slot::Slots;
 use crate::store::{BatchMode, UNIT_BYTES};
 
 /// Writes families of samples.
@@ -293,7 +293,7 @@ fn latencies(page: &mut Page<'_>, clients: &[(&str, &ClientFigures)]) {
 }
 
 /// Ours: what this server is to each destination, and whether that is as it should be.
-fn roles(page: &mut Page<'_>, slots: &[std::sync::Arc<Slot>]) {
+fn roles(page: &mut Page<'_>, slots: &Slots) {
     let all = [Fitness::Serves, Fitness::StandsBy, Fitness::Fails];
     let samples = slots.iter().flat_map(|slot| {
         let now = Fitness::of(slot);
