@@ -1,4 +1,4 @@
-//! What destinations cost that have nothing to do; `bench/idle` runs this and says what it means.
+//! What destinations cost that have nothing to do (T-WEDGE-6); `bench/idle` runs this and says what it means.
 //!
 //! `idle DESTINATIONS SECONDS`: one server, so many destinations, one real MySQL. When all of them stream
 //! it counts CPU, switches, memory and descriptors of this process while nothing happens: once as they
