@@ -102,6 +102,8 @@ fn draw(csv: &str, svg: &str) {
             panel("destinations", "Instructions an entry in the store, over destinations in turn"),
             panel("clients", "CPU of the server a row, ns, over clients of a destination"),
             panel("client_rows", "Rows a second to all clients, over clients of a destination"),
+            panel("cores", "CPU of the server a row, ns, over its cores"),
+            panel("core_rows", "Rows a second to one client, over cores of the server"),
         ],
         foot: "Both axes logarithmic; the thin line grows in proportion.".to_owned(),
     };
