@@ -16,6 +16,8 @@ use crate::differential::{Random, number};
 
 /// Files of the suite for each server, without `TOWPATH_DDL_FILES`.
 const FILES: u64 = 12;
+/// Files after which a long run says how it goes.
+const TOLD_EVERY: usize = 100;
 /// Longer statements are left out, and files with more of them are cut.
 const STATEMENT_LEN_MAX: usize = 64 << 10;
 const STATEMENTS_MAX: usize = 600;
@@ -305,7 +307,13 @@ fn check(version: Version) {
         if u64::try_from(tally.files).unwrap() >= count {
             break;
         }
+        let before = tally.files;
         run_file(&server, file, &mut tally);
+        if tally.files > before && tally.files.is_multiple_of(TOLD_EVERY) {
+            let Tally { files, run, wrong, unknown, .. } = &tally;
+            let (wrong, unknown) = (wrong.len(), unknown.len());
+            report(&format!("{files} files, {run} statements: {wrong} wrong, {unknown} lost"));
+        }
     }
     let Tally { files, run, wrong, unknown, gone, garbled } = tally;
     let mut text = format!("{version:?}, seed {seed}: {run} statements of {files} files ran\n");
