@@ -83,33 +83,23 @@ impl RowsWriter {
     ) -> Result<u32, ParseError> {
         let mut r = Reader::new(event.rows);
         let mut rows = 0;
+        let column_count = plan.columns.len();
+        let mut walk = Walk {
+            present: Present::new(event.present, column_count),
+            present_after: Present::new(event.present_after, column_count),
+            writer: self,
+            plan,
+            event,
+            zone,
+            out,
+            emitted: Emitted::default(),
+        };
         while !r.is_empty() {
             let row_start = r.offset();
-            let start = out.len();
-            let guess = 1 + proto::varint_len(proto::len64(self.row_len));
-            out.skip(guess);
-            let mut walk = Walk { writer: self, plan, event, zone, out };
-            match event.kind {
-                RowsKind::Insert if plan.has_exceptions => {
-                    walk.image::<true>(&mut r, Image::Inserted)?;
-                }
-                RowsKind::Delete if plan.has_exceptions => {
-                    walk.image::<true>(&mut r, Image::Deleted)?;
-                }
-                RowsKind::Insert => walk.image::<false>(&mut r, Image::Inserted)?,
-                RowsKind::Delete => walk.image::<false>(&mut r, Image::Deleted)?,
-                RowsKind::Update | RowsKind::PartialUpdate => {
-                    walk.writer.before.clear();
-                    walk.writer.before.resize(plan.columns.len(), Before::Absent);
-                    walk.image::<true>(&mut r, Image::Before)?;
-                    walk.image::<true>(&mut r, Image::After)?;
-                }
-            }
+            walk.row(&mut r)?;
             if r.offset() == row_start {
                 return Err(r.invalid("row image", 0, "at least one column"));
             }
-            self.row_len = out.len() - start - guess;
-            close_row(out, start, guess, self.row_len);
             rows += 1;
         }
         Ok(rows)
@@ -128,8 +118,34 @@ struct Walk<'w, 'e> {
     writer: &'w mut RowsWriter,
     plan: &'w Plan,
     event: &'w RowsEvent<'e>,
+    /// Columns of images; of after images of a pair.
+    present: Present<'e>,
+    present_after: Present<'e>,
     zone: &'w Zone,
     out: &'w mut Arena,
+    /// Where the last value lies that this is kept of.
+    emitted: Emitted,
+}
+
+/// The columns that images of an event have.
+#[derive(Debug, Clone, Copy)]
+struct Present<'e> {
+    bitmap: &'e [u8],
+    count: usize,
+    /// Every one.
+    all: bool,
+}
+
+impl<'e> Present<'e> {
+    fn new(bitmap: &'e [u8], column_count: usize) -> Self {
+        let count = ones(bitmap, column_count);
+        Self { bitmap, count, all: count == column_count }
+    }
+
+    #[inline]
+    fn has(&self, index: usize) -> bool {
+        self.all || bit(self.bitmap, index)
+    }
 }
 
 #[inline]
@@ -148,6 +164,33 @@ fn ones(bitmap: &[u8], len: usize) -> usize {
 }
 
 impl<'e> Walk<'_, 'e> {
+    /// One `RowData`, from its image or from two.
+    #[inline]
+    fn row(&mut self, r: &mut Reader<'e>) -> Result<(), ParseError> {
+        let start = self.out.len();
+        let guess = 1 + proto::varint_len(proto::len64(self.writer.row_len));
+        self.out.skip(guess);
+        match self.event.kind {
+            RowsKind::Insert if self.plan.has_exceptions => {
+                self.image::<true>(r, Image::Inserted)?;
+            }
+            RowsKind::Delete if self.plan.has_exceptions => {
+                self.image::<true>(r, Image::Deleted)?;
+            }
+            RowsKind::Insert => self.image::<false>(r, Image::Inserted)?,
+            RowsKind::Delete => self.image::<false>(r, Image::Deleted)?,
+            RowsKind::Update | RowsKind::PartialUpdate => {
+                self.writer.before.clear();
+                self.writer.before.resize(self.plan.columns.len(), Before::Absent);
+                self.image::<true>(r, Image::Before)?;
+                self.image::<true>(r, Image::After)?;
+            }
+        }
+        self.writer.row_len = self.out.len() - start - guess;
+        close_row(self.out, start, guess, self.writer.row_len);
+        Ok(())
+    }
+
     /// `PAIR`: the image is one of two, or columns are exceptions. A function of its own, for it is the
     /// hottest.
     fn image<const PAIR: bool>(
@@ -155,9 +198,7 @@ impl<'e> Walk<'_, 'e> {
         r: &mut Reader<'e>,
         image: Image,
     ) -> Result<(), ParseError> {
-        let present =
-            if image == Image::After { self.event.present_after } else { self.event.present };
-        let count = ones(present, self.plan.columns.len());
+        let present = if image == Image::After { self.present_after } else { self.present };
         let mut diffs: &[u8] = &[];
         if image == Image::After
             && self.event.kind == RowsKind::PartialUpdate
@@ -165,13 +206,14 @@ impl<'e> Walk<'_, 'e> {
         {
             diffs = r.bytes(self.plan.json_columns.div_ceil(8), "partial JSON columns")?;
         }
-        let nulls = r.bytes(count.div_ceil(8), "null bitmap")?;
+        let nulls = r.bytes(present.count.div_ceil(8), "null bitmap")?;
+        let has_nulls = nulls.iter().any(|byte| *byte != 0);
         let mut nth = 0;
         for (index, column) in self.plan.columns.iter().enumerate() {
-            if !bit(present, index) {
+            if !present.has(index) {
                 continue;
             }
-            let is_null = bit(nulls, nth);
+            let is_null = has_nulls && bit(nulls, nth);
             nth += 1;
             if is_null {
                 if !PAIR || !column.is_left_out {
@@ -180,7 +222,7 @@ impl<'e> Walk<'_, 'e> {
                 continue;
             }
             if !PAIR {
-                self.value(r, image, column)?;
+                self.value::<false>(r, image, column)?;
                 continue;
             }
             let is_json = matches!(column.kind, towpath_binlog::ColumnKind::Json { .. });
@@ -189,19 +231,18 @@ impl<'e> Walk<'_, 'e> {
                 continue;
             }
             let (raw_start, start) = (r.offset(), self.out.len());
-            let mut emitted = if partial {
+            if !partial {
+                self.value::<true>(r, image, column)?;
+            } else if !self.diff(r, index, column)? {
                 // Left alone, and its text is not known: as if it were not in the image.
-                let Some(emitted) = self.diff(r, index, column)? else { continue };
-                emitted
-            } else {
-                self.value(r, image, column)?
-            };
+                continue;
+            }
             if column.is_left_out {
                 self.out.truncate(start);
                 continue;
             }
-            emitted.raw = raw_start..r.offset();
-            self.finish(image, (index, column), emitted);
+            self.emitted.raw = raw_start..r.offset();
+            self.finish(image, index, column);
         }
         Ok(())
     }
@@ -227,25 +268,28 @@ impl<'e> Walk<'_, 'e> {
     /// Says if a column is updated, by Canal's rule: it is unless the before image has the same text
     /// for it.
     #[inline]
-    fn finish(&mut self, image: Image, (index, column): (usize, &ColumnPlan), emitted: Emitted) {
+    fn finish(&mut self, image: Image, index: usize, column: &ColumnPlan) {
         match image {
             Image::Inserted if column.updates == Updates::NotTold => {
-                self.set_updated(emitted.updated_at, false);
+                self.set_updated(self.emitted.updated_at, false);
             }
             Image::Inserted | Image::Deleted => {}
             Image::Before => {
                 if let Some(slot) = self.writer.before.get_mut(index) {
-                    *slot = Before::Value(emitted);
+                    *slot = Before::Value(self.emitted.clone());
                 }
             }
             Image::After => {
                 let written = self.out.written();
                 let text = |range: &Range<usize>| written.get(range.clone());
                 let updated = match self.writer.before.get(index) {
-                    Some(Before::Value(before)) => text(&before.text) != text(&emitted.text),
+                    Some(Before::Value(before)) => text(&before.text) != text(&self.emitted.text),
                     Some(Before::Absent | Before::Null) | None => true,
                 };
-                self.set_updated(emitted.updated_at, updated && column.updates == Updates::Told);
+                self.set_updated(
+                    self.emitted.updated_at,
+                    updated && column.updates == Updates::Told,
+                );
             }
         }
     }

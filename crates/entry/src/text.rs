@@ -80,15 +80,27 @@ pub(crate) fn write_decimal(out: &mut Vec<u8>, decimal: &Decimal<'_>) {
 #[inline]
 pub(crate) fn is_ascii(bytes: &[u8]) -> bool {
     const BLOCK: usize = 32;
-    let block = |block: &[u8; BLOCK]| block.iter().fold(0, |all, byte| all | byte) < 0x80;
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    if !blocks.iter().all(block) {
-        return false;
+    /// Blocks that are looked at before the answer is.
+    const STRIDE: usize = 16;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let with = |mut all: [u64; BLOCK / 8], block: &[u8; BLOCK]| {
+        for (all, word) in all.iter_mut().zip(block.as_chunks::<8>().0) {
+            *all |= u64::from_le_bytes(*word);
+        }
+        all
+    };
+    let none_high = |[a, b, c, d]: [u64; BLOCK / 8]| (a | b | c | d) & HIGH == 0;
+    let (mut blocks, rest) = bytes.as_chunks::<BLOCK>();
+    while let Some((stride, others)) = blocks.split_at_checked(STRIDE) {
+        if !none_high(stride.iter().fold([0; BLOCK / 8], with)) {
+            return false;
+        }
+        blocks = others;
     }
     if let Some(last) = bytes.last_chunk::<BLOCK>() {
-        return block(last);
+        return none_high(blocks.iter().chain([last]).fold([0; BLOCK / 8], with));
     }
-    let word = |word: &[u8; 8]| u64::from_le_bytes(*word) & 0x8080_8080_8080_8080 == 0;
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word) & HIGH == 0;
     let (words, few) = rest.as_chunks::<8>();
     words.iter().all(word)
         && match rest.last_chunk::<8>() {

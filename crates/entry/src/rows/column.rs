@@ -118,15 +118,15 @@ impl<'e> Walk<'_, 'e> {
         }
     }
 
-    /// Takes one value from the image and appends its message. Always inlined: what only pairs of images
-    /// need of the result is then computed for them alone.
+    /// Takes one value from the image and appends its message. `KEEP`: where it lies is kept in
+    /// `emitted`, which only some images need. Not the result, which would go through memory.
     #[inline(always)]
-    pub(super) fn value(
+    pub(super) fn value<const KEEP: bool>(
         &mut self,
         r: &mut Reader<'e>,
         image: Image,
         column: &ColumnPlan,
-    ) -> Result<Emitted, ParseError> {
+    ) -> Result<(), ParseError> {
         let frame = Frame::new(image, column);
         // The frequent kinds are read here: a `Value` on its way through memory costs more than all the
         // rest of a column.
@@ -137,10 +137,12 @@ impl<'e> Walk<'_, 'e> {
             ColumnKind::Long => i64::from(r.i32("INT")?),
             ColumnKind::LongLong => r.i64("BIGINT")?,
             ColumnKind::Char { max_len } | ColumnKind::VarChar { max_len } => {
-                return Ok(self.string(frame, short_bytes(r, max_len)?));
+                self.string::<KEEP>(frame, short_bytes(r, max_len)?);
+                return Ok(());
             }
             ColumnKind::Blob { len_bytes } => {
-                return Ok(self.string(frame, long_bytes(r, len_bytes)?));
+                self.string::<KEEP>(frame, long_bytes(r, len_bytes)?);
+                return Ok(());
             }
             ColumnKind::Float
             | ColumnKind::Double
@@ -161,19 +163,24 @@ impl<'e> Walk<'_, 'e> {
             | ColumnKind::Set { .. }
             | ColumnKind::CompressedVarChar { .. }
             | ColumnKind::CompressedBlob { .. }
-            | ColumnKind::Other { .. } => return self.other(frame, Value::read(column.kind, r)?),
+            | ColumnKind::Other { .. } => {
+                return self.other::<KEEP>(frame, Value::read(column.kind, r)?);
+            }
         };
-        Ok(match column.sign {
+        match column.sign {
             Sign::Unsigned(range) if n < 0 => {
                 let n = n.cast_unsigned().wrapping_add(range);
-                self.number(Frame { wide: true, ..frame }, false, n)
+                self.number::<KEEP>(Frame { wide: true, ..frame }, false, n);
             }
-            Sign::Unsigned(_) | Sign::Signed => self.number(frame, n < 0, n.unsigned_abs()),
-        })
+            Sign::Unsigned(_) | Sign::Signed => {
+                self.number::<KEEP>(frame, n < 0, n.unsigned_abs());
+            }
+        }
+        Ok(())
     }
 
     #[inline(always)]
-    fn number(&mut self, frame: Frame<'_>, negative: bool, magnitude: u64) -> Emitted {
+    fn number<const KEEP: bool>(&mut self, frame: Frame<'_>, negative: bool, magnitude: u64) {
         let start = self.out.len();
         let (head, tail) = (frame.head(), &frame.column.tail);
         let fixed = head.len() + tail.len();
@@ -184,21 +191,23 @@ impl<'e> Walk<'_, 'e> {
                 self.writer.scratch.push(b'-');
             }
             text::write_int(&mut self.writer.scratch, magnitude);
-            return self.scratch(frame);
+            return self.scratch::<KEEP>(frame);
         };
         self.out.advance(end);
-        let head_end = start + 2 + head.len();
-        Emitted {
-            raw: 0..0,
-            message: start..start + end,
-            text: head_end + 1..start + text_end,
-            updated_at: head_end - UPDATED_FROM_END,
+        if KEEP {
+            let head_end = start + 2 + head.len();
+            self.emitted = Emitted {
+                raw: 0..0,
+                message: start..start + end,
+                text: head_end + 1..start + text_end,
+                updated_at: head_end - UPDATED_FROM_END,
+            };
         }
     }
 
     /// Appends the message of a text.
     #[inline(always)]
-    fn plain(&mut self, frame: Frame<'_>, text: &[u8]) -> Emitted {
+    fn plain<const KEEP: bool>(&mut self, frame: Frame<'_>, text: &[u8]) {
         let start = self.out.len();
         let (head, tail) = (frame.head(), &frame.column.tail);
         let value_len = proto::varint_len(proto::len64(text.len())) + text.len();
@@ -207,55 +216,64 @@ impl<'e> Walk<'_, 'e> {
         let (head_end, text_at) = frame.put_text(room, text, message_len).unwrap_or_else(no_room);
         let end = text_at + text.len() + tail.len();
         self.out.advance(end);
-        Emitted {
-            raw: 0..0,
-            message: start..start + end,
-            text: start + text_at..start + text_at + text.len(),
-            updated_at: start + head_end - UPDATED_FROM_END,
+        if KEEP {
+            self.emitted = Emitted {
+                raw: 0..0,
+                message: start..start + end,
+                text: start + text_at..start + text_at + text.len(),
+                updated_at: start + head_end - UPDATED_FROM_END,
+            };
         }
     }
 
     /// Appends the message of the text in the scratch buffer.
-    fn scratch(&mut self, frame: Frame<'_>) -> Emitted {
+    fn scratch<const KEEP: bool>(&mut self, frame: Frame<'_>) {
         let scratch = std::mem::take(&mut self.writer.scratch);
-        let emitted = self.plain(frame, &scratch);
+        self.plain::<KEEP>(frame, &scratch);
         self.writer.scratch = scratch;
-        emitted
     }
 
     #[inline(always)]
-    fn string(&mut self, frame: Frame<'_>, bytes: &[u8]) -> Emitted {
+    fn string<const KEEP: bool>(&mut self, frame: Frame<'_>, bytes: &[u8]) {
         match frame.column.bytes {
-            Bytes::Utf8 | Bytes::Latin1 if text::is_ascii(bytes) => self.plain(frame, bytes),
-            Bytes::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => self.plain(frame, bytes),
+            Bytes::Utf8 | Bytes::Latin1 if text::is_ascii(bytes) => {
+                self.plain::<KEEP>(frame, bytes);
+            }
+            Bytes::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => {
+                self.plain::<KEEP>(frame, bytes);
+            }
             Bytes::Utf8
             | Bytes::Latin1
             | Bytes::Other(_)
             | Bytes::Uuid
             | Bytes::Inet4
-            | Bytes::Inet6 => self.converted(frame, bytes),
+            | Bytes::Inet6 => self.converted::<KEEP>(frame, bytes),
         }
     }
 
-    fn converted(&mut self, frame: Frame<'_>, bytes: &[u8]) -> Emitted {
+    fn converted<const KEEP: bool>(&mut self, frame: Frame<'_>, bytes: &[u8]) {
         let scratch = &mut self.writer.scratch;
         scratch.clear();
         match frame.column.bytes {
             Bytes::Utf8 => text::write_utf8(scratch, bytes),
             Bytes::Latin1 => text::write_latin1(scratch, bytes),
             Bytes::Other(charset) if charset.has_ascii() && text::is_ascii(bytes) => {
-                return self.plain(frame, bytes);
+                return self.plain::<KEEP>(frame, bytes);
             }
             Bytes::Other(charset) => charset.write(scratch, bytes),
             Bytes::Uuid => text::write_uuid(scratch, bytes),
             Bytes::Inet4 => text::write_inet4(scratch, bytes),
             Bytes::Inet6 => text::write_inet6(scratch, bytes),
         }
-        self.scratch(frame)
+        self.scratch::<KEEP>(frame);
     }
 
     /// Values that go through the scratch buffer.
-    fn other(&mut self, frame: Frame<'_>, value: Value<'e>) -> Result<Emitted, ParseError> {
+    fn other<const KEEP: bool>(
+        &mut self,
+        frame: Frame<'_>,
+        value: Value<'e>,
+    ) -> Result<(), ParseError> {
         let scratch = &mut self.writer.scratch;
         scratch.clear();
         match value {
@@ -282,19 +300,23 @@ impl<'e> Walk<'_, 'e> {
             Value::Int(n) => text::write_int(scratch, n),
             Value::Bit(n) | Value::Set(n) => text::write_int(scratch, n),
             Value::Enum(n) => text::write_int(scratch, n),
-            Value::Bytes(bytes) => return Ok(self.string(frame, bytes)),
+            Value::Bytes(bytes) => {
+                self.string::<KEEP>(frame, bytes);
+                return Ok(());
+            }
         }
-        Ok(self.scratch(frame))
+        self.scratch::<KEEP>(frame);
+        Ok(())
     }
 
     /// A JSON column of a partial update: its length, then the diffs. Without any it has the text of
-    /// the before image; `None` when that does not have it.
+    /// the before image; false when that does not have it.
     pub(super) fn diff(
         &mut self,
         r: &mut Reader<'e>,
         index: usize,
         column: &ColumnPlan,
-    ) -> Result<Option<Emitted>, ParseError> {
+    ) -> Result<bool, ParseError> {
         let frame = Frame::new(Image::After, column);
         let mut diffs: &[u8] = &[];
         if let ColumnKind::Json { len_bytes } = column.kind {
@@ -304,13 +326,15 @@ impl<'e> Walk<'_, 'e> {
         self.writer.scratch.clear();
         if diffs.is_empty() {
             let Some(Before::Value(before)) = self.writer.before.get(index) else {
-                return Ok(None);
+                return Ok(false);
             };
             let text = self.out.written().get(before.text.clone()).unwrap_or_default();
             self.writer.scratch.extend_from_slice(text);
-            return Ok(Some(self.scratch(frame)));
+            self.scratch::<true>(frame);
+            return Ok(true);
         }
         text::write_diffs(&mut self.writer.scratch, &column.name, diffs)?;
-        Ok(Some(self.scratch(Frame { wide: true, ..frame })))
+        self.scratch::<true>(Frame { wide: true, ..frame });
+        Ok(true)
     }
 }
