@@ -120,16 +120,22 @@ pub(crate) fn write_utf8(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends bytes as ISO-8859-1: each one as the character of its number.
+/// Appends bytes as ISO-8859-1: each one as the character of its number. Of every byte both bytes of its
+/// character are put, and one or two of them count: in binary data no branch is foreseen.
 pub(crate) fn write_latin1(out: &mut Vec<u8>, bytes: &[u8]) {
-    for run in bytes.split_inclusive(|b| !b.is_ascii()) {
-        match run.split_last() {
-            Some((&last, ascii)) if !last.is_ascii() => {
-                out.extend_from_slice(ascii);
-                out.extend_from_slice(&[0xc0 | last >> 6, 0x80 | last & 0x3f]);
+    const BLOCK: usize = 1 << 10;
+    let mut block = [0; 2 * BLOCK];
+    for bytes in bytes.chunks(BLOCK) {
+        let mut len = 0;
+        for &byte in bytes {
+            let is_high = byte >> 7;
+            let lead = if is_high == 1 { 0xc0 | byte >> 6 } else { byte };
+            if let Some(to) = block.get_mut(len..).and_then(<[u8]>::first_chunk_mut::<2>) {
+                *to = [lead, 0x80 | byte & 0x3f];
             }
-            _ => out.extend_from_slice(run),
+            len += 1 + usize::from(is_high);
         }
+        out.extend_from_slice(block.get(..len).unwrap_or_default());
     }
 }
 
@@ -160,6 +166,20 @@ pub(crate) fn write_inet6(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_the_characters_of_their_numbers() {
+        let all: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        for len in [0, 1, 127, 129, 1023, 1024, 1025, 5000] {
+            let mut out = b"before".to_vec();
+            write_latin1(&mut out, &all[..len]);
+            let text: String = all[..len].iter().map(|byte| char::from(*byte)).collect();
+            assert_eq!(out, format!("before{text}").into_bytes());
+            let mut high = Vec::new();
+            write_latin1(&mut high, &vec![0xff; len]);
+            assert_eq!(high, "\u{ff}".repeat(len).into_bytes());
+        }
+    }
 
     #[test]
     fn one_byte_with_a_high_bit_is_seen_wherever_it_is() {
