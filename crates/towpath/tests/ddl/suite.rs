@@ -176,8 +176,10 @@ fn is_wanted(statement: &str) -> bool {
     let lower = statement.to_lowercase();
     let words: Vec<&str> = lower.split_whitespace().take(4).collect();
     let start = words.join(" ") + " ";
-    let sets_mode =
-        start.starts_with("set ") && lower.contains("sql_mode") && !lower.contains("global");
+    // For the session alone: the next file begins with the server's own.
+    let sets_mode = start.starts_with("set ")
+        && lower.contains("sql_mode")
+        && !["global", "persist"].iter().any(|scope| lower.contains(scope));
     (sets_mode || BEGINNINGS.iter().any(|beginning| start.starts_with(beginning)))
         && statement.len() <= STATEMENT_LEN_MAX
         && !LEFT_OUT.iter().any(|word| lower.contains(word))
