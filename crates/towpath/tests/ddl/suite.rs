@@ -335,11 +335,41 @@ fn check(version: Version) {
 }
 
 #[test]
-fn the_suite_means_the_same_to_mariadb_1011() {
-    check(Version::Mariadb1011);
+fn the_suite_means_the_same_to_mysql_55() {
+    check(Version::Mysql55);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mysql_57() {
+    check(Version::Mysql57);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mysql_80() {
+    check(Version::Mysql80);
 }
 
 #[test]
 fn the_suite_means_the_same_to_mysql_97() {
     check(Version::Mysql97);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mariadb_102() {
+    check(Version::Mariadb102);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mariadb_1011() {
+    check(Version::Mariadb1011);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mariadb_114() {
+    check(Version::Mariadb114);
+}
+
+#[test]
+fn the_suite_means_the_same_to_mariadb_118() {
+    check(Version::Mariadb118);
 }
