@@ -36,7 +36,7 @@ fn latency(lines: &[Line<'_>]) -> Chart {
     let points = lines.iter().map(point).map(|(percent, ms)| (ms, percent)).collect();
     Chart {
         panels: vec![Panel {
-            title: "Share of commits at the client, %, over ms since the statement".to_owned(),
+            title: "Commits at the client, %, over ms since the statement".to_owned(),
             x: Axis::Decades,
             y: Axis::Even,
             curves: vec![Curve { name: "Towpath".to_owned(), points }],
