@@ -19,8 +19,6 @@ use tracing::warn;
 /// an idle dump holds little.
 const BLOCK_LEN: usize = 1 << 20;
 const BLOCK_LEN_MIN: usize = 16 << 10;
-/// What comes after such a wait is no rush.
-const QUIET: Duration = Duration::from_secs(1);
 /// A packet that is this long goes on in the next one.
 const PACKET_MAX: usize = 0xff_ffff;
 /// Blocks that are kept as room between events; what a longer event needed is given back after it.
@@ -157,9 +155,9 @@ impl Dump {
         while !self.again && self.whole_packet().is_none() {
             self.make_room();
             let filled = self.buffer.len();
-            let begun = *self.waiting_since.get_or_insert_with(Instant::now);
-            let read = self.connection.stream.read_buf(&mut self.buffer);
-            let read = timeout_at(begun + silence, read).await;
+            let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + silence;
+            let read =
+                timeout_at(deadline, self.connection.stream.read_buf(&mut self.buffer)).await;
             self.waiting_since = None;
             match read {
                 Err(_) => {
@@ -176,11 +174,7 @@ impl Dump {
                 }
                 Ok(Ok(count)) => {
                     self.unread.end = filled + count;
-                    self.block_len = if count < BLOCK_LEN_MIN && begun.elapsed() >= QUIET {
-                        BLOCK_LEN_MIN
-                    } else {
-                        next_block_len(self.block_len, count)
-                    };
+                    self.block_len = next_block_len(self.block_len, count);
                 }
             }
             self.check_len()?;
