@@ -10,7 +10,7 @@ use towpath_entry::{
 };
 use towpath_schema::StructureAnswer;
 
-use crate::golden::folder;
+use crate::golden::{folder, is_told};
 
 /// Recorded binlogs with all types, partial JSON and compressed transactions among them.
 const TYPES: [&str; 5] =
@@ -42,7 +42,7 @@ fn decode(name: &str, options: DecoderOptions, has_statements: bool) -> Decoded 
         }
         while let Step::NeedTable { schema, table } = decoder.event(&event).unwrap() {
             // Of a table that the statements tell, only for the character set that they do not.
-            let is_told = decoder.knows(&schema, &table);
+            let is_told = is_told(&decoder, &schema, &table);
             assert_eq!(is_told, has_statements, "{name}: asks for {schema}.{table}");
             decoder.learn_table(&schema, &table, StructureAnswer::default());
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use towpath_binlog::event_type as t;
-use towpath_schema::{Catalog, Lookup, StructureAnswer, StructureChange};
+use towpath_schema::{Catalog, StructureAnswer, StructureChange};
 
 use towpath_binlog::FormatDescription;
 
@@ -106,12 +106,6 @@ impl Decoder {
     #[must_use]
     pub const fn catalog(&self) -> &Catalog {
         self.tables.catalog()
-    }
-
-    /// Whether a structure of this table is known, be it the right one or not.
-    #[must_use]
-    pub fn knows(&self, schema: &str, table: &str) -> bool {
-        matches!(self.catalog().get(schema, table), Lookup::Known(_))
     }
 
     /// From now on keeps what changes, for [`Self::take_records`].
