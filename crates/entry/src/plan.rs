@@ -12,6 +12,7 @@ use crate::filter::FieldRule;
 use crate::message::encode_names;
 use crate::piece::Piece;
 use crate::proto;
+use crate::rows::QuickColumn;
 use crate::text::Charset;
 
 /// See [`ColumnPlan::head`].
@@ -101,6 +102,8 @@ pub(crate) struct Plan {
     /// Columns in the table map.
     pub(crate) column_count: usize,
     pub(crate) columns: Vec<ColumnPlan>,
+    /// The same, for runs of usual columns.
+    pub(crate) quick: Vec<QuickColumn>,
     pub(crate) json_columns: usize,
     /// Whether a column is not written as others are: one that is left out, or a hidden key.
     pub(crate) has_exceptions: bool,
@@ -144,6 +147,7 @@ impl Plan {
         Ok(Self {
             column_count: kinds.len(),
             has_exceptions: columns.iter().any(ColumnPlan::is_exception),
+            quick: columns.iter().map(ColumnPlan::quick).collect(),
             columns,
             json_columns,
             names: encode_names(Some(&schema), Some(&name)),
@@ -197,6 +201,16 @@ impl ColumnPlan {
             is_left_out: false,
             updates: Updates::Told,
         }
+    }
+
+    fn quick(&self) -> QuickColumn {
+        let is_unsigned = self.sign != Sign::Signed;
+        QuickColumn::new((self.kind, self.bytes, is_unsigned), &self.head, &self.tail)
+    }
+
+    /// Whether updates may carry diffs of it.
+    pub(crate) const fn is_json(&self) -> bool {
+        matches!(self.kind, ColumnKind::Json { .. })
     }
 
     fn is_exception(&self) -> bool {

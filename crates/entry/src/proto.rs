@@ -61,6 +61,13 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
     }
 }
 
+/// A varint of two bytes: a value from 0x80 to 0x3fff.
+#[inline(always)]
+pub(crate) const fn two_bytes(value: u64) -> [u8; 2] {
+    let [low, high, ..] = value.to_le_bytes();
+    [low | 0x80, high << 1 | low >> 7]
+}
+
 /// Puts a varint to the front of `to`, and anything into the eight bytes there; returns how many bytes
 /// it takes. `None` without room for eight bytes, or more when it is that long.
 #[inline(always)]
@@ -69,6 +76,10 @@ pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
     if value < 0x80 {
         *to.first_mut()? = low;
         return Some(1);
+    }
+    if value < 0x4000 {
+        *to.first_chunk_mut::<2>()? = two_bytes(value);
+        return Some(2);
     }
     if value >> 56 != 0 {
         return put_varint(to, usize::try_from(value).ok()?);

@@ -1,52 +1,38 @@
 //! Rows events into `RowChange` bytes: the hot path.
 //!
 //! Walks each row image once by the table's plan and appends `RowData` messages. Nothing is
-//! allocated for a column or a row: integers and text go straight from the event into the arena,
-//! other values through one scratch buffer. Lengths that are known only behind their content are
-//! guessed from the row before; a wrong guess moves the row by a byte. A column whose bytes are those
-//! of the before image is copied from there.
+//! allocated for a column or a row: usual values go straight from the event into the arena
+//! ([`quick`]), other ones through one scratch buffer ([`column`]). Lengths that are known only behind
+//! their content are guessed from the row before; a wrong guess moves the row by a byte. Columns
+//! whose bytes are those of the before image are copied from there ([`pair`]).
 
 mod column;
+mod pair;
+mod quick;
 
-use std::ops::Range;
+pub(crate) use quick::QuickColumn;
 
 use towpath_binlog::event::{RowsEvent, RowsKind};
 use towpath_binlog::{ParseError, Reader};
 
 use crate::arena::Arena;
-use crate::plan::{ColumnPlan, Plan, Updates};
+use crate::message::no_room;
+use crate::plan::Plan;
 use crate::proto;
 use crate::text::Zone;
+use pair::{Kept, State};
 
-/// A column of a before image.
-#[derive(Debug, Clone, Default)]
-enum Before {
-    #[default]
-    Absent,
-    Null,
-    Value(Emitted),
-}
-
-/// Where a value lies.
-#[derive(Debug, Clone, Default)]
-struct Emitted {
-    /// In the event.
-    raw: Range<usize>,
-    /// Its `Column` message, in the arena.
-    message: Range<usize>,
-    /// Its text.
-    text: Range<usize>,
-    /// The byte that says if it is updated.
-    updated_at: usize,
-}
+/// Tag of `rowDatas`.
+const ROW_TAG: u8 = 12 << 3 | 2;
 
 /// Buffers that live from event to event.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RowsWriter {
     scratch: Vec<u8>,
     inflated: Vec<u8>,
-    before: Vec<Before>,
-    row_len: usize,
+    before: Vec<Kept>,
+    /// Bytes of tag and length before the last row.
+    gap_len: usize,
 }
 
 /// Which image of a row.
@@ -63,12 +49,26 @@ enum Image {
 }
 
 impl Image {
+    /// What `updated` is until it is known.
+    const fn updated(self) -> u8 {
+        match self {
+            Self::Inserted => 1,
+            Self::Before | Self::Deleted | Self::After => 0,
+        }
+    }
+
     /// Tag of its columns.
     const fn tag(self) -> u8 {
         match self {
             Self::Before | Self::Deleted => 1 << 3 | 2,
             Self::Inserted | Self::After => 2 << 3 | 2,
         }
+    }
+}
+
+impl Default for RowsWriter {
+    fn default() -> Self {
+        Self { scratch: Vec::new(), inflated: Vec::new(), before: Vec::new(), gap_len: 2 }
     }
 }
 
@@ -92,26 +92,44 @@ impl RowsWriter {
             event,
             zone,
             out,
-            emitted: Emitted::default(),
+            written: quick::Written::default(),
         };
+        let alone = match event.kind {
+            RowsKind::Insert => Some(Image::Inserted),
+            RowsKind::Delete => Some(Image::Deleted),
+            RowsKind::Update | RowsKind::PartialUpdate => None,
+        };
+        let is_whole = walk.present.all && column_count > 0;
+        let alone = alone.filter(|_| is_whole && !plan.has_exceptions);
         while !r.is_empty() {
             let row_start = r.offset();
-            walk.row(&mut r)?;
+            match alone {
+                Some(image) => rows += walk.alone_rows(&mut r, image)?,
+                None => {
+                    walk.row(&mut r)?;
+                    rows += 1;
+                }
+            }
             if r.offset() == row_start {
                 return Err(r.invalid("row image", 0, "at least one column"));
             }
-            rows += 1;
         }
         Ok(rows)
     }
 }
 
-/// Writes tag and length of a row into the gap of `guess` bytes before it.
-fn close_row(out: &mut Arena, start: usize, guess: usize, len: usize) {
+/// Writes tag and length of a row into the gap of `gap_len` bytes before it; returns how long the gap
+/// is then.
+#[inline]
+fn close_row(out: &mut Arena, start: usize, gap_len: usize) -> usize {
+    let len = out.len() - start - gap_len;
     let need = 1 + proto::varint_len(proto::len64(len));
-    out.resize_gap(start, guess, need);
-    let gap = out.written_mut().get_mut(start..start + need).unwrap_or_default();
-    proto::put_head(gap, 12 << 3 | 2, len);
+    if need != gap_len {
+        out.resize_gap(start, gap_len, need);
+    }
+    let gap = out.written_mut().get_mut(start..).unwrap_or_default();
+    proto::put_head(gap, ROW_TAG, len).unwrap_or_else(no_room);
+    need
 }
 
 struct Walk<'w, 'e> {
@@ -123,8 +141,8 @@ struct Walk<'w, 'e> {
     present_after: Present<'e>,
     zone: &'w Zone,
     out: &'w mut Arena,
-    /// Where the last value lies that this is kept of.
-    emitted: Emitted,
+    /// Where the last value lies that was not a usual one.
+    written: quick::Written,
 }
 
 /// The columns that images of an event have.
@@ -153,6 +171,19 @@ fn bit(bitmap: &[u8], index: usize) -> bool {
     bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
+/// Index of the first bit that is set, from `from` on; `usize::MAX` when there is none.
+fn next_one(bitmap: &[u8], from: usize) -> usize {
+    let mut mask = u8::MAX << (from % 8);
+    for (index, byte) in bitmap.iter().enumerate().skip(from / 8) {
+        let ones = byte & mask;
+        if ones != 0 {
+            return 8 * index + ones.trailing_zeros() as usize;
+        }
+        mask = u8::MAX;
+    }
+    usize::MAX
+}
+
 /// How many of the first `len` bits are set. The bits behind them may be set as well: servers fill
 /// a bitmap up to its last byte.
 #[inline]
@@ -164,40 +195,94 @@ fn ones(bitmap: &[u8], len: usize) -> usize {
 }
 
 impl<'e> Walk<'_, 'e> {
+    /// Rows of one image, which has all columns, up to one that is not usual, and that one.
+    fn alone_rows(&mut self, r: &mut Reader<'e>, image: Image) -> Result<u32, ParseError> {
+        let gap_len = self.writer.gap_len;
+        let out_start = self.out.len();
+        let of = (&*self.plan.quick, image, self.zone);
+        let done = quick::rows(of, r.rest(), self.out.room(quick::ROOM), gap_len);
+        self.out.advance(done.out_len);
+        r.bytes(done.raw_len, "rows")?;
+        if done.open.is_none() && r.is_empty() {
+            return Ok(done.rows);
+        }
+        let (start, columns) = match done.open {
+            Some(open) => (out_start + open.start, open.columns),
+            None => {
+                self.out.skip(gap_len);
+                (out_start + done.out_len, 0)
+            }
+        };
+        let mut nulls: &[u8] = &[];
+        if done.open.is_none() {
+            nulls = r.bytes(self.present.count.div_ceil(8), "null bitmap")?;
+        }
+        self.columns_from(r, image, nulls, columns)?;
+        self.writer.gap_len = close_row(self.out, start, gap_len);
+        Ok(done.rows + 1)
+    }
+
     /// One `RowData`, from its image or from two.
-    #[inline]
     fn row(&mut self, r: &mut Reader<'e>) -> Result<(), ParseError> {
         let start = self.out.len();
-        let guess = 1 + proto::varint_len(proto::len64(self.writer.row_len));
-        self.out.skip(guess);
+        let gap_len = self.writer.gap_len;
+        self.out.skip(gap_len);
+        self.writer.before.resize(self.plan.columns.len(), Kept::default());
         match self.event.kind {
-            RowsKind::Insert if self.plan.has_exceptions => {
-                self.image::<true>(r, Image::Inserted)?;
+            RowsKind::Insert => self.image(r, Image::Inserted)?,
+            RowsKind::Delete => self.image(r, Image::Deleted)?,
+            RowsKind::Update
+                if self.present.all && self.present_after.all && !self.plan.has_exceptions =>
+            {
+                self.whole_pair(r)?;
             }
-            RowsKind::Delete if self.plan.has_exceptions => {
-                self.image::<true>(r, Image::Deleted)?;
-            }
-            RowsKind::Insert => self.image::<false>(r, Image::Inserted)?,
-            RowsKind::Delete => self.image::<false>(r, Image::Deleted)?,
             RowsKind::Update | RowsKind::PartialUpdate => {
-                self.writer.before.clear();
-                self.writer.before.resize(self.plan.columns.len(), Before::Absent);
-                self.image::<true>(r, Image::Before)?;
-                self.image::<true>(r, Image::After)?;
+                self.writer.before.fill(Kept::default());
+                self.image(r, Image::Before)?;
+                self.image(r, Image::After)?;
             }
         }
-        self.writer.row_len = self.out.len() - start - guess;
-        close_row(self.out, start, guess, self.writer.row_len);
+        self.writer.gap_len = close_row(self.out, start, gap_len);
         Ok(())
     }
 
-    /// `PAIR`: the image is one of two, or columns are exceptions. A function of its own, for it is the
-    /// hottest.
-    fn image<const PAIR: bool>(
+    /// Columns from `index` on of an image that has all of them, and is not one of two.
+    fn columns_from(
         &mut self,
         r: &mut Reader<'e>,
         image: Image,
+        nulls: &[u8],
+        mut index: usize,
     ) -> Result<(), ParseError> {
+        let plan = self.plan;
+        while let Some(column) = plan.columns.get(index) {
+            if bit(nulls, index) {
+                self.null(r.offset(), image, (index, column));
+            } else {
+                self.value(r, image, column)?;
+            }
+            index += 1;
+            if plan.quick.get(index).is_some_and(QuickColumn::is_usual) {
+                let end = next_one(nulls, index).min(plan.columns.len());
+                let columns = plan.quick.get(index..end).unwrap_or_default();
+                let of = (columns, image, self.zone);
+                let part = quick::part(of, r.rest(), self.out.room(quick::ROOM));
+                index += self.took(r, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was taken and written; returns how many columns it was.
+    #[inline]
+    fn took(&mut self, r: &mut Reader<'e>, part: quick::Part) -> Result<usize, ParseError> {
+        self.out.advance(part.out_len);
+        r.bytes(part.raw_len, "columns")?;
+        Ok(part.columns)
+    }
+
+    /// An image that may lack columns, is one of two, or has columns that are exceptions.
+    fn image(&mut self, r: &mut Reader<'e>, image: Image) -> Result<(), ParseError> {
         let present = if image == Image::After { self.present_after } else { self.present };
         let mut diffs: &[u8] = &[];
         if image == Image::After
@@ -207,98 +292,49 @@ impl<'e> Walk<'_, 'e> {
             diffs = r.bytes(self.plan.json_columns.div_ceil(8), "partial JSON columns")?;
         }
         let nulls = r.bytes(present.count.div_ceil(8), "null bitmap")?;
-        let has_nulls = nulls.iter().any(|byte| *byte != 0);
         let mut nth = 0;
         for (index, column) in self.plan.columns.iter().enumerate() {
             if !present.has(index) {
                 continue;
             }
-            let is_null = has_nulls && bit(nulls, nth);
+            let is_null = bit(nulls, nth);
             nth += 1;
+            let start = self.out.len();
             if is_null {
-                if !PAIR || !column.is_left_out {
-                    self.null(image, index, column);
+                self.null(r.offset(), image, (index, column));
+            } else if !diffs.is_empty() && column.is_json() && bit(diffs, column.nth_json) {
+                // One that is left alone, and whose text is not known, is as if it were not in the image.
+                if self.diff(r, index, column)? {
+                    self.finish(image, index, 0..0);
                 }
-                continue;
-            }
-            if !PAIR {
-                self.value::<false>(r, image, column)?;
-                continue;
-            }
-            let is_json = matches!(column.kind, towpath_binlog::ColumnKind::Json { .. });
-            let partial = !diffs.is_empty() && is_json && bit(diffs, column.nth_json);
-            if image == Image::After && !partial && self.same(r, index)? {
-                continue;
-            }
-            let (raw_start, start) = (r.offset(), self.out.len());
-            if !partial {
-                self.value::<true>(r, image, column)?;
-            } else if !self.diff(r, index, column)? {
-                // Left alone, and its text is not known: as if it were not in the image.
-                continue;
+            } else if image != Image::After || !self.copy_same(r, index)? {
+                self.one(r, image, index)?;
             }
             if column.is_left_out {
                 self.out.truncate(start);
-                continue;
+                if let Some(slot) = self.writer.before.get_mut(index) {
+                    *slot = Kept::default();
+                }
             }
-            self.emitted.raw = raw_start..r.offset();
-            self.finish(image, index, column);
         }
         Ok(())
     }
 
-    /// Copies a column whose bytes are those of the before image; false when they are not.
-    #[inline]
-    fn same(&mut self, r: &mut Reader<'e>, index: usize) -> Result<bool, ParseError> {
-        let Some(Before::Value(before)) = self.writer.before.get(index) else { return Ok(false) };
-        let raw = self.event.rows.get(before.raw.clone()).unwrap_or_default();
-        // A value tells its length at its beginning, so that equal bytes are an equal value.
-        if raw.is_empty() || !r.rest().starts_with(raw) {
-            return Ok(false);
+    /// One column, which may be usual.
+    fn one(&mut self, r: &mut Reader<'e>, image: Image, index: usize) -> Result<(), ParseError> {
+        let (raw_start, out_start) = (r.offset(), self.out.len());
+        let quick = self.plan.quick.get(index..=index).unwrap_or_default();
+        let mut kept = [Kept::default()];
+        let (from, to) = ((r.rest(), raw_start), (self.out.room(quick::ROOM), out_start));
+        let part = quick::kept_part((quick, image, self.zone), from, to, &mut kept);
+        if self.took(r, part)? > 0 {
+            let [Kept { message, text, .. }] = kept;
+            self.written = quick::Written { message, text };
+        } else if let Some(column) = self.plan.columns.get(index) {
+            self.value(r, image, column)?;
         }
-        r.bytes(raw.len(), "value")?;
-        let at = self.out.len();
-        self.out.repeat(before.message.clone());
-        if let Some(tag) = self.out.written_mut().get_mut(at) {
-            *tag = Image::After.tag();
-        }
-        Ok(true)
-    }
-
-    /// Says if a column is updated, by Canal's rule: it is unless the before image has the same text
-    /// for it.
-    #[inline]
-    fn finish(&mut self, image: Image, index: usize, column: &ColumnPlan) {
-        match image {
-            Image::Inserted if column.updates == Updates::NotTold => {
-                self.set_updated(self.emitted.updated_at, false);
-            }
-            Image::Inserted | Image::Deleted => {}
-            Image::Before => {
-                if let Some(slot) = self.writer.before.get_mut(index) {
-                    *slot = Before::Value(self.emitted.clone());
-                }
-            }
-            Image::After => {
-                let written = self.out.written();
-                let text = |range: &Range<usize>| written.get(range.clone());
-                let updated = match self.writer.before.get(index) {
-                    Some(Before::Value(before)) => text(&before.text) != text(&self.emitted.text),
-                    Some(Before::Absent | Before::Null) | None => true,
-                };
-                self.set_updated(
-                    self.emitted.updated_at,
-                    updated && column.updates == Updates::Told,
-                );
-            }
-        }
-    }
-
-    #[inline]
-    fn set_updated(&mut self, at: usize, updated: bool) {
-        if let Some(byte) = self.out.written_mut().get_mut(at) {
-            *byte = u8::from(updated);
-        }
+        self.finish(image, index, raw_start..r.offset());
+        Ok(())
     }
 }
 

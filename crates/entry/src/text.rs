@@ -8,16 +8,26 @@ mod temporal;
 
 pub(crate) use charset::Charset;
 pub use charset::statement_text;
-pub(crate) use digits::{INT_ROOM, put_int};
-pub(crate) use float::{write_f32, write_f64};
+pub(crate) use digits::{put_int, put_padded};
+pub(crate) use float::{put_f32, put_f64};
 pub(crate) use json::{write_diffs, write_json};
-pub(crate) use temporal::{write_date, write_datetime, write_time, write_timestamp};
+pub(crate) use temporal::{put_date, put_datetime, put_time, put_timestamp};
 
 use std::io::Write as _;
 
-use towpath_binlog::column::Decimal;
+use towpath_binlog::column::{Date, DateTime, Decimal, Time, Timestamp};
+use towpath_binlog::{ColumnKind, Reader};
+
+use crate::message::no_room;
 
 pub use temporal::Zone;
+
+/// Bytes that functions that put a short text may touch: those of the longest one (a DECIMAL of 65 digits,
+/// with sign and point), and what a word writes beyond them.
+pub(crate) const SHORT_ROOM: usize = 80;
+
+/// Where a short text goes: to the front, and anything behind it.
+pub(crate) type ShortRoom = [u8; SHORT_ROOM];
 
 /// Appends a number in decimal.
 #[inline]
@@ -31,48 +41,118 @@ pub(crate) fn write_formatted(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) 
     let _written: bool = out.write_fmt(what).is_ok();
 }
 
-/// Appends a number with at least `width` digits.
-pub(crate) fn write_padded(out: &mut Vec<u8>, value: u32, width: usize) {
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(value).as_bytes();
-    for _ in digits.len()..width {
-        out.push(b'0');
+/// Appends a short text.
+pub(crate) fn write_short(out: &mut Vec<u8>, put: impl FnOnce(&mut ShortRoom) -> Option<usize>) {
+    let mut room = [0; SHORT_ROOM];
+    let len = put(&mut room).unwrap_or_else(no_room);
+    out.extend_from_slice(room.get(..len).unwrap_or_default());
+}
+
+/// True for a type whose texts are all short and need no more than its value.
+pub(crate) const fn is_short(kind: ColumnKind) -> bool {
+    matches!(
+        kind,
+        ColumnKind::Date
+            | ColumnKind::Time { .. }
+            | ColumnKind::DateTime { .. }
+            | ColumnKind::Timestamp { .. }
+            | ColumnKind::Decimal { .. }
+            | ColumnKind::Float
+            | ColumnKind::Double
+            | ColumnKind::Year
+            | ColumnKind::Enum { .. }
+            | ColumnKind::Set { .. }
+    )
+}
+
+/// Puts the text of the value at the front of `raw`, when it is always a short one; returns how many
+/// bytes both take. `None` when it is not, or cut off.
+pub(crate) fn put_short(
+    kind: ColumnKind,
+    zone: &Zone,
+    raw: &[u8],
+    to: &mut ShortRoom,
+) -> Option<(usize, usize)> {
+    let mut r = Reader::new(raw);
+    let len = match kind {
+        ColumnKind::Date => put_date(to, Date::read(&mut r).ok()?),
+        ColumnKind::Time { fraction } => put_time(to, Time::read(&mut r, fraction).ok()?),
+        ColumnKind::DateTime { fraction } => {
+            put_datetime(to, DateTime::read(&mut r, fraction).ok()?)
+        }
+        ColumnKind::Timestamp { fraction } => {
+            put_timestamp(to, Timestamp::read(&mut r, fraction).ok()?, zone)
+        }
+        ColumnKind::Decimal { precision, scale } => {
+            put_decimal(to, &Decimal::read(&mut r, precision, scale).ok()?)
+        }
+        ColumnKind::Float => put_f32(to, f32::from_le_bytes(r.array("FLOAT").ok()?)),
+        ColumnKind::Double => put_f64(to, f64::from_le_bytes(r.array("DOUBLE").ok()?)),
+        ColumnKind::Year => put_year(to, r.u8("YEAR").ok()?),
+        ColumnKind::Enum { bytes } | ColumnKind::Set { bytes } => {
+            put_int(to, false, r.uint(usize::from(bytes), "ENUM").ok()?)
+        }
+        ColumnKind::Tiny
+        | ColumnKind::Short
+        | ColumnKind::Int24
+        | ColumnKind::Long
+        | ColumnKind::LongLong
+        | ColumnKind::Bit { .. }
+        | ColumnKind::OldTime
+        | ColumnKind::OldDateTime
+        | ColumnKind::OldTimestamp
+        | ColumnKind::Char { .. }
+        | ColumnKind::VarChar { .. }
+        | ColumnKind::Blob { .. }
+        | ColumnKind::Json { .. }
+        | ColumnKind::Geometry { .. }
+        | ColumnKind::Vector { .. }
+        | ColumnKind::CompressedVarChar { .. }
+        | ColumnKind::CompressedBlob { .. }
+        | ColumnKind::Other { .. } => None,
+    }?;
+    Some((r.offset(), len))
+}
+
+/// YEAR: 0 or years since 1900.
+pub(crate) fn put_year(to: &mut ShortRoom, year: u8) -> Option<usize> {
+    if year == 0 {
+        *to.first_chunk_mut::<4>()? = *b"0000";
+        return Some(4);
     }
-    out.extend_from_slice(digits);
+    put_int(to, false, 1900 + u64::from(year))
 }
 
 /// DECIMAL: groups of nine fraction digits in full, an incomplete last group only when it is not
 /// zero, at least one digit after the point (entry-format 3.4).
-pub(crate) fn write_decimal(out: &mut Vec<u8>, decimal: &Decimal<'_>) {
-    if decimal.is_negative() {
-        out.push(b'-');
-    }
+pub(crate) fn put_decimal(to: &mut ShortRoom, decimal: &Decimal<'_>) -> Option<usize> {
+    *to.first_mut()? = b'-';
+    let start = usize::from(decimal.is_negative());
+    let mut at = start;
     let (whole, fraction) = decimal.groups();
-    let mut started = false;
     for (value, _) in whole {
-        if started {
-            write_padded(out, value, 9);
+        if at > start {
+            at += put_padded(to.get_mut(at..)?, value, 9)?;
         } else if value != 0 {
-            write_int(out, value);
-            started = true;
+            at += put_int(to.get_mut(at..)?, false, u64::from(value))?;
         }
     }
-    if !started {
-        out.push(b'0');
+    if at == start {
+        *to.get_mut(at)? = b'0';
+        at += 1;
     }
     if decimal.scale() == 0 {
-        return;
+        return Some(at);
     }
-    out.push(b'.');
-    let point = out.len();
+    *to.get_mut(at..)?.first_chunk_mut::<2>()? = *b".0";
+    at += 1;
+    let point = at;
     for (value, digits) in fraction {
         if digits == 9 || value != 0 {
-            write_padded(out, value, usize::from(digits));
+            at += put_padded(to.get_mut(at..)?, value, usize::from(digits))?;
         }
     }
-    if out.len() == point {
-        out.push(b'0');
-    }
+    Some(at.max(point + 1))
 }
 
 /// True when no byte has its high bit set. Looks at whole blocks, and at the last one wherever it

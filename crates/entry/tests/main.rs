@@ -12,5 +12,6 @@ mod damaged;
 mod filters;
 mod forks;
 mod golden;
+mod made;
 mod recorded;
 mod restart;

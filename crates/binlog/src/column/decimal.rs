@@ -52,44 +52,81 @@ impl<'a> Decimal<'a> {
     }
 
     /// The groups before and after the point, in order: value and number of digits of each.
-    pub fn groups(
-        &self,
-    ) -> (impl Iterator<Item = (u32, u8)> + 'a, impl Iterator<Item = (u32, u8)> + 'a) {
+    #[must_use]
+    #[inline]
+    pub fn groups(&self) -> (Groups<'a>, Groups<'a>) {
         let whole = self.precision.saturating_sub(self.scale);
-        let lead = std::iter::once(whole % 9).filter(|&digits| digits > 0);
-        let trail = std::iter::once(self.scale % 9).filter(|&digits| digits > 0);
-        let whole_digits = lead.chain(std::iter::repeat_n(9, usize::from(whole / 9)));
-        let fraction_digits = std::iter::repeat_n(9, usize::from(self.scale / 9)).chain(trail);
         let whole_len = usize::from(whole / 9) * 4 + group_bytes(whole % 9);
         let (before, after) = self.bytes.split_at_checked(whole_len).unwrap_or((self.bytes, &[]));
         // The sign bit is the first bit of all, also when there are no digits before the point.
-        let flip = if self.is_negative() { 0xff } else { 0 };
-        let sign_in_fraction = whole_len == 0;
+        let flip = if self.is_negative() { u32::MAX } else { 0 };
+        let sign = |is_first: bool| u32::from(is_first) << 31;
         (
-            walk(before, whole_digits, flip, true),
-            walk(after, fraction_digits, flip, sign_in_fraction),
+            Groups {
+                rest: before,
+                lead: whole % 9,
+                full: whole / 9,
+                trail: 0,
+                flip,
+                sign: sign(true),
+            },
+            Groups {
+                rest: after,
+                lead: 0,
+                full: self.scale / 9,
+                trail: self.scale % 9,
+                flip,
+                sign: sign(whole_len == 0),
+            },
         )
     }
 }
 
-fn walk<'a>(
-    bytes: &'a [u8],
-    digits: impl Iterator<Item = u8> + 'a,
-    flip: u8,
-    signed: bool,
-) -> impl Iterator<Item = (u32, u8)> + 'a {
-    let mut rest = bytes;
-    let mut sign = if signed { 0x80 } else { 0 };
-    digits.map(move |count| {
-        let (group, tail) = rest.split_at_checked(group_bytes(count)).unwrap_or((rest, &[]));
-        rest = tail;
-        let mut value = 0_u32;
-        for &byte in group {
-            value = value << 8 | u32::from(byte ^ sign ^ flip);
-            sign = 0;
-        }
-        (value, count)
-    })
+/// Groups of digits; see [`Decimal::groups`].
+#[derive(Debug, Clone)]
+pub struct Groups<'a> {
+    rest: &'a [u8],
+    /// Digits of a group that is not full, before the full ones or behind them.
+    lead: u8,
+    full: u8,
+    trail: u8,
+    /// Ones when the value is below zero.
+    flip: u32,
+    /// The sign bit, of the first group.
+    sign: u32,
+}
+
+impl Iterator for Groups<'_> {
+    type Item = (u32, u8);
+
+    #[inline]
+    fn next(&mut self) -> Option<(u32, u8)> {
+        let digits = if self.lead > 0 {
+            std::mem::take(&mut self.lead)
+        } else if self.full > 0 {
+            self.full -= 1;
+            9
+        } else if self.trail > 0 {
+            std::mem::take(&mut self.trail)
+        } else {
+            return None;
+        };
+        let len = group_bytes(digits);
+        // The group at the top of a word, as if more digits followed.
+        let word = match self.rest.first_chunk::<4>() {
+            Some(word) => u32::from_be_bytes(*word),
+            None => {
+                let mut word = [0; 4];
+                for (to, from) in word.iter_mut().zip(self.rest) {
+                    *to = *from;
+                }
+                u32::from_be_bytes(word)
+            }
+        };
+        self.rest = self.rest.get(len..).unwrap_or_default();
+        let word = word ^ std::mem::take(&mut self.sign) ^ self.flip;
+        Some((word >> (32 - 8 * len), digits))
+    }
 }
 
 #[cfg(test)]

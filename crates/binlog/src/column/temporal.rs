@@ -86,14 +86,18 @@ const fn fraction_len(fraction: u8) -> usize {
 }
 
 /// The fraction that follows, in micros.
+#[inline]
 fn read_fraction(r: &mut Reader<'_>, fraction: u8) -> Result<u32, ParseError> {
-    let len = fraction_len(fraction);
-    let value = big_endian(r.bytes(len, "fraction of a second")?);
-    Ok(u32_of(match len {
-        1 => value * 10_000,
-        2 => value * 100,
-        _ => value,
-    }))
+    const FIELD: &str = "fraction of a second";
+    Ok(match fraction_len(fraction) {
+        0 => 0,
+        1 => u32::from(r.u8(FIELD)?) * 10_000,
+        2 => u32::from(u16::from_be_bytes(r.array(FIELD)?)) * 100,
+        _ => {
+            let [a, b, c] = r.array(FIELD)?;
+            u32::from_be_bytes([0, a, b, c])
+        }
+    })
 }
 
 impl Date {
@@ -176,6 +180,7 @@ impl Time {
 
 impl DateTime {
     /// From the packed number: 17 bits year x 13 + month, 5 day, 5 hour, 6 minute, 6 second.
+    #[inline]
     fn unpack(packed: u64, micros: u32, fraction: u8) -> Self {
         let year_month = packed >> 22 & 0x1_ffff;
         Self {
@@ -198,7 +203,8 @@ impl DateTime {
     /// [`ParseError::Truncated`]
     #[inline]
     pub fn read(r: &mut Reader<'_>, fraction: u8) -> Result<Self, ParseError> {
-        let raw = big_endian(r.bytes(5, "DATETIME")?);
+        let [a, b, c, d, e] = r.array("DATETIME")?;
+        let raw = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
         let micros = read_fraction(r, fraction)?;
         Ok(Self::unpack(raw & 0x7f_ffff_ffff, micros, fraction))
     }

@@ -301,9 +301,9 @@ fn write_user_var(sql: &mut Vec<u8>, variable: &UserVar<'_>) {
             text::write_utf8(sql, value);
             sql.push(b'\'');
         }
-        UserVarValue::Real(value) => text::write_f64(sql, value),
+        UserVarValue::Real(value) => text::write_short(sql, |to| text::put_f64(to, value)),
         UserVarValue::Int(value) => text::write_int(sql, value),
         UserVarValue::Unsigned(value) => text::write_int(sql, value),
-        UserVarValue::Decimal(value) => text::write_decimal(sql, &value),
+        UserVarValue::Decimal(value) => text::write_short(sql, |to| text::put_decimal(to, &value)),
     }
 }

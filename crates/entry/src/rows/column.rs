@@ -1,11 +1,11 @@
 //! One column of a row image into its `Column` message.
 
-use towpath_binlog::column::{long_bytes, short_bytes};
 use towpath_binlog::{ColumnKind, ParseError, Reader, Value, decompress_column};
 
-use super::{Before, Emitted, Image, Walk};
+use super::quick::Written;
+use super::{Image, Kept, State, Walk};
 use crate::message::no_room;
-use crate::piece::SLACK;
+use crate::piece::{Piece, SLACK};
 use crate::plan::{Bytes, ColumnPlan, Sign, UPDATED_FROM_END};
 use crate::proto;
 use crate::text;
@@ -13,91 +13,51 @@ use crate::text;
 /// Longest value that a compressed column may inflate to.
 const VALUE_LEN_MAX: u64 = 1 << 30;
 
-/// Longest message whose length takes one byte.
-const SHORT_MESSAGE_MAX: usize = 0x7f;
-
 /// Tag and length of a message, at most.
 const MESSAGE_HEAD_MAX: usize = 1 + 10;
 
 /// What stands around a value.
 #[derive(Debug, Clone, Copy)]
 struct Frame<'p> {
-    tag: u8,
-    /// What `updated` is until it is known.
-    updated: u8,
+    image: Image,
     column: &'p ColumnPlan,
-    /// The value is one that only `head_wide` describes.
-    wide: bool,
+    head: &'p Piece,
 }
 
 impl<'p> Frame<'p> {
-    #[inline]
-    fn new(image: Image, column: &'p ColumnPlan) -> Self {
-        let updated = u8::from(image == Image::Inserted);
-        Self { tag: image.tag(), updated, column, wide: false }
+    const fn new(image: Image, column: &'p ColumnPlan) -> Self {
+        Self { image, column, head: &column.head }
     }
 
-    #[inline]
-    const fn head(&self) -> &'p crate::piece::Piece {
-        if self.wide { &self.column.head_wide } else { &self.column.head }
+    /// Of a value that only `head_wide` describes.
+    const fn wide(image: Image, column: &'p ColumnPlan) -> Self {
+        Self { image, column, head: &column.head_wide }
     }
 
-    /// Puts the message of a number, whose text and length are written in one go; returns where text
-    /// and message end. `None` when it is too long for that.
+    /// Puts a message around `text`; returns where the text begins.
     #[inline(always)]
-    fn put_number(&self, to: &mut [u8], negative: bool, magnitude: u64) -> Option<(usize, usize)> {
-        let (head, tail) = (self.head(), &self.column.tail);
-        head.write(to.get_mut(2..)?)?;
-        let text_at = 2 + head.len() + 1;
-        let len = text::put_int(to.get_mut(text_at..)?, negative, magnitude)?;
-        let text_end = text_at + len;
-        tail.write(to.get_mut(text_end..)?)?;
-        let end = text_end + tail.len();
-        let message_len = u8::try_from(end - 2).ok()?;
-        if end - 2 > SHORT_MESSAGE_MAX {
-            return None;
-        }
-        *to.get_mut(text_at - 1)? = u8::try_from(len).ok()?;
-        *to.get_mut(2 + head.len() - UPDATED_FROM_END)? = self.updated;
-        *to.first_chunk_mut::<2>()? = [self.tag, message_len];
-        Some((text_end, end))
-    }
-
-    /// Puts a message around `text`; returns where its head ends, and where the text begins.
-    #[inline(always)]
-    fn put_text(&self, to: &mut [u8], text: &[u8], message_len: usize) -> Option<(usize, usize)> {
-        let (head, tail) = (self.head(), &self.column.tail);
-        let head_at = put_len(to.split_first_mut()?.1, message_len)? + 1;
-        *to.first_mut()? = self.tag;
-        head.write(to.get_mut(head_at..)?)?;
-        let head_end = head_at + head.len();
-        *to.get_mut(head_end - UPDATED_FROM_END)? = self.updated;
-        let text_at = head_end + put_len(to.get_mut(head_end..)?, text.len())?;
+    fn put(&self, to: &mut [u8], text: &[u8], message_len: usize) -> Option<usize> {
+        let head_at = proto::put_head(to, self.image.tag(), message_len)?;
+        self.head.write(to.get_mut(head_at..)?)?;
+        let head_end = head_at + self.head.len();
+        *to.get_mut(head_end - UPDATED_FROM_END)? = self.image.updated();
+        let text_len = proto::len64(text.len());
+        let text_at = head_end + proto::put_varint_loose(to.get_mut(head_end..)?, text_len)?;
         let text_end = text_at + text.len();
         to.get_mut(text_at..text_end)?.copy_from_slice(text);
-        tail.write(to.get_mut(text_end..)?)?;
-        Some((head_end, text_at))
-    }
-}
-
-/// Puts a length as a varint; returns how many bytes it takes.
-#[inline(always)]
-fn put_len(to: &mut [u8], len: usize) -> Option<usize> {
-    let [low, high, ..] = len.to_le_bytes();
-    if len < 1 << 7 {
-        *to.first_mut()? = low;
-        Some(1)
-    } else if len < 1 << 14 {
-        *to.first_chunk_mut::<2>()? = [low | 0x80, high << 1 | low >> 7];
-        Some(2)
-    } else {
-        proto::put_varint(to, len)
+        self.column.tail.write(to.get_mut(text_end..)?)?;
+        Some(text_at)
     }
 }
 
 impl<'e> Walk<'_, 'e> {
-    /// A column that is NULL.
-    pub(super) fn null(&mut self, image: Image, index: usize, column: &ColumnPlan) {
+    /// A column that is NULL, at `raw_at` in the event.
+    pub(super) fn null(
+        &mut self,
+        raw_at: usize,
+        image: Image,
+        (index, column): (usize, &ColumnPlan),
+    ) {
         let at = self.out.len();
         let room = self.out.room(MESSAGE_HEAD_MAX + column.null.len() + SLACK);
         let head_len =
@@ -108,188 +68,54 @@ impl<'e> Walk<'_, 'e> {
         let updated = match image {
             Image::Before | Image::Deleted => false,
             Image::Inserted => true,
-            Image::After => !matches!(self.writer.before.get(index), Some(Before::Null)),
+            Image::After => {
+                !self.writer.before.get(index).is_some_and(|kept| kept.state == State::Null)
+            }
         };
-        self.set_updated(at + head_len + column.null_updated_at, updated);
+        if let Some(byte) = self.out.written_mut().get_mut(at + head_len + column.null_updated_at) {
+            *byte = u8::from(updated);
+        }
         if image == Image::Before
             && let Some(slot) = self.writer.before.get_mut(index)
         {
-            *slot = Before::Null;
+            let (raw, message) = (raw_at..raw_at, at..self.out.len());
+            *slot = Kept { state: State::Null, raw, message, text: 0..0 };
         }
     }
 
-    /// Takes one value from the image and appends its message. `KEEP`: where it lies is kept in
-    /// `emitted`, which only some images need. Not the result, which would go through memory.
-    #[inline(always)]
-    pub(super) fn value<const KEEP: bool>(
+    /// Takes one value from the image and appends its message; where that lies is in `written` then.
+    pub(super) fn value(
         &mut self,
         r: &mut Reader<'e>,
         image: Image,
         column: &ColumnPlan,
     ) -> Result<(), ParseError> {
         let frame = Frame::new(image, column);
-        // The frequent kinds are read here: a `Value` on its way through memory costs more than all the
-        // rest of a column.
-        let n = match column.kind {
-            ColumnKind::Tiny => i64::from(r.i8("TINYINT")?),
-            ColumnKind::Short => i64::from(r.i16("SMALLINT")?),
-            ColumnKind::Int24 => i64::from(r.i24("MEDIUMINT")?),
-            ColumnKind::Long => i64::from(r.i32("INT")?),
-            ColumnKind::LongLong => r.i64("BIGINT")?,
-            ColumnKind::Char { max_len } | ColumnKind::VarChar { max_len } => {
-                self.string::<KEEP>(frame, short_bytes(r, max_len)?);
-                return Ok(());
-            }
-            ColumnKind::Blob { len_bytes } => {
-                self.string::<KEEP>(frame, long_bytes(r, len_bytes)?);
-                return Ok(());
-            }
-            ColumnKind::Float
-            | ColumnKind::Double
-            | ColumnKind::Decimal { .. }
-            | ColumnKind::Bit { .. }
-            | ColumnKind::Year
-            | ColumnKind::Date
-            | ColumnKind::Time { .. }
-            | ColumnKind::DateTime { .. }
-            | ColumnKind::Timestamp { .. }
-            | ColumnKind::OldTime
-            | ColumnKind::OldDateTime
-            | ColumnKind::OldTimestamp
-            | ColumnKind::Json { .. }
-            | ColumnKind::Geometry { .. }
-            | ColumnKind::Vector { .. }
-            | ColumnKind::Enum { .. }
-            | ColumnKind::Set { .. }
-            | ColumnKind::CompressedVarChar { .. }
-            | ColumnKind::CompressedBlob { .. }
-            | ColumnKind::Other { .. } => {
-                return self.other::<KEEP>(frame, Value::read(column.kind, r)?);
-            }
-        };
-        match column.sign {
-            Sign::Unsigned(range) if n < 0 => {
-                let n = n.cast_unsigned().wrapping_add(range);
-                self.number::<KEEP>(Frame { wide: true, ..frame }, false, n);
-            }
-            Sign::Unsigned(_) | Sign::Signed => {
-                self.number::<KEEP>(frame, n < 0, n.unsigned_abs());
-            }
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn number<const KEEP: bool>(&mut self, frame: Frame<'_>, negative: bool, magnitude: u64) {
-        let start = self.out.len();
-        let (head, tail) = (frame.head(), &frame.column.tail);
-        let fixed = head.len() + tail.len();
-        let room = self.out.room(2 + fixed + text::INT_ROOM + 2 * SLACK);
-        let Some((text_end, end)) = frame.put_number(room, negative, magnitude) else {
-            self.writer.scratch.clear();
-            if negative {
-                self.writer.scratch.push(b'-');
-            }
-            text::write_int(&mut self.writer.scratch, magnitude);
-            return self.scratch::<KEEP>(frame);
-        };
-        self.out.advance(end);
-        if KEEP {
-            let head_end = start + 2 + head.len();
-            self.emitted = Emitted {
-                raw: 0..0,
-                message: start..start + end,
-                text: head_end + 1..start + text_end,
-                updated_at: head_end - UPDATED_FROM_END,
-            };
-        }
-    }
-
-    /// Appends the message of a text.
-    #[inline(always)]
-    fn plain<const KEEP: bool>(&mut self, frame: Frame<'_>, text: &[u8]) {
-        let start = self.out.len();
-        let (head, tail) = (frame.head(), &frame.column.tail);
-        let value_len = proto::varint_len(proto::len64(text.len())) + text.len();
-        let message_len = head.len() + value_len + tail.len();
-        let room = self.out.room(MESSAGE_HEAD_MAX + message_len + 2 * SLACK);
-        let (head_end, text_at) = frame.put_text(room, text, message_len).unwrap_or_else(no_room);
-        let end = text_at + text.len() + tail.len();
-        self.out.advance(end);
-        if KEEP {
-            self.emitted = Emitted {
-                raw: 0..0,
-                message: start..start + end,
-                text: start + text_at..start + text_at + text.len(),
-                updated_at: start + head_end - UPDATED_FROM_END,
-            };
-        }
-    }
-
-    /// Appends the message of the text in the scratch buffer.
-    fn scratch<const KEEP: bool>(&mut self, frame: Frame<'_>) {
-        let scratch = std::mem::take(&mut self.writer.scratch);
-        self.plain::<KEEP>(frame, &scratch);
-        self.writer.scratch = scratch;
-    }
-
-    #[inline(always)]
-    fn string<const KEEP: bool>(&mut self, frame: Frame<'_>, bytes: &[u8]) {
-        match frame.column.bytes {
-            Bytes::Utf8 | Bytes::Latin1 if text::is_ascii(bytes) => {
-                self.plain::<KEEP>(frame, bytes);
-            }
-            Bytes::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => {
-                self.plain::<KEEP>(frame, bytes);
-            }
-            Bytes::Utf8
-            | Bytes::Latin1
-            | Bytes::Other(_)
-            | Bytes::Uuid
-            | Bytes::Inet4
-            | Bytes::Inet6 => self.converted::<KEEP>(frame, bytes),
-        }
-    }
-
-    fn converted<const KEEP: bool>(&mut self, frame: Frame<'_>, bytes: &[u8]) {
         let scratch = &mut self.writer.scratch;
         scratch.clear();
-        match frame.column.bytes {
-            Bytes::Utf8 => text::write_utf8(scratch, bytes),
-            Bytes::Latin1 => text::write_latin1(scratch, bytes),
-            Bytes::Other(charset) if charset.has_ascii() && text::is_ascii(bytes) => {
-                return self.plain::<KEEP>(frame, bytes);
+        match Value::read(column.kind, r)? {
+            Value::Int(n) => match column.sign {
+                Sign::Unsigned(range) if n < 0 => {
+                    text::write_int(scratch, n.cast_unsigned().wrapping_add(range));
+                    self.scratch(Frame::wide(image, column));
+                    return Ok(());
+                }
+                Sign::Unsigned(_) | Sign::Signed => text::write_int(scratch, n),
+            },
+            Value::Float(f) => text::write_short(scratch, |to| text::put_f32(to, f)),
+            Value::Double(f) => text::write_short(scratch, |to| text::put_f64(to, f)),
+            Value::Decimal(d) => text::write_short(scratch, |to| text::put_decimal(to, &d)),
+            Value::Year(year) => text::write_short(scratch, |to| text::put_year(to, year)),
+            Value::Date(d) => text::write_short(scratch, |to| text::put_date(to, d)),
+            Value::Time(t) => text::write_short(scratch, |to| text::put_time(to, t)),
+            Value::DateTime(t) => text::write_short(scratch, |to| text::put_datetime(to, t)),
+            Value::Timestamp(t) => {
+                text::write_short(scratch, |to| text::put_timestamp(to, t, self.zone));
             }
-            Bytes::Other(charset) => charset.write(scratch, bytes),
-            Bytes::Uuid => text::write_uuid(scratch, bytes),
-            Bytes::Inet4 => text::write_inet4(scratch, bytes),
-            Bytes::Inet6 => text::write_inet6(scratch, bytes),
-        }
-        self.scratch::<KEEP>(frame);
-    }
-
-    /// Values that go through the scratch buffer.
-    fn other<const KEEP: bool>(
-        &mut self,
-        frame: Frame<'_>,
-        value: Value<'e>,
-    ) -> Result<(), ParseError> {
-        let scratch = &mut self.writer.scratch;
-        scratch.clear();
-        match value {
-            Value::Float(f) => text::write_f32(scratch, f),
-            Value::Double(f) => text::write_f64(scratch, f),
-            Value::Decimal(d) => text::write_decimal(scratch, &d),
-            Value::Year(0) => scratch.extend_from_slice(b"0000"),
-            Value::Year(y) => text::write_int(scratch, 1900 + u32::from(y)),
-            Value::Date(d) => text::write_date(scratch, d),
-            Value::Time(t) => text::write_time(scratch, t),
-            Value::DateTime(t) => text::write_datetime(scratch, t),
-            Value::Timestamp(t) => text::write_timestamp(scratch, t, self.zone),
             Value::Json(document) => text::write_json(scratch, document)?,
             Value::Compressed(bytes) => {
                 decompress_column(bytes, &mut self.writer.inflated, VALUE_LEN_MAX)?;
-                match frame.column.bytes {
+                match column.bytes {
                     Bytes::Utf8 => text::write_utf8(scratch, &self.writer.inflated),
                     Bytes::Other(charset) => charset.write(scratch, &self.writer.inflated),
                     Bytes::Latin1 | Bytes::Uuid | Bytes::Inet4 | Bytes::Inet6 => {
@@ -297,16 +123,66 @@ impl<'e> Walk<'_, 'e> {
                     }
                 }
             }
-            Value::Int(n) => text::write_int(scratch, n),
             Value::Bit(n) | Value::Set(n) => text::write_int(scratch, n),
             Value::Enum(n) => text::write_int(scratch, n),
             Value::Bytes(bytes) => {
-                self.string::<KEEP>(frame, bytes);
+                self.string(frame, bytes);
                 return Ok(());
             }
         }
-        self.scratch::<KEEP>(frame);
+        self.scratch(frame);
         Ok(())
+    }
+
+    /// Appends the message of a text.
+    fn plain(&mut self, frame: Frame<'_>, text: &[u8]) {
+        let start = self.out.len();
+        let tail = &frame.column.tail;
+        let value_len = proto::varint_len(proto::len64(text.len())) + text.len();
+        let message_len = frame.head.len() + value_len + tail.len();
+        let room = self.out.room(MESSAGE_HEAD_MAX + message_len + 2 * SLACK);
+        let text_at = frame.put(room, text, message_len).unwrap_or_else(no_room);
+        let text_end = text_at + text.len();
+        self.out.advance(text_end + tail.len());
+        self.written =
+            Written { message: start..self.out.len(), text: start + text_at..start + text_end };
+    }
+
+    /// Appends the message of the text in the scratch buffer.
+    fn scratch(&mut self, frame: Frame<'_>) {
+        let scratch = std::mem::take(&mut self.writer.scratch);
+        self.plain(frame, &scratch);
+        self.writer.scratch = scratch;
+    }
+
+    fn string(&mut self, frame: Frame<'_>, bytes: &[u8]) {
+        match frame.column.bytes {
+            Bytes::Utf8 | Bytes::Latin1 if text::is_ascii(bytes) => self.plain(frame, bytes),
+            Bytes::Utf8 if simdutf8::basic::from_utf8(bytes).is_ok() => self.plain(frame, bytes),
+            Bytes::Utf8
+            | Bytes::Latin1
+            | Bytes::Other(_)
+            | Bytes::Uuid
+            | Bytes::Inet4
+            | Bytes::Inet6 => self.converted(frame, bytes),
+        }
+    }
+
+    fn converted(&mut self, frame: Frame<'_>, bytes: &[u8]) {
+        let scratch = &mut self.writer.scratch;
+        scratch.clear();
+        match frame.column.bytes {
+            Bytes::Utf8 => text::write_utf8(scratch, bytes),
+            Bytes::Latin1 => text::write_latin1(scratch, bytes),
+            Bytes::Other(charset) if charset.has_ascii() && text::is_ascii(bytes) => {
+                return self.plain(frame, bytes);
+            }
+            Bytes::Other(charset) => charset.write(scratch, bytes),
+            Bytes::Uuid => text::write_uuid(scratch, bytes),
+            Bytes::Inet4 => text::write_inet4(scratch, bytes),
+            Bytes::Inet6 => text::write_inet6(scratch, bytes),
+        }
+        self.scratch(frame);
     }
 
     /// A JSON column of a partial update: its length, then the diffs. Without any it has the text of
@@ -325,16 +201,15 @@ impl<'e> Walk<'_, 'e> {
         }
         self.writer.scratch.clear();
         if diffs.is_empty() {
-            let Some(Before::Value(before)) = self.writer.before.get(index) else {
-                return Ok(false);
-            };
+            let before = self.writer.before.get(index).filter(|kept| kept.state == State::Value);
+            let Some(before) = before else { return Ok(false) };
             let text = self.out.written().get(before.text.clone()).unwrap_or_default();
             self.writer.scratch.extend_from_slice(text);
-            self.scratch::<true>(frame);
+            self.scratch(frame);
             return Ok(true);
         }
         text::write_diffs(&mut self.writer.scratch, &column.name, diffs)?;
-        self.scratch::<true>(Frame { wide: true, ..frame });
+        self.scratch(Frame::wide(Image::After, column));
         Ok(true)
     }
 }

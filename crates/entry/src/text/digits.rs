@@ -1,28 +1,29 @@
 //! Integers in decimal, eight digits at a time in one register.
 
 /// Bytes that [`put_int`] may touch: a sign, twenty digits, and what a word writes beyond them.
-pub(crate) const INT_ROOM: usize = 1 + 3 * 8;
+const INT_ROOM: usize = 1 + 3 * 8;
 
 const EIGHT: u64 = 100_000_000;
 
 /// Puts a number to the front of `to`, and anything into the [`INT_ROOM`] bytes there; returns its
 /// length. `None` when there is no such room.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_int(to: &mut [u8], negative: bool, magnitude: u64) -> Option<usize> {
     let to = to.first_chunk_mut::<INT_ROOM>()?;
-    let [sign, digits @ ..] = to;
-    if negative {
-        *sign = b'-';
-        return put_digits(digits, magnitude).map(|len| len + 1);
-    }
-    put_digits(to, magnitude)
+    let sign_len = usize::from(negative);
+    *to.first_mut()? = b'-';
+    let digits = to.get_mut(sign_len..)?;
+    let len = if magnitude < EIGHT {
+        put_leading(digits, magnitude)?
+    } else {
+        put_many(digits, magnitude)?
+    };
+    Some(sign_len + len)
 }
 
-#[inline]
-fn put_digits(to: &mut [u8], value: u64) -> Option<usize> {
-    if value < EIGHT {
-        return put_leading(to, value);
-    }
+/// A number of more than eight digits.
+#[inline(never)]
+fn put_many(to: &mut [u8], value: u64) -> Option<usize> {
     let (high, low) = (value / EIGHT, value % EIGHT);
     let len = if high < EIGHT {
         put_leading(to, high)?
@@ -35,8 +36,23 @@ fn put_digits(to: &mut [u8], value: u64) -> Option<usize> {
     Some(len + 8)
 }
 
+/// Puts a number below 10^9 with `width` digits, 1 to 9, and anything into the eight bytes behind the
+/// first one. `None` without room for nine bytes.
+#[inline(always)]
+pub(crate) fn put_padded(to: &mut [u8], value: u32, width: usize) -> Option<usize> {
+    let value = u64::from(value);
+    if width >= 9 {
+        let [first, ..] = (value / EIGHT).to_le_bytes();
+        *to.first_mut()? = b'0' + first % 10;
+        put_word(to.get_mut(1..)?, eight(value % EIGHT))?;
+        return Some(9);
+    }
+    put_word(to, eight(value % EIGHT) >> (8 * (8 - width.min(8))))?;
+    Some(width)
+}
+
 /// A number below 10^8 without leading zeros.
-#[inline]
+#[inline(always)]
 fn put_leading(to: &mut [u8], value: u64) -> Option<usize> {
     let digits = eight(value);
     // The first digit is in the lowest byte; the last one stays, also when it is 0.
@@ -45,7 +61,7 @@ fn put_leading(to: &mut [u8], value: u64) -> Option<usize> {
     Some(8 - zeros as usize)
 }
 
-#[inline]
+#[inline(always)]
 fn put_word(to: &mut [u8], word: u64) -> Option<()> {
     *to.first_chunk_mut::<8>()? = word.to_le_bytes();
     Some(())
@@ -53,8 +69,8 @@ fn put_word(to: &mut [u8], word: u64) -> Option<()> {
 
 /// The eight digits of a number below 10^8, the first one in the lowest byte: halves of four digits,
 /// then of two, then of one, each division by a multiplication in all lanes at once.
-#[inline]
-const fn eight(value: u64) -> u64 {
+#[inline(always)]
+pub(super) const fn eight(value: u64) -> u64 {
     let fours = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | ((fours - hundreds * 100) << 16);

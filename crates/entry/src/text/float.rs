@@ -1,115 +1,127 @@
 //! FLOAT and DOUBLE in Java's notation: the shortest digits that identify the value (3.5).
 
-use std::fmt::Arguments;
+use std::fmt::{Arguments, Write as _};
 
-/// Appends a FLOAT.
-pub(crate) fn write_f32(out: &mut Vec<u8>, value: f32) {
+use super::ShortRoom;
+
+/// Puts a FLOAT; returns its length.
+pub(crate) fn put_f32(to: &mut ShortRoom, value: f32) -> Option<usize> {
+    let mut out = Out { to, len: 0 };
     if !value.is_finite() {
-        return write_not_finite(out, f64::from(value));
+        out.not_finite(f64::from(value))?;
+    } else if value.is_subnormal() {
+        out.scientific(format_args!("{value:e}"), format_args!("{value:.1e}"))?;
+    } else {
+        let text = &mut ryu::Buffer::new();
+        out.normal(f64::from(value), text.format_finite(value.abs()))?;
     }
-    if value.is_subnormal() {
-        return write_scientific(out, format_args!("{value:e}"), format_args!("{value:.1e}"));
-    }
-    layout(out, value.is_sign_negative(), ryu::Buffer::new().format_finite(value.abs()));
+    Some(out.len)
 }
 
-/// Appends a DOUBLE.
-pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
+/// Puts a DOUBLE; returns its length.
+pub(crate) fn put_f64(to: &mut ShortRoom, value: f64) -> Option<usize> {
+    let mut out = Out { to, len: 0 };
     if !value.is_finite() {
-        return write_not_finite(out, value);
+        out.not_finite(value)?;
+    } else if value.is_subnormal() {
+        out.scientific(format_args!("{value:e}"), format_args!("{value:.1e}"))?;
+    } else {
+        let text = &mut ryu::Buffer::new();
+        out.normal(value, text.format_finite(value.abs()))?;
     }
-    if value.is_subnormal() {
-        return write_scientific(out, format_args!("{value:e}"), format_args!("{value:.1e}"));
-    }
-    layout(out, value.is_sign_negative(), ryu::Buffer::new().format_finite(value.abs()));
+    Some(out.len)
 }
 
-/// MySQL stores neither; a damaged file may.
-fn write_not_finite(out: &mut Vec<u8>, value: f64) {
-    let text: &[u8] = match (value.is_nan(), value.is_sign_negative()) {
-        (true, _) => b"NaN",
-        (false, true) => b"-Infinity",
-        (false, false) => b"Infinity",
-    };
-    out.extend_from_slice(text);
+/// What was put.
+struct Out<'a> {
+    to: &'a mut ShortRoom,
+    len: usize,
 }
 
-/// Subnormal numbers have few digits of precision: Java prints at least two.
-fn write_scientific(out: &mut Vec<u8>, shortest: Arguments<'_>, two_digits: Arguments<'_>) {
-    let start = out.len();
-    super::write_formatted(out, shortest);
-    if !out.get(start..).unwrap_or_default().contains(&b'.') {
-        out.truncate(start);
-        super::write_formatted(out, two_digits);
+impl std::fmt::Write for Out<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.put(text.as_bytes()).ok_or(std::fmt::Error)
     }
-    out.get_mut(start..).unwrap_or_default().make_ascii_uppercase();
 }
 
-/// Lays the digits of `text` (`123.4`, `1e21`, `1.5e-7`) out as Java does: plain from 0.001 up to
-/// 10^7, else `d.dddE[-]n`.
-fn layout(out: &mut Vec<u8>, negative: bool, text: &str) {
-    if negative {
-        out.push(b'-');
+impl Out<'_> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> Option<()> {
+        self.to.get_mut(self.len..)?.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        self.len += bytes.len();
+        Some(())
     }
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    // All significant digits, without leading and trailing zeros.
-    let mut digits = [0_u8; 40];
-    let mut count = 0;
-    let mut leading = 0;
-    for b in whole.bytes().chain(fraction.bytes()) {
-        if count == 0 && b == b'0' {
-            leading += 1;
-        } else if let Some(slot) = digits.get_mut(count) {
-            *slot = b;
-            count += 1;
+
+    /// MySQL stores neither; a damaged file may.
+    fn not_finite(&mut self, value: f64) -> Option<()> {
+        self.put(match (value.is_nan(), value.is_sign_negative()) {
+            (true, _) => b"NaN",
+            (false, true) => b"-Infinity",
+            (false, false) => b"Infinity",
+        })
+    }
+
+    /// Subnormal numbers have few digits of precision: Java prints at least two.
+    fn scientific(&mut self, shortest: Arguments<'_>, two_digits: Arguments<'_>) -> Option<()> {
+        self.write_fmt(shortest).ok()?;
+        if !self.to.get(..self.len)?.contains(&b'.') {
+            self.len = 0;
+            self.write_fmt(two_digits).ok()?;
         }
+        self.to.get_mut(..self.len)?.make_ascii_uppercase();
+        Some(())
     }
-    let mut digits = digits.get(..count).unwrap_or_default();
-    while let [head @ .., b'0'] = digits {
-        digits = head;
-    }
-    if digits.is_empty() {
-        out.extend_from_slice(b"0.0");
-        return;
-    }
-    // The value is 0.DIGITS x 10^point.
-    let whole_len = i32::try_from(whole.len()).unwrap_or(0);
-    let point = whole_len - leading + exponent;
-    if (-2..=7).contains(&point) {
-        plain(out, digits, point);
-        return;
-    }
-    let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, &[]));
-    out.extend_from_slice(first);
-    out.push(b'.');
-    out.extend_from_slice(if rest.is_empty() { b"0" } else { rest });
-    out.push(b'E');
-    super::write_int(out, point - 1);
-}
 
-fn plain(out: &mut Vec<u8>, digits: &[u8], point: i32) {
-    let Ok(whole) = usize::try_from(point) else {
-        out.extend_from_slice(b"0.");
-        out.extend(std::iter::repeat_n(b'0', usize::try_from(-point).unwrap_or(0)));
-        out.extend_from_slice(digits);
-        return;
-    };
-    if whole == 0 {
-        out.extend_from_slice(b"0.");
-        out.extend_from_slice(digits);
-        return;
+    /// A number whose `text` without its sign is the library's: where Java prints all digits, the
+    /// library does, too.
+    fn normal(&mut self, value: f64, text: &str) -> Option<()> {
+        if value.is_sign_negative() {
+            self.put(b"-")?;
+        }
+        let magnitude = value.abs();
+        if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
+            return self.put(text.as_bytes());
+        }
+        self.layout(text)
     }
-    let (before, after) = digits.split_at_checked(whole).unwrap_or((digits, &[]));
-    out.extend_from_slice(before);
-    out.extend(std::iter::repeat_n(b'0', whole.saturating_sub(digits.len())));
-    out.push(b'.');
-    out.extend_from_slice(if after.is_empty() { b"0" } else { after });
+
+    /// Lays the digits of `text` (`123.4`, `1e21`, `1.5e-7`) out as Java does beyond 0.001 and 10^7:
+    /// `d.dddE[-]n`.
+    fn layout(&mut self, text: &str) -> Option<()> {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let exponent: i32 = exponent.parse().unwrap_or(0);
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        // All significant digits, without leading and trailing zeros.
+        let mut digits = [0_u8; 40];
+        let mut count = 0;
+        let mut leading = 0;
+        for b in whole.bytes().chain(fraction.bytes()) {
+            if count == 0 && b == b'0' {
+                leading += 1;
+            } else if let Some(slot) = digits.get_mut(count) {
+                *slot = b;
+                count += 1;
+            }
+        }
+        let mut digits = digits.get(..count).unwrap_or_default();
+        while let [head @ .., b'0'] = digits {
+            digits = head;
+        }
+        // The value is 0.DIGITS x 10^point.
+        let whole_len = i32::try_from(whole.len()).unwrap_or(0);
+        let point = whole_len - leading + exponent;
+        let (first, rest) = digits.split_at_checked(1).unwrap_or((digits, &[]));
+        self.put(first)?;
+        self.put(b".")?;
+        self.put(if rest.is_empty() { b"0" } else { rest })?;
+        self.put(b"E")?;
+        self.put(itoa::Buffer::new().format(point - 1).as_bytes())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::SHORT_ROOM;
     use super::*;
 
     #[test]
@@ -130,11 +142,13 @@ mod tests {
             (0.012_345, "0.012345"),
             (-0.001_000_000_000_000_000_9, "-0.0010000000000000009"),
             (1e16, "1.0E16"),
+            (1_234_567.125, "1234567.125"),
+            (0.000_999_999_999_999_999_9, "9.999999999999998E-4"),
             (123_456_789_012_345_680.0, "1.2345678901234568E17"),
         ] {
-            let mut out = Vec::new();
-            write_f64(&mut out, value);
-            assert_eq!(String::from_utf8(out).unwrap(), want);
+            let mut to = [0; SHORT_ROOM];
+            let len = put_f64(&mut to, value).unwrap();
+            assert_eq!(std::str::from_utf8(&to[..len]).unwrap(), want);
         }
     }
 
@@ -147,9 +161,9 @@ mod tests {
             (1.175_494_4e-38, "1.1754944E-38"),
             (0.1, "0.1"),
         ] {
-            let mut out = Vec::new();
-            write_f32(&mut out, value);
-            assert_eq!(String::from_utf8(out).unwrap(), want);
+            let mut to = [0; SHORT_ROOM];
+            let len = put_f32(&mut to, value).unwrap();
+            assert_eq!(std::str::from_utf8(&to[..len]).unwrap(), want);
         }
     }
 }

@@ -4,7 +4,7 @@ use towpath_binlog::column::{DateTime, Decimal, Time};
 use towpath_binlog::json::{DEPTH_MAX, JsonContainer, JsonDiff, JsonDiffOperation, JsonValue};
 use towpath_binlog::{ParseError, Reader};
 
-use super::{write_datetime, write_decimal, write_f64, write_int, write_time};
+use super::{put_datetime, put_decimal, put_f64, put_time, write_int, write_short};
 
 /// Appends a document; a zero-length one is the empty text.
 pub(crate) fn write_json(out: &mut Vec<u8>, document: &[u8]) -> Result<(), ParseError> {
@@ -21,7 +21,7 @@ fn value(out: &mut Vec<u8>, v: &JsonValue<'_>, depth: usize) -> Result<(), Parse
         JsonValue::Bool(false) => out.extend_from_slice(b"false"),
         JsonValue::Int(n) => write_int(out, *n),
         JsonValue::Uint(n) => write_int(out, *n),
-        JsonValue::Double(n) => write_f64(out, *n),
+        JsonValue::Double(n) => write_short(out, |to| put_f64(to, *n)),
         JsonValue::String(text) => string(out, text),
         JsonValue::Opaque(code, bytes) => opaque(out, *code, bytes)?,
         JsonValue::Array(container) => elements(out, container, depth, false)?,
@@ -104,16 +104,17 @@ fn opaque(out: &mut Vec<u8>, code: u8, bytes: &[u8]) -> Result<(), ParseError> {
         246 => {
             let mut r = Reader::new(bytes);
             let (precision, scale) = (r.u8("DECIMAL precision")?, r.u8("DECIMAL scale")?);
-            write_decimal(out, &Decimal::read(&mut r, precision, scale)?);
+            let decimal = Decimal::read(&mut r, precision, scale)?;
+            write_short(out, |to| put_decimal(to, &decimal));
         }
         11 | 10 | 12 | 7 => {
             let packed = Reader::new(bytes).u64("packed time")?.cast_signed();
             out.push(b'"');
             match (code, packed) {
                 (11, 0) => out.extend_from_slice(b"00:00:00"),
-                (11, _) => write_time(out, Time::from_packed(packed)),
+                (11, _) => write_short(out, |to| put_time(to, Time::from_packed(packed))),
                 (_, 0) => out.extend_from_slice(b"0000-00-00 00:00:00"),
-                (_, _) => write_datetime(out, DateTime::from_packed(packed)),
+                (_, _) => write_short(out, |to| put_datetime(to, DateTime::from_packed(packed))),
             }
             out.push(b'"');
         }
