@@ -1,6 +1,6 @@
 //! Draws what the scripts in `bench` have measured.
 //!
-//! `draw latency CSV SVG`: lines `percent,ms`. `draw memory CSV SVG`: lines `workload,server,seconds,MiB`.
+//! `draw latency CSV SVG`: lines `reader,percent,ms`. `draw memory CSV SVG`: lines `workload,server,seconds,MiB`.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -33,16 +33,30 @@ fn point(line: &Line<'_>) -> (f64, f64) {
 }
 
 fn latency(lines: &[Line<'_>]) -> Chart {
-    let points = lines.iter().map(point).map(|(percent, ms)| (ms, percent)).collect();
+    let mut curves: Vec<Curve> = Vec::new();
+    for line in lines {
+        let (percent, ms) = point(line);
+        add(&mut curves, line[0], (ms, percent));
+    }
     Chart {
         panels: vec![Panel {
-            title: "Commits at the client, %, over ms since the statement".to_owned(),
+            title: "Commits at the reader, %, over ms since the statement".to_owned(),
             x: Axis::Decades,
             y: Axis::Even,
-            curves: vec![Curve { name: "Towpath".to_owned(), points }],
+            curves,
         }],
         foot: "Time logarithmic.".to_owned(),
     }
+}
+
+/// Adds a point to the curve of this name.
+fn add(curves: &mut Vec<Curve>, name: &str, point: (f64, f64)) {
+    let known = curves.iter().position(|curve| curve.name == name);
+    let curve = known.unwrap_or_else(|| {
+        curves.push(Curve { name: name.to_owned(), points: Vec::new() });
+        curves.len() - 1
+    });
+    curves[curve].points.push(point);
 }
 
 fn memory(lines: &[Line<'_>]) -> Chart {
@@ -55,13 +69,7 @@ fn memory(lines: &[Line<'_>]) -> Chart {
             panels.push(Panel { title, x: Axis::Even, y: Axis::Decades, curves: Vec::new() });
             panels.len() - 1
         });
-        let curves = &mut panels[panel].curves;
-        let known = curves.iter().position(|curve| curve.name == server);
-        let curve = known.unwrap_or_else(|| {
-            curves.push(Curve { name: server.to_owned(), points: Vec::new() });
-            curves.len() - 1
-        });
-        curves[curve].points.push(point(line));
+        add(&mut panels[panel].curves, server, point(line));
     }
     Chart { panels, foot: "Memory logarithmic.".to_owned() }
 }

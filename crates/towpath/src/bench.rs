@@ -5,7 +5,7 @@ mod dump;
 mod files;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use towpath_entry::TableFilter;
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// canal://host:port/destination (acknowledges what it gets),
     /// mysql://user:password@host:port, or a binlog file or folder.
     place: String,
-    /// Where to begin with the binlog of a source: earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
+    /// Where to begin with the binlog of a source: earliest, now, FILE:OFFSET, gtid:SET, time:SECONDS.
     #[arg(long, default_value = "earliest")]
     from: Start,
     /// Only tables whose schema.table matches one of these regular expressions (comma-separated).
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// A source's binlog ends after this many bytes.
     #[arg(long, value_name = "N")]
     bytes: Option<u64>,
-    /// A client ends after this many seconds without anything.
+    /// A client, or a source whose latency is told, ends after this many seconds without anything.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     idle: u32,
     /// Print the time from the moment that a value @@MICROSECONDS@@ in a row names, since 1970, to the
@@ -98,12 +98,22 @@ impl Tally {
     }
 }
 
+/// What stands around a moment in a value.
+const MARK: &[u8] = b"@@";
+
+/// Microseconds from the moment that the bytes name to now.
+fn age_us(bytes: &[u8]) -> Option<u64> {
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
+    let text = bytes.get(at..)?.split(|byte| *byte == b'@').next()?;
+    let moment = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros();
+    Some(u64::try_from(now).ok()?.saturating_sub(moment))
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
-        None if arguments.place.contains("://") => {
-            dump::run(&arguments.place, &arguments.from, arguments.bytes).await?
-        }
+        None if arguments.place.contains("://") => dump::run(&arguments).await?,
         None => {
             let filter = TableFilter::new(&arguments.filter, "")
                 .map_err(|error| Failure::new("cannot use --filter", error))?;

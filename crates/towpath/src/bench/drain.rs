@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use towpath_wire::{
@@ -11,7 +11,7 @@ use towpath_wire::{
     PacketType, Reply, Subscription, body_len, request, token,
 };
 
-use super::{Arguments, Tally};
+use super::{Arguments, Tally, age_us};
 use crate::place::Place;
 use crate::report::Failure;
 
@@ -19,8 +19,6 @@ use crate::report::Failure;
 const GET_TIMEOUT_MS: i64 = 100;
 /// Idle timeout that the server is asked for.
 const IDLE_MS: i32 = 3_600_000;
-/// What stands around a moment in a value.
-const MARK: &[u8] = b"@@";
 
 #[derive(Debug, Error)]
 enum DrainError {
@@ -118,15 +116,6 @@ fn row_count(entry: &[u8]) -> Result<u64, DrainError> {
         rows += u64::from(number == 12);
     }
     Ok(if kind == 2 { rows } else { 0 })
-}
-
-/// Microseconds from the moment that the entry names to now.
-fn age_us(entry: &[u8]) -> Option<u64> {
-    let at = entry.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-    let text = entry.get(at..)?.split(|byte| *byte == b'@').next()?;
-    let moment = std::str::from_utf8(text).ok()?.parse().ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_micros();
-    Some(u64::try_from(now).ok()?.saturating_sub(moment))
 }
 
 pub(super) fn run(place: &Place, arguments: &Arguments) -> Result<Tally, Failure> {
