@@ -34,18 +34,23 @@ impl<'p> Frame<'p> {
         Self { image, column, head: &column.head_wide }
     }
 
-    /// Puts a message around `text`; returns where the text begins.
+    /// Puts a message around a text, which `put` puts to the front of what it gets; returns where the
+    /// text begins.
     #[inline(always)]
-    fn put(&self, to: &mut [u8], text: &[u8], message_len: usize) -> Option<usize> {
+    fn put(
+        &self,
+        to: &mut [u8],
+        (text_len, message_len): (usize, usize),
+        put: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) -> Option<usize> {
         let head_at = proto::put_head(to, self.image.tag(), message_len)?;
         self.head.write(to.get_mut(head_at..)?)?;
         let head_end = head_at + self.head.len();
         *to.get_mut(head_end - UPDATED_FROM_END)? = self.image.updated();
-        let text_len = proto::len64(text.len());
-        let text_at = head_end + proto::put_varint_loose(to.get_mut(head_end..)?, text_len)?;
-        let text_end = text_at + text.len();
-        to.get_mut(text_at..text_end)?.copy_from_slice(text);
-        self.column.tail.write(to.get_mut(text_end..)?)?;
+        let varint_room = to.get_mut(head_end..)?;
+        let text_at = head_end + proto::put_varint_loose(varint_room, proto::len64(text_len))?;
+        put(to.get_mut(text_at..)?)?;
+        self.column.tail.write(to.get_mut(text_at + text_len..)?)?;
         Some(text_at)
     }
 }
@@ -136,13 +141,28 @@ impl<'e> Walk<'_, 'e> {
 
     /// Appends the message of a text.
     fn plain(&mut self, frame: Frame<'_>, text: &[u8]) {
+        self.message(frame, text.len(), |to| {
+            to.get_mut(..text.len())?.copy_from_slice(text);
+            Some(())
+        });
+    }
+
+    /// Appends the message of a text of this length, which `put` puts.
+    #[inline(always)]
+    fn message(
+        &mut self,
+        frame: Frame<'_>,
+        text_len: usize,
+        put: impl FnOnce(&mut [u8]) -> Option<()>,
+    ) {
         let start = self.out.len();
         let tail = &frame.column.tail;
-        let value_len = proto::varint_len(proto::len64(text.len())) + text.len();
+        let value_len = proto::varint_len(proto::len64(text_len)) + text_len;
         let message_len = frame.head.len() + value_len + tail.len();
         let room = self.out.room(MESSAGE_HEAD_MAX + message_len + 2 * SLACK);
-        let text_at = frame.put(room, text, message_len).unwrap_or_else(no_room);
-        let text_end = text_at + text.len();
+        let lens = (text_len, message_len);
+        let text_at = frame.put(room, lens, put).unwrap_or_else(no_room);
+        let text_end = text_at + text_len;
         self.out.advance(text_end + tail.len());
         self.written =
             Written { message: start..self.out.len(), text: start + text_at..start + text_end };
@@ -173,7 +193,10 @@ impl<'e> Walk<'_, 'e> {
         scratch.clear();
         match frame.column.bytes {
             Bytes::Utf8 => text::write_utf8(scratch, bytes),
-            Bytes::Latin1 => text::write_latin1(scratch, bytes),
+            Bytes::Latin1 => {
+                return self
+                    .message(frame, text::latin1_len(bytes), |to| text::put_latin1(to, bytes));
+            }
             Bytes::Other(charset) if charset.has_ascii() && text::is_ascii(bytes) => {
                 return self.plain(frame, bytes);
             }
