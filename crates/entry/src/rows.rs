@@ -92,7 +92,7 @@ impl RowsWriter {
             event,
             zone,
             out,
-            written: quick::Written::default(),
+            written: Kept::default(),
         };
         let alone = match event.kind {
             RowsKind::Insert => Some(Image::Inserted),
@@ -142,7 +142,7 @@ struct Walk<'w, 'e> {
     zone: &'w Zone,
     out: &'w mut Arena,
     /// Where the last value lies that was not a usual one.
-    written: quick::Written,
+    written: Kept,
 }
 
 /// The columns that images of an event have.
@@ -171,19 +171,6 @@ fn bit(bitmap: &[u8], index: usize) -> bool {
     bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 
-/// Index of the first bit that is set, from `from` on; `usize::MAX` when there is none.
-fn next_one(bitmap: &[u8], from: usize) -> usize {
-    let mut mask = u8::MAX << (from % 8);
-    for (index, byte) in bitmap.iter().enumerate().skip(from / 8) {
-        let ones = byte & mask;
-        if ones != 0 {
-            return 8 * index + ones.trailing_zeros() as usize;
-        }
-        mask = u8::MAX;
-    }
-    usize::MAX
-}
-
 /// How many of the first `len` bits are set. The bits behind them may be set as well: servers fill
 /// a bitmap up to its last byte.
 #[inline]
@@ -206,17 +193,14 @@ impl<'e> Walk<'_, 'e> {
         if done.open.is_none() && r.is_empty() {
             return Ok(done.rows);
         }
-        let (start, columns) = match done.open {
-            Some(open) => (out_start + open.start, open.columns),
+        let (start, columns, nulls) = match done.open {
+            Some(open) => (out_start + open.start, open.columns, open.nulls),
             None => {
                 self.out.skip(gap_len);
-                (out_start + done.out_len, 0)
+                let nulls = r.bytes(self.present.count.div_ceil(8), "null bitmap")?;
+                (out_start + done.out_len, 0, nulls)
             }
         };
-        let mut nulls: &[u8] = &[];
-        if done.open.is_none() {
-            nulls = r.bytes(self.present.count.div_ceil(8), "null bitmap")?;
-        }
         self.columns_from(r, image, nulls, columns)?;
         self.writer.gap_len = close_row(self.out, start, gap_len);
         Ok(done.rows + 1)
@@ -262,11 +246,11 @@ impl<'e> Walk<'_, 'e> {
                 self.value(r, image, column)?;
             }
             index += 1;
-            if plan.quick.get(index).is_some_and(QuickColumn::is_usual) {
-                let end = next_one(nulls, index).min(plan.columns.len());
-                let columns = plan.quick.get(index..end).unwrap_or_default();
+            let columns = plan.usual_from(index);
+            if !columns.is_empty() {
                 let of = (columns, image, self.zone);
-                let part = quick::part(of, r.rest(), self.out.room(quick::ROOM));
+                let to = self.out.room(quick::ROOM);
+                let part = quick::part(of, (nulls, index), r.rest(), to);
                 index += self.took(r, part)?;
             }
         }
@@ -326,10 +310,10 @@ impl<'e> Walk<'_, 'e> {
         let quick = self.plan.quick.get(index..=index).unwrap_or_default();
         let mut kept = [Kept::default()];
         let (from, to) = ((r.rest(), raw_start), (self.out.room(quick::ROOM), out_start));
-        let part = quick::kept_part((quick, image, self.zone), from, to, &mut kept);
+        let part =
+            quick::kept_part((quick, image, self.zone), quick::NO_NULLS, from, to, &mut kept);
         if self.took(r, part)? > 0 {
-            let [Kept { message, text, .. }] = kept;
-            self.written = quick::Written { message, text };
+            [self.written] = kept;
         } else if let Some(column) = self.plan.columns.get(index) {
             self.value(r, image, column)?;
         }

@@ -48,7 +48,8 @@ pub(crate) fn write_short(out: &mut Vec<u8>, put: impl FnOnce(&mut ShortRoom) ->
     out.extend_from_slice(room.get(..len).unwrap_or_default());
 }
 
-/// True for a type whose texts are all short and need no more than its value.
+/// True for a type whose texts are all short and need no more than its value. (Those of SET are, too, but
+/// its NULL has another sqlType.)
 pub(crate) const fn is_short(kind: ColumnKind) -> bool {
     matches!(
         kind,
@@ -61,7 +62,6 @@ pub(crate) const fn is_short(kind: ColumnKind) -> bool {
             | ColumnKind::Double
             | ColumnKind::Year
             | ColumnKind::Enum { .. }
-            | ColumnKind::Set { .. }
     )
 }
 
@@ -89,15 +89,14 @@ pub(crate) fn put_short(
         ColumnKind::Float => put_f32(to, f32::from_le_bytes(r.array("FLOAT").ok()?)),
         ColumnKind::Double => put_f64(to, f64::from_le_bytes(r.array("DOUBLE").ok()?)),
         ColumnKind::Year => put_year(to, r.u8("YEAR").ok()?),
-        ColumnKind::Enum { bytes } | ColumnKind::Set { bytes } => {
-            put_int(to, false, r.uint(usize::from(bytes), "ENUM").ok()?)
-        }
+        ColumnKind::Enum { bytes } => put_int(to, false, r.uint(usize::from(bytes), "ENUM").ok()?),
         ColumnKind::Tiny
         | ColumnKind::Short
         | ColumnKind::Int24
         | ColumnKind::Long
         | ColumnKind::LongLong
         | ColumnKind::Bit { .. }
+        | ColumnKind::Set { .. }
         | ColumnKind::OldTime
         | ColumnKind::OldDateTime
         | ColumnKind::OldTimestamp

@@ -2,7 +2,6 @@
 
 use towpath_binlog::{ColumnKind, ParseError, Reader, Value, decompress_column};
 
-use super::quick::Written;
 use super::{Image, Kept, State, Walk};
 use crate::message::no_room;
 use crate::piece::{Piece, SLACK};
@@ -164,8 +163,8 @@ impl<'e> Walk<'_, 'e> {
         let text_at = frame.put(room, lens, put).unwrap_or_else(no_room);
         let text_end = text_at + text_len;
         self.out.advance(text_end + tail.len());
-        self.written =
-            Written { message: start..self.out.len(), text: start + text_at..start + text_end };
+        let (message, text) = (start..self.out.len(), start + text_at..start + text_end);
+        self.written = Kept { state: State::Value, raw: 0..0, message, text };
     }
 
     /// Appends the message of the text in the scratch buffer.

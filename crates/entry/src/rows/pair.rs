@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use towpath_binlog::{ParseError, Reader};
 
-use super::{Image, QuickColumn, Walk, bit, next_one, quick};
+use super::{Image, Walk, bit, quick};
 use crate::plan::{UPDATED_FROM_END, Updates};
 use crate::proto;
 
@@ -64,7 +64,7 @@ impl<'e> Walk<'_, 'e> {
         }
     }
 
-    /// Usual columns of a before image from `index` on, up to the next NULL; returns how many.
+    /// Usual columns of a before image from `index` on; returns how many.
     #[inline]
     fn kept(
         &mut self,
@@ -72,15 +72,15 @@ impl<'e> Walk<'_, 'e> {
         nulls: &[u8],
         index: usize,
     ) -> Result<usize, ParseError> {
-        if !self.plan.quick.get(index).is_some_and(QuickColumn::is_usual) {
+        let columns = self.plan.usual_from(index);
+        if columns.is_empty() {
             return Ok(0);
         }
-        let end = next_one(nulls, index).min(self.plan.columns.len());
-        let columns = self.plan.quick.get(index..end).unwrap_or_default();
         let kept = self.writer.before.get_mut(index..).unwrap_or_default();
         let (from, to_start) = ((r.rest(), r.offset()), self.out.len());
         let to = (self.out.room(quick::ROOM), to_start);
-        let part = quick::kept_part((columns, Image::Before, self.zone), from, to, kept);
+        let part =
+            quick::kept_part((columns, Image::Before, self.zone), (nulls, index), from, to, kept);
         self.took(r, part)
     }
 
@@ -138,8 +138,7 @@ impl<'e> Walk<'_, 'e> {
             Image::Inserted | Image::Deleted => {}
             Image::Before => {
                 if let Some(slot) = self.writer.before.get_mut(index) {
-                    let quick::Written { message, text } = self.written.clone();
-                    *slot = Kept { state: State::Value, raw, message, text };
+                    *slot = Kept { raw, ..self.written.clone() };
                 }
             }
             Image::After => {

@@ -2,18 +2,18 @@
 //! conversion.
 //!
 //! A message is put into a front of constant size, so that hardly a bound is checked, and a text is
-//! copied and looked at in one go. A run ends at what is not usual: another type, NULL, a long message,
-//! text to be converted, an image that is cut off, too little room. That is left to the general way, and
-//! nothing of it has been taken.
+//! copied and looked at in one go. A run ends at what is not usual: another type, a long message, text to
+//! be converted, an image that is cut off, too little room. That is left to the general way, and nothing
+//! of it has been taken.
 
 use std::ops::Range;
 
 use towpath_binlog::ColumnKind;
 
 use super::pair::{Kept, State};
-use super::{Image, ROW_TAG};
+use super::{Image, ROW_TAG, bit};
 use crate::piece::Piece;
-use crate::plan::{Bytes, UPDATED_FROM_END};
+use crate::plan::{Bytes, Plan, UPDATED_FROM_END};
 use crate::proto;
 use crate::text::{self, ShortRoom, Zone};
 
@@ -115,8 +115,17 @@ impl QuickColumn {
 
     /// Runs may take it.
     #[inline]
-    pub(super) fn is_usual(&self) -> bool {
+    fn is_usual(&self) -> bool {
         self.way != Way::General
+    }
+}
+
+impl Plan {
+    /// Columns for a run from `index` on; none when runs do not take the first of them.
+    #[inline]
+    pub(super) fn usual_from(&self, index: usize) -> &[QuickColumn] {
+        let columns = self.quick.get(index..).unwrap_or_default();
+        if columns.first().is_some_and(QuickColumn::is_usual) { columns } else { &[] }
     }
 }
 
@@ -125,7 +134,7 @@ pub(super) type Columns<'a> = (&'a [QuickColumn], Image, &'a Zone);
 
 /// How far it went.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
+pub(super) struct Progress<'r> {
     /// Rows that are finished.
     pub(super) rows: u32,
     /// Bytes of the images.
@@ -133,20 +142,27 @@ pub(super) struct Progress {
     /// Bytes written.
     pub(super) out_len: usize,
     /// What was written of a row that is not finished.
-    pub(super) open: Option<Open>,
+    pub(super) open: Option<Open<'r>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Open {
+pub(super) struct Open<'r> {
     /// Where it begins in what was written.
     pub(super) start: usize,
     pub(super) columns: usize,
+    /// Its null bitmap.
+    pub(super) nulls: &'r [u8],
 }
 
 /// Puts rows of one image each, which has all columns, to the front of `to`, with `gap_len` bytes for tag
 /// and length of each, as many as are finished without a column that is not usual.
 #[inline(never)]
-pub(super) fn rows(of: Columns<'_>, raw: &[u8], to: &mut [u8], gap_len: usize) -> Progress {
+pub(super) fn rows<'r>(
+    of: Columns<'_>,
+    raw: &'r [u8],
+    to: &mut [u8],
+    gap_len: usize,
+) -> Progress<'r> {
     let (columns, ..) = of;
     let null_len = columns.len().div_ceil(8);
     let (mut rest, mut out_len) = (raw, 0);
@@ -155,14 +171,20 @@ pub(super) fn rows(of: Columns<'_>, raw: &[u8], to: &mut [u8], gap_len: usize) -
     while !rest.is_empty() {
         let start = out_len;
         let Some((nulls, values)) = rest.split_at_checked(null_len) else { break };
-        if nulls.iter().any(|byte| *byte != 0) {
-            break;
+        let (count, raw_left, end);
+        if nulls.iter().all(|byte| *byte == 0) {
+            let at = (&mut *to, start + gap_len);
+            (count, raw_left, end) = run::<false>(of, NO_NULLS, values, at, |_, _| {});
+        } else {
+            let Some(room) = to.get_mut(start + gap_len..) else { break };
+            let part = part(of, (nulls, 0), values, room);
+            let Some(left) = values.get(part.raw_len..) else { break };
+            (count, raw_left, end) = (part.columns, left, start + gap_len + part.out_len);
         }
-        let (count, raw_left, end) = run(of, values, (to, start + gap_len), |_, _, _| {});
         rest = raw_left;
         out_len = end;
         if count < columns.len() || close(to, (start, end), gap_len).is_none() {
-            open = Some(Open { start, columns: count });
+            open = Some(Open { start, columns: count, nulls });
             break;
         }
         rows += 1;
@@ -186,46 +208,57 @@ fn close(to: &mut [u8], (start, end): (usize, usize), gap_len: usize) -> Option<
     Some(())
 }
 
+/// A null bitmap, and which bit of it is that of the first column.
+pub(super) type Nulls<'a> = (&'a [u8], usize);
+
+pub(super) const NO_NULLS: Nulls<'_> = (&[], 0);
+
 /// Puts the messages of the values at the front of `raw` into `to`, from `at` on: how many columns it
-/// were, what is left of `raw`, and where the messages end. `keep`: is told of each column its index,
-/// the length of its value, and what was written.
+/// were, what is left of `raw`, and where the messages end. `NULLS`: there may be some. `keep`: is told of
+/// each column its index, and what was written.
 #[inline(always)]
-fn run<'r>(
+fn run<'r, const NULLS: bool>(
     (columns, image, zone): Columns<'_>,
+    (nulls, first): Nulls<'_>,
     raw: &'r [u8],
     (to, at): (&mut [u8], usize),
-    mut keep: impl FnMut(usize, usize, Written),
+    mut keep: impl FnMut(usize, Written),
 ) -> (usize, &'r [u8], usize) {
     let marks = (image.tag(), image.updated());
     let (mut rest, mut at) = (raw, at);
     let mut count = 0;
     for column in columns {
         let Some(room) = to.get_mut(at..) else { break };
+        let is_null = NULLS && bit(nulls, first + count);
         let written = match column.way {
+            Way::General => None,
+            _ if is_null => null(column, marks, room),
             Way::Ascii | Way::Utf8 => text(column, marks, rest, room),
             Way::Signed | Way::Unsigned => {
                 short(column, marks, room, |to| number(column, rest, to))
             }
             Way::Short => value(column, zone, marks, rest, room),
-            Way::General => None,
         };
         let Some((raw_len, message_len, text_len)) = written else { break };
         let Some(next) = rest.get(raw_len..) else { break };
         rest = next;
         at += message_len;
         let text_end = at - usize::from(column.tail_len);
-        let text = text_end - text_len..text_end;
-        keep(count, raw_len, Written { message: at - message_len..at, text });
+        let (message, text) = (at - message_len..at, text_end - text_len..text_end);
+        keep(count, Written { is_null, raw_len, message, text });
         count += 1;
     }
     (count, rest, at)
 }
 
-/// Where a message lies in what was written, and its text.
+/// What was written of a column.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Written {
-    pub(super) message: Range<usize>,
-    pub(super) text: Range<usize>,
+struct Written {
+    is_null: bool,
+    /// Bytes of its value.
+    raw_len: usize,
+    message: Range<usize>,
+    text: Range<usize>,
 }
 
 /// Columns that were written.
@@ -241,8 +274,8 @@ pub(super) struct Part {
 
 /// The same for a part of a row.
 #[inline(never)]
-pub(super) fn part(of: Columns<'_>, raw: &[u8], to: &mut [u8]) -> Part {
-    let (columns, rest, out_len) = run(of, raw, (to, 0), |_, _, _| {});
+pub(super) fn part(of: Columns<'_>, nulls: Nulls<'_>, raw: &[u8], to: &mut [u8]) -> Part {
+    let (columns, rest, out_len) = run::<true>(of, nulls, raw, (to, 0), |_, _| {});
     Part { columns, raw_len: raw.len() - rest.len(), out_len }
 }
 
@@ -250,24 +283,26 @@ pub(super) fn part(of: Columns<'_>, raw: &[u8], to: &mut [u8]) -> Part {
 #[inline(never)]
 pub(super) fn kept_part(
     of: Columns<'_>,
+    nulls: Nulls<'_>,
     (raw, raw_start): (&[u8], usize),
     (to, out_start): (&mut [u8], usize),
     kept: &mut [Kept],
 ) -> Part {
     let mut raw_at = raw_start;
-    let keep = |index: usize, raw_len: usize, Written { message, text }: Written| {
+    let keep = |index: usize, written: Written| {
+        let raw = raw_at..raw_at + written.raw_len;
+        raw_at = raw.end;
         if let Some(slot) = kept.get_mut(index) {
             let shifted = |range: Range<usize>| out_start + range.start..out_start + range.end;
             *slot = Kept {
-                state: State::Value,
-                raw: raw_at..raw_at + raw_len,
-                message: shifted(message),
-                text: shifted(text),
+                state: if written.is_null { State::Null } else { State::Value },
+                raw,
+                message: shifted(written.message),
+                text: shifted(written.text),
             };
         }
-        raw_at += raw_len;
     };
-    let (columns, rest, out_len) = run(of, raw, (to, 0), keep);
+    let (columns, rest, out_len) = run::<true>(of, nulls, raw, (to, 0), keep);
     Part { columns, raw_len: raw.len() - rest.len(), out_len }
 }
 
@@ -328,6 +363,27 @@ fn short(
     *to.get_mut(2 + usize::from(column.updated_at))? = updated;
     *to.first_chunk_mut::<2>()? = [tag, low(body_len)];
     Some((raw_len, message_len, text_len))
+}
+
+/// A NULL: where a value's head says that it is not, and what its tag is, it is, and the tail follows.
+#[inline(always)]
+fn null(
+    column: &QuickColumn,
+    (tag, updated): (u8, u8),
+    to: &mut [u8],
+) -> Option<(usize, usize, usize)> {
+    let to = to.first_chunk_mut::<FRONT>()?;
+    put_piece(to, 2, &column.head, column.head_len)?;
+    let updated_at = 2 + usize::from(column.updated_at);
+    *to.get_mut(updated_at..)?.first_chunk_mut::<3>()? = [updated, 6 << 3, 1];
+    put_piece(to, updated_at + 3, &column.tail, column.tail_len)?;
+    let message_len = updated_at + 3 + usize::from(column.tail_len);
+    let body_len = message_len - 2;
+    if body_len >= ONE_BYTE {
+        return None;
+    }
+    *to.first_chunk_mut::<2>()? = [tag, low(body_len)];
+    Some((0, message_len, 0))
 }
 
 #[inline(always)]
