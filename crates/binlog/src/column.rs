@@ -171,7 +171,7 @@ impl ColumnKind {
             245 => Self::Json { len_bytes: len_bytes(meta)? },
             246 => {
                 let (precision, scale) = (meta.u8(META)?, meta.u8(META)?);
-                if precision > 65 || scale > 38 || scale > precision {
+                if precision > Decimal::DIGITS_MAX || scale > 38 || scale > precision {
                     return Err(meta.invalid("DECIMAL", u64::from(precision), "at most 65 digits"));
                 }
                 Self::Decimal { precision, scale }

@@ -33,6 +33,11 @@ impl Piece {
         self.len
     }
 
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.front.get(..self.len).unwrap_or(&self.long)
+    }
+
     /// The bytes, and anything behind them; `None` when they are more.
     pub(crate) fn front(&self) -> Option<&[u8; LONG]> {
         (self.len <= LONG).then_some(&self.front)

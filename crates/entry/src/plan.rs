@@ -205,7 +205,12 @@ impl ColumnPlan {
 
     fn quick(&self) -> QuickColumn {
         let is_unsigned = self.sign != Sign::Signed;
-        QuickColumn::new((self.kind, self.bytes, is_unsigned), &self.head, &self.tail)
+        // A run makes a NULL of the head: its sqlType must be that of values.
+        let values_like = self.head.len() - UPDATED_FROM_END;
+        let is_like_null =
+            self.head.bytes().get(..values_like) == self.null.bytes().get(..values_like);
+        let kind = is_like_null.then_some(self.kind);
+        QuickColumn::new(kind, (self.bytes, is_unsigned), &self.head, &self.tail)
     }
 
     /// Whether updates may carry diffs of it.

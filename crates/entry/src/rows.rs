@@ -141,7 +141,7 @@ struct Walk<'w, 'e> {
     present_after: Present<'e>,
     zone: &'w Zone,
     out: &'w mut Arena,
-    /// Where the last value lies that was not a usual one.
+    /// Where the value lies that was written last by itself.
     written: Kept,
 }
 

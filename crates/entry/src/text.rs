@@ -48,8 +48,7 @@ pub(crate) fn write_short(out: &mut Vec<u8>, put: impl FnOnce(&mut ShortRoom) ->
     out.extend_from_slice(room.get(..len).unwrap_or_default());
 }
 
-/// True for a type whose texts are all short and need no more than its value. (Those of SET are, too, but
-/// its NULL has another sqlType.)
+/// True for a type whose texts are all short and need no more than its value.
 pub(crate) const fn is_short(kind: ColumnKind) -> bool {
     matches!(
         kind,
@@ -291,6 +290,21 @@ pub(crate) fn write_inet6(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever bytes they have, damaged ones included.
+    #[test]
+    fn every_decimal_has_room() {
+        for precision in 0..=Decimal::DIGITS_MAX {
+            for scale in 0..=precision {
+                for fill in [0x00, 0x7f, 0x80, 0xff] {
+                    let bytes = [fill; 40];
+                    let decimal =
+                        Decimal::read(&mut Reader::new(&bytes), precision, scale).unwrap();
+                    assert!(put_decimal(&mut [0; SHORT_ROOM], &decimal).is_some());
+                }
+            }
+        }
+    }
 
     #[test]
     fn bytes_are_the_characters_of_their_numbers() {

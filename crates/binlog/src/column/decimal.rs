@@ -19,6 +19,9 @@ fn group_bytes(digits: u8) -> usize {
 }
 
 impl<'a> Decimal<'a> {
+    /// Digits that a value has at most.
+    pub const DIGITS_MAX: u8 = 65;
+
     /// Length in bytes of a DECIMAL(precision, scale).
     #[must_use]
     pub fn len_of(precision: u8, scale: u8) -> usize {
@@ -32,9 +35,13 @@ impl<'a> Decimal<'a> {
     /// Takes a value of DECIMAL(precision, scale).
     ///
     /// # Errors
-    /// [`ParseError::Truncated`]
+    /// [`ParseError::Truncated`]; [`ParseError::Invalid`] for more than [`Self::DIGITS_MAX`] digits, or more
+    /// behind the point than there are.
     #[inline]
     pub fn read(r: &mut Reader<'a>, precision: u8, scale: u8) -> Result<Self, ParseError> {
+        if precision > Self::DIGITS_MAX || scale > precision {
+            return Err(r.invalid("DECIMAL", u64::from(precision), "at most 65 digits"));
+        }
         let bytes = r.bytes(Self::len_of(precision, scale), "DECIMAL")?;
         Ok(Self { bytes, precision, scale })
     }
@@ -132,6 +139,16 @@ impl Iterator for Groups<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Documents and user variables bring these numbers with each value.
+    #[test]
+    fn more_digits_than_there_can_be_are_refused() {
+        let bytes = [0x80; 200];
+        for (precision, scale) in [(66, 0), (255, 200), (10, 11)] {
+            assert!(Decimal::read(&mut Reader::new(&bytes), precision, scale).is_err());
+        }
+        assert!(Decimal::read(&mut Reader::new(&bytes), 65, 38).is_ok());
+    }
 
     #[test]
     fn groups_are_those_of_the_manual() {

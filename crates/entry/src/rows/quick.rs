@@ -65,47 +65,24 @@ pub(crate) struct QuickColumn {
 }
 
 impl QuickColumn {
+    /// `kind`: `None` for a column that runs cannot take.
     pub(crate) fn new(
-        (kind, bytes, is_unsigned): (ColumnKind, Bytes, bool),
+        kind: Option<ColumnKind>,
+        (bytes, is_unsigned): (Bytes, bool),
         head: &Piece,
         tail: &Piece,
     ) -> Self {
-        let number = if is_unsigned { Way::Unsigned } else { Way::Signed };
-        let text = match bytes {
-            Bytes::Utf8 => Way::Utf8,
-            Bytes::Latin1 => Way::Ascii,
-            Bytes::Other(charset) if charset.has_ascii() => Way::Ascii,
-            Bytes::Other(_) | Bytes::Uuid | Bytes::Inet4 | Bytes::Inet6 => Way::General,
-        };
-        let (way, raw_len) = if matches!(kind, ColumnKind::Tiny) {
-            (number, 1)
-        } else if matches!(kind, ColumnKind::Short) {
-            (number, 2)
-        } else if matches!(kind, ColumnKind::Int24) {
-            (number, 3)
-        } else if matches!(kind, ColumnKind::Long) {
-            (number, 4)
-        } else if matches!(kind, ColumnKind::LongLong) {
-            (number, 8)
-        } else if let ColumnKind::Char { max_len } | ColumnKind::VarChar { max_len } = kind {
-            (text, if max_len < 256 { 1 } else { 2 })
-        } else if let ColumnKind::Blob { len_bytes } = kind {
-            (text, len_bytes)
-        } else if text::is_short(kind) {
-            (Way::Short, 1)
-        } else {
-            (Way::General, 1)
-        };
-        // All of a head or tail, or else the general way.
+        // Only one that is short has all of its bytes in its front.
         let fronts = head.front().zip(tail.front());
-        let (head_front, tail_front) = fronts.unwrap_or((&[0; PIECE], &[0; PIECE]));
-        let head_len = low(head.len());
+        let (kind, (head_front, tail_front)) =
+            kind.zip(fronts).unwrap_or((ColumnKind::Other { code: 0 }, (&[0; PIECE], &[0; PIECE])));
+        let (way, raw_len) = way_of(kind, bytes, is_unsigned);
         Self {
-            way: if fronts.is_some() { way } else { Way::General },
+            way,
             kind,
             raw_len,
             shift: 64 - 8 * raw_len,
-            head_len,
+            head_len: low(head.len()),
             tail_len: low(tail.len()),
             updated_at: low(head.len().saturating_sub(UPDATED_FROM_END)),
             head: *head_front,
@@ -117,6 +94,36 @@ impl QuickColumn {
     #[inline]
     fn is_usual(&self) -> bool {
         self.way != Way::General
+    }
+}
+
+/// What is done with a column, and how many bytes its integer has, or the length of its text.
+fn way_of(kind: ColumnKind, bytes: Bytes, is_unsigned: bool) -> (Way, u8) {
+    let number = if is_unsigned { Way::Unsigned } else { Way::Signed };
+    let text = match bytes {
+        Bytes::Utf8 => Way::Utf8,
+        Bytes::Latin1 => Way::Ascii,
+        Bytes::Other(charset) if charset.has_ascii() => Way::Ascii,
+        Bytes::Other(_) | Bytes::Uuid | Bytes::Inet4 | Bytes::Inet6 => Way::General,
+    };
+    if matches!(kind, ColumnKind::Tiny) {
+        (number, 1)
+    } else if matches!(kind, ColumnKind::Short) {
+        (number, 2)
+    } else if matches!(kind, ColumnKind::Int24) {
+        (number, 3)
+    } else if matches!(kind, ColumnKind::Long) {
+        (number, 4)
+    } else if matches!(kind, ColumnKind::LongLong) {
+        (number, 8)
+    } else if let ColumnKind::Char { max_len } | ColumnKind::VarChar { max_len } = kind {
+        (text, if max_len < 256 { 1 } else { 2 })
+    } else if let ColumnKind::Blob { len_bytes } = kind {
+        (text, len_bytes)
+    } else if text::is_short(kind) {
+        (Way::Short, 1)
+    } else {
+        (Way::General, 1)
     }
 }
 
@@ -171,6 +178,9 @@ pub(super) fn rows<'r>(
     while !rest.is_empty() {
         let start = out_len;
         let Some((nulls, values)) = rest.split_at_checked(null_len) else { break };
+        if to.len() < start + gap_len {
+            break;
+        }
         let (count, raw_left, end);
         if nulls.iter().all(|byte| *byte == 0) {
             let at = (&mut *to, start + gap_len);
