@@ -239,10 +239,10 @@ fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let target = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    while reader.read_line(&mut line)? > 2 {
-        if line.ends_with("\r\n\r\n") {
-            break;
-        }
+    while reader.read_line(&mut line)? > 2 {}
+    if !line.ends_with("\r\n\r\n") {
+        // It was stopped before it had asked.
+        return Ok(());
     }
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let answer = if path == "/" { list(query, shared) } else { file(path, query, shared) };
