@@ -166,8 +166,9 @@ impl<'e> Present<'e> {
     }
 }
 
+/// The bits behind the last byte are not set.
 #[inline]
-fn bit(bitmap: &[u8], index: usize) -> bool {
+pub(crate) fn bit(bitmap: &[u8], index: usize) -> bool {
     bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
 

@@ -11,6 +11,7 @@ use crate::error::DecodeError;
 use crate::message::{self, FrontParts};
 use crate::plan::Plan;
 use crate::proto;
+use crate::rows::bit;
 
 /// Bytes that the rows of a compressed event may inflate to.
 const EVENT_LEN_MAX: u64 = 1 << 30;
@@ -145,8 +146,4 @@ fn check_hidden(plan: &Plan, event: &RowsEvent<'_>) -> Result<(), DecodeError> {
         known,
         detail: "the surplus columns are not hidden ones".to_owned(),
     })
-}
-
-fn bit(bits: &[u8], index: usize) -> bool {
-    bits.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)
 }
