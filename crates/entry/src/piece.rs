@@ -38,11 +38,6 @@ impl Piece {
         self.front.get(..self.len).unwrap_or(&self.long)
     }
 
-    /// The bytes, and anything behind them; `None` when they are more.
-    pub(crate) fn front(&self) -> Option<&[u8; LONG]> {
-        (self.len <= LONG).then_some(&self.front)
-    }
-
     /// Puts the bytes at the front of `to`, and anything into up to [`SLACK`] bytes behind them. `None`
     /// when they have no room there.
     #[inline(always)]

@@ -64,8 +64,9 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
 /// A varint of two bytes: a value from 0x80 to 0x3fff.
 #[inline(always)]
 pub(crate) const fn two_bytes(value: u64) -> [u8; 2] {
-    let [low, high, ..] = value.to_le_bytes();
-    [low | 0x80, high << 1 | low >> 7]
+    // The upper seven bits move up by one.
+    let [low, high, ..] = (value + (value & 0x3f80) + 0x80).to_le_bytes();
+    [low, high]
 }
 
 /// Puts a varint to the front of `to`, and anything into the eight bytes there; returns how many bytes

@@ -6,6 +6,8 @@
 //! be converted, an image that is cut off, too little room. That is left to the general way, and nothing
 //! of it has been taken.
 
+use std::mem;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use towpath_binlog::ColumnKind;
@@ -34,15 +36,15 @@ const PIECE: usize = 64;
 /// What is done with a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
+    /// Bytes behind their length, which are the text when they are ASCII.
+    Ascii,
+    /// The same, or when they are UTF-8.
+    Utf8,
     /// An integer that may be negative.
     Signed,
     Unsigned,
     /// A value whose text is always short.
     Short,
-    /// Bytes behind their length, which are the text when they are ASCII.
-    Ascii,
-    /// The same, or when they are UTF-8.
-    Utf8,
     /// In the general way.
     General,
 }
@@ -60,6 +62,7 @@ pub(crate) struct QuickColumn {
     tail_len: u8,
     /// Where `updated` is in the head.
     updated_at: u8,
+    /// With tag, length and `updated` of a short message of an inserted row.
     head: [u8; PIECE],
     tail: [u8; PIECE],
 }
@@ -72,10 +75,9 @@ impl QuickColumn {
         head: &Piece,
         tail: &Piece,
     ) -> Self {
-        // Only one that is short has all of its bytes in its front.
-        let fronts = head.front().zip(tail.front());
-        let (kind, (head_front, tail_front)) =
-            kind.zip(fronts).unwrap_or((ColumnKind::Other { code: 0 }, (&[0; PIECE], &[0; PIECE])));
+        let head = inserted_head(head.bytes());
+        let kind = kind.filter(|_| head.len().max(tail.len()) <= PIECE);
+        let kind = kind.unwrap_or(ColumnKind::Other { code: 0 });
         let (way, raw_len) = way_of(kind, bytes, is_unsigned);
         Self {
             way,
@@ -84,9 +86,9 @@ impl QuickColumn {
             shift: 64 - 8 * raw_len,
             head_len: low(head.len()),
             tail_len: low(tail.len()),
-            updated_at: low(head.len().saturating_sub(UPDATED_FROM_END)),
-            head: *head_front,
-            tail: *tail_front,
+            updated_at: low(head.len() - UPDATED_FROM_END),
+            head: padded(&head),
+            tail: padded(tail.bytes()),
         }
     }
 
@@ -95,6 +97,42 @@ impl QuickColumn {
     fn is_usual(&self) -> bool {
         self.way != Way::General
     }
+
+    /// Puts the head, and anything behind it.
+    #[inline(always)]
+    fn put_head<const N: usize>(
+        &self,
+        other_tag: OtherTag,
+        to: &mut [u8; N],
+        at: usize,
+    ) -> Option<()> {
+        put_piece(to, at, &self.head, self.head_len)?;
+        if let Some(tag) = other_tag {
+            *to.get_mut(at)? = tag;
+            *to.get_mut(at + usize::from(self.updated_at))? = 0;
+        }
+        Some(())
+    }
+
+    /// Where the text lies in a message that was written.
+    #[inline]
+    fn text_of(&self, message: &Range<usize>) -> Range<usize> {
+        let end = message.end - usize::from(self.tail_len);
+        let is_long = message.len() >= 2 + ONE_BYTE;
+        let len_at = message.start + usize::from(is_long) + usize::from(self.head_len);
+        let is_long_text = end.saturating_sub(len_at) > ONE_BYTE;
+        (len_at + 1 + usize::from(is_long_text)).min(end)..end
+    }
+}
+
+/// A head with the tag of an inserted row's column, and a length of one byte, before it.
+fn inserted_head(head: &[u8]) -> Vec<u8> {
+    let mut whole = vec![Image::Inserted.tag(), 0];
+    whole.extend_from_slice(head);
+    if let Some(updated) = whole.iter_mut().nth_back(UPDATED_FROM_END - 1) {
+        *updated = Image::Inserted.updated();
+    }
+    whole
 }
 
 /// What is done with a column, and how many bytes its integer has, or the length of its text.
@@ -172,103 +210,109 @@ pub(super) fn rows<'r>(
 ) -> Progress<'r> {
     let (columns, ..) = of;
     let null_len = columns.len().div_ceil(8);
-    let (mut rest, mut out_len) = (raw, 0);
+    let to_len = to.len();
+    let (mut rest, mut room) = (raw, to);
     let mut rows = 0;
     let mut open = None;
     while !rest.is_empty() {
-        let start = out_len;
+        let start = to_len - room.len();
         let Some((nulls, values)) = rest.split_at_checked(null_len) else { break };
-        if to.len() < start + gap_len {
+        if room.len() < gap_len {
             break;
         }
-        let (count, raw_left, end);
+        let (gap, inside) = mem::take(&mut room).split_at_mut(gap_len);
+        let inside_len = inside.len();
+        let count;
         if nulls.iter().all(|byte| *byte == 0) {
-            let at = (&mut *to, start + gap_len);
-            (count, raw_left, end) = run::<false>(of, NO_NULLS, values, at, |_, _| {});
+            (count, rest, room) = run::<false>(of, NO_NULLS, values, inside, |_, _| {});
         } else {
-            let Some(room) = to.get_mut(start + gap_len..) else { break };
-            let part = part(of, (nulls, 0), values, room);
-            let Some(left) = values.get(part.raw_len..) else { break };
-            (count, raw_left, end) = (part.columns, left, start + gap_len + part.out_len);
+            let part = part(of, (nulls, 0), values, inside);
+            count = part.columns;
+            rest = values.get(part.raw_len..).unwrap_or_default();
+            room = inside.get_mut(part.out_len..).unwrap_or_default();
         }
-        rest = raw_left;
-        out_len = end;
-        if count < columns.len() || close(to, (start, end), gap_len).is_none() {
+        if count < columns.len() || close(gap, inside_len - room.len()).is_none() {
             open = Some(Open { start, columns: count, nulls });
             break;
         }
         rows += 1;
     }
-    Progress { rows, raw_len: raw.len() - rest.len(), out_len, open }
+    Progress { rows, raw_len: raw.len() - rest.len(), out_len: to_len - room.len(), open }
 }
 
 /// Writes tag and length of a row into the gap before it. `None` when they do not just fit.
 #[inline(always)]
-fn close(to: &mut [u8], (start, end): (usize, usize), gap_len: usize) -> Option<()> {
-    let len = end - start - gap_len;
-    let gap = to.get_mut(start..)?.first_chunk_mut::<3>()?;
-    if gap_len == 3 && (ONE_BYTE..TWO_BYTES).contains(&len) {
-        let [first, second] = two(len);
-        *gap = [ROW_TAG, first, second];
-    } else if gap_len == 2 && len < ONE_BYTE {
-        *gap.first_chunk_mut::<2>()? = [ROW_TAG, low(len)];
-    } else {
-        return None;
+fn close(gap: &mut [u8], len: usize) -> Option<()> {
+    match gap {
+        [tag, one] if len < ONE_BYTE => {
+            (*tag, *one) = (ROW_TAG, low(len));
+        }
+        [tag, one, other] if (ONE_BYTE..TWO_BYTES).contains(&len) => {
+            *tag = ROW_TAG;
+            [*one, *other] = two(len);
+        }
+        _ => return None,
     }
     Some(())
 }
+
+/// Tag of columns that are not those of an inserted row, and not updated.
+type OtherTag = Option<u8>;
 
 /// A null bitmap, and which bit of it is that of the first column.
 pub(super) type Nulls<'a> = (&'a [u8], usize);
 
 pub(super) const NO_NULLS: Nulls<'_> = (&[], 0);
 
-/// Puts the messages of the values at the front of `raw` into `to`, from `at` on: how many columns it
-/// were, what is left of `raw`, and where the messages end. `NULLS`: there may be some. `keep`: is told of
+/// Puts the messages of the values at the front of `raw` to the front of `room`: how many columns it
+/// were, what is left of `raw`, and of `room`. `NULLS`: there may be some. `keep`: is told of
 /// each column its index, and what was written.
 #[inline(always)]
-fn run<'r, const NULLS: bool>(
+fn run<'r, 'o, const NULLS: bool>(
     (columns, image, zone): Columns<'_>,
     (nulls, first): Nulls<'_>,
     raw: &'r [u8],
-    (to, at): (&mut [u8], usize),
+    room: &'o mut [u8],
     mut keep: impl FnMut(usize, Written),
-) -> (usize, &'r [u8], usize) {
-    let marks = (image.tag(), image.updated());
-    let (mut rest, mut at) = (raw, at);
+) -> (usize, &'r [u8], &'o mut [u8]) {
+    let tag = (image != Image::Inserted).then_some(image.tag());
+    let (mut rest, mut room) = (raw, room);
     let mut count = 0;
     for column in columns {
-        let Some(room) = to.get_mut(at..) else { break };
         let is_null = NULLS && bit(nulls, first + count);
         let written = match column.way {
             Way::General => None,
-            _ if is_null => null(column, marks, room),
-            Way::Ascii | Way::Utf8 => text(column, marks, rest, room),
-            Way::Signed | Way::Unsigned => {
-                short(column, marks, room, |to| number(column, rest, to))
-            }
-            Way::Short => value(column, zone, marks, rest, room),
+            _ if is_null => null(column, tag, room),
+            Way::Ascii | Way::Utf8 => text(column, tag, rest, room),
+            Way::Signed | Way::Unsigned => number(column, tag, rest, room),
+            Way::Short => value(column, zone, tag, rest, room),
         };
-        let Some((raw_len, message_len, text_len)) = written else { break };
-        let Some(next) = rest.get(raw_len..) else { break };
+        let Some(written) = written else { break };
+        let Some(next) = rest.get(written.raw_len..) else { break };
+        if room.len() < written.message_len.get() {
+            break;
+        }
         rest = next;
-        at += message_len;
-        let text_end = at - usize::from(column.tail_len);
-        let (message, text) = (at - message_len..at, text_end - text_len..text_end);
-        keep(count, Written { is_null, raw_len, message, text });
+        (_, room) = mem::take(&mut room).split_at_mut(written.message_len.get());
+        keep(count, written);
         count += 1;
     }
-    (count, rest, at)
+    (count, rest, room)
 }
 
 /// What was written of a column.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Written {
-    is_null: bool,
     /// Bytes of its value.
     raw_len: usize,
-    message: Range<usize>,
-    text: Range<usize>,
+    message_len: NonZeroUsize,
+}
+
+impl Written {
+    #[inline(always)]
+    fn new(raw_len: usize, message_len: usize) -> Option<Self> {
+        Some(Self { raw_len, message_len: NonZeroUsize::new(message_len)? })
+    }
 }
 
 /// Columns that were written.
@@ -285,8 +329,9 @@ pub(super) struct Part {
 /// The same for a part of a row.
 #[inline(never)]
 pub(super) fn part(of: Columns<'_>, nulls: Nulls<'_>, raw: &[u8], to: &mut [u8]) -> Part {
-    let (columns, rest, out_len) = run::<true>(of, nulls, raw, (to, 0), |_, _| {});
-    Part { columns, raw_len: raw.len() - rest.len(), out_len }
+    let to_len = to.len();
+    let (columns, rest, room) = run::<true>(of, nulls, raw, to, |_, _| {});
+    Part { columns, raw_len: raw.len() - rest.len(), out_len: to_len - room.len() }
 }
 
 /// The same, and each column is kept. `raw` and `to` come with where they begin in event and arena.
@@ -298,22 +343,20 @@ pub(super) fn kept_part(
     (to, out_start): (&mut [u8], usize),
     kept: &mut [Kept],
 ) -> Part {
-    let mut raw_at = raw_start;
+    let (mut raw_at, mut at) = (raw_start, out_start);
     let keep = |index: usize, written: Written| {
         let raw = raw_at..raw_at + written.raw_len;
-        raw_at = raw.end;
-        if let Some(slot) = kept.get_mut(index) {
-            let shifted = |range: Range<usize>| out_start + range.start..out_start + range.end;
-            *slot = Kept {
-                state: if written.is_null { State::Null } else { State::Value },
-                raw,
-                message: shifted(written.message),
-                text: shifted(written.text),
-            };
+        let message = at..at + written.message_len.get();
+        (raw_at, at) = (raw.end, message.end);
+        if let (Some(slot), Some(column)) = (kept.get_mut(index), of.0.get(index)) {
+            let text = column.text_of(&message);
+            let state = if bit(nulls.0, nulls.1 + index) { State::Null } else { State::Value };
+            *slot = Kept { state, raw, message, text };
         }
     };
-    let (columns, rest, out_len) = run::<true>(of, nulls, raw, (to, 0), keep);
-    Part { columns, raw_len: raw.len() - rest.len(), out_len }
+    let to_len = to.len();
+    let (columns, rest, room) = run::<true>(of, nulls, raw, to, keep);
+    Part { columns, raw_len: raw.len() - rest.len(), out_len: to_len - room.len() }
 }
 
 /// The first bytes of `raw`, and zeros when it is shorter.
@@ -333,34 +376,45 @@ fn padded<const N: usize>(raw: &[u8]) -> [u8; N] {
     }
 }
 
-/// An integer; returns how many bytes it and its text take.
+/// An integer.
 #[inline(always)]
-fn number(column: &QuickColumn, raw: &[u8], to: &mut ShortRoom) -> Option<(usize, usize)> {
-    let raw_len = usize::from(column.raw_len);
-    if raw.len() < raw_len {
-        return None;
-    }
-    let shift = u32::from(column.shift);
-    let word = u64::from_le_bytes(padded(raw)).wrapping_shl(shift);
-    let n = word.cast_signed().wrapping_shr(shift);
-    // An unsigned one of the upper half has a head of its own.
-    if n < 0 && column.way == Way::Unsigned {
-        return None;
-    }
-    Some((raw_len, text::put_int(to, n < 0, n.unsigned_abs())?))
+fn number(column: &QuickColumn, tag: OtherTag, raw: &[u8], to: &mut [u8]) -> Option<Written> {
+    short(column, tag, to, |to| {
+        let shift = u32::from(column.shift);
+        let word = u64::from_le_bytes(padded(raw)).wrapping_shl(shift);
+        let n = word.cast_signed().wrapping_shr(shift);
+        // An unsigned one of the upper half has a head of its own.
+        if n < 0 && column.way == Way::Unsigned {
+            return None;
+        }
+        let text_len = text::put_int(to, n < 0, n.unsigned_abs())?;
+        Some((usize::from(column.raw_len), text_len))
+    })
+}
+
+/// A value whose text is always short.
+#[inline(never)]
+fn value(
+    column: &QuickColumn,
+    zone: &Zone,
+    tag: OtherTag,
+    raw: &[u8],
+    to: &mut [u8],
+) -> Option<Written> {
+    short(column, tag, to, |to| text::put_short(column.kind, zone, raw, to))
 }
 
 /// A message around a short text, which `put` puts.
 #[inline(always)]
 fn short(
     column: &QuickColumn,
-    (tag, updated): (u8, u8),
+    tag: OtherTag,
     to: &mut [u8],
     put: impl FnOnce(&mut ShortRoom) -> Option<(usize, usize)>,
-) -> Option<(usize, usize, usize)> {
+) -> Option<Written> {
     let to = to.first_chunk_mut::<FRONT>()?;
-    put_piece(to, 2, &column.head, column.head_len)?;
-    let head_end = 2 + usize::from(column.head_len);
+    column.put_head(tag, to, 0)?;
+    let head_end = usize::from(column.head_len);
     let (raw_len, text_len) = put(to.get_mut(head_end + 1..)?.first_chunk_mut()?)?;
     let text_end = head_end + 1 + text_len;
     put_piece(to, text_end, &column.tail, column.tail_len)?;
@@ -370,89 +424,65 @@ fn short(
         return None;
     }
     *to.get_mut(head_end)? = low(text_len);
-    *to.get_mut(2 + usize::from(column.updated_at))? = updated;
-    *to.first_chunk_mut::<2>()? = [tag, low(body_len)];
-    Some((raw_len, message_len, text_len))
+    *to.get_mut(1)? = low(body_len);
+    Written::new(raw_len, message_len)
 }
 
 /// A NULL: where a value's head says that it is not, and what its tag is, it is, and the tail follows.
 #[inline(always)]
-fn null(
-    column: &QuickColumn,
-    (tag, updated): (u8, u8),
-    to: &mut [u8],
-) -> Option<(usize, usize, usize)> {
+fn null(column: &QuickColumn, tag: OtherTag, to: &mut [u8]) -> Option<Written> {
     let to = to.first_chunk_mut::<FRONT>()?;
-    put_piece(to, 2, &column.head, column.head_len)?;
-    let updated_at = 2 + usize::from(column.updated_at);
-    *to.get_mut(updated_at..)?.first_chunk_mut::<3>()? = [updated, 6 << 3, 1];
+    column.put_head(tag, to, 0)?;
+    let updated_at = usize::from(column.updated_at);
+    *to.get_mut(updated_at + 1..)?.first_chunk_mut::<2>()? = [6 << 3, 1];
     put_piece(to, updated_at + 3, &column.tail, column.tail_len)?;
     let message_len = updated_at + 3 + usize::from(column.tail_len);
     let body_len = message_len - 2;
     if body_len >= ONE_BYTE {
         return None;
     }
-    *to.first_chunk_mut::<2>()? = [tag, low(body_len)];
-    Some((0, message_len, 0))
+    *to.get_mut(1)? = low(body_len);
+    Written::new(0, message_len)
 }
 
 #[inline(always)]
-fn text(
-    column: &QuickColumn,
-    (tag, updated): (u8, u8),
-    raw: &[u8],
-    to: &mut [u8],
-) -> Option<(usize, usize, usize)> {
+fn text(column: &QuickColumn, tag: OtherTag, raw: &[u8], to: &mut [u8]) -> Option<Written> {
     let word = u64::from(u32::from_le_bytes(padded(raw)));
     let shift = u32::from(column.shift);
     let len = usize::try_from(word.wrapping_shl(shift).wrapping_shr(shift)).ok()?;
     let from = raw.get(usize::from(column.raw_len)..)?;
-    if from.len() < len {
+    if from.len() < len || to.len() < FRONT + len {
         return None;
     }
     let (head_len, tail_len) = (usize::from(column.head_len), usize::from(column.tail_len));
-    let is_long = len >= ONE_BYTE;
-    let body_len = head_len + 1 + usize::from(is_long) + len + tail_len;
-    if body_len >= TWO_BYTES || to.len() < FRONT + len {
-        return None;
-    }
+    let text_len_len = 1 + usize::from(len >= ONE_BYTE);
+    // Without its own tag and length of one byte.
+    let body_len = head_len - 2 + text_len_len + len + tail_len;
     let front = to.first_chunk_mut::<FRONT>()?;
-    let head_at = if body_len < ONE_BYTE {
-        *front.first_chunk_mut::<2>()? = [tag, low(body_len)];
-        2
-    } else {
+    let head_end = if body_len < ONE_BYTE {
+        column.put_head(tag, front, 0)?;
+        *front.get_mut(1)? = low(body_len);
+        head_len
+    } else if body_len < TWO_BYTES {
+        column.put_head(tag, front, 1)?;
         let [first, second] = two(body_len);
-        *front.first_chunk_mut::<3>()? = [tag, first, second];
-        3
-    };
-    put_piece(front, head_at, &column.head, column.head_len)?;
-    *front.get_mut(head_at + usize::from(column.updated_at))? = updated;
-    let head_end = head_at + head_len;
-    let text_at = if is_long {
-        *front.get_mut(head_end..)?.first_chunk_mut::<2>()? = two(len);
-        head_end + 2
+        *front.first_chunk_mut::<3>()? = [tag.unwrap_or(Image::Inserted.tag()), first, second];
+        head_len + 1
     } else {
-        *front.get_mut(head_end)? = low(len);
-        head_end + 1
+        return None;
     };
+    if text_len_len == 1 {
+        *front.get_mut(head_end)? = low(len);
+    } else {
+        *front.get_mut(head_end..)?.first_chunk_mut::<2>()? = two(len);
+    }
+    let text_at = head_end + text_len_len;
     let room = to.get_mut(text_at..)?;
     if !copy(from, len, room)? && !is_right(column.way, from.get(..len)?) {
         return None;
     }
     put_piece(room.get_mut(len..)?.first_chunk_mut::<PIECE>()?, 0, &column.tail, column.tail_len)?;
-    Some((usize::from(column.raw_len) + len, text_at + len + tail_len, len))
-}
-
-/// Out of line: most columns are not of these types.
-#[inline(never)]
-fn value(
-    column: &QuickColumn,
-    zone: &Zone,
-    marks: (u8, u8),
-    raw: &[u8],
-    to: &mut [u8],
-) -> Option<(usize, usize, usize)> {
-    short(column, marks, to, |to| text::put_short(column.kind, zone, raw, to))
+    Written::new(usize::from(column.raw_len) + len, text_at + len + tail_len)
 }
 
 /// Whether bytes that are not all ASCII are the text.
@@ -492,20 +522,27 @@ fn copy(from: &[u8], len: usize, to: &mut [u8]) -> Option<bool> {
         }
         words
     }
+    #[inline(always)]
+    fn put(all: &mut Words, from: &[u8; BLOCK], to: &mut [u8; BLOCK]) {
+        for (all, word) in all.iter_mut().zip(words(from)) {
+            *all |= word;
+        }
+        *to = *from;
+    }
     let mut all = [0; BLOCK / 8];
     let text = from.get(..len)?;
     if let Some(last) = text.last_chunk::<BLOCK>() {
         let to = to.get_mut(..len)?;
+        put(&mut all, last, to.last_chunk_mut()?);
         for (from, to) in text.as_chunks::<BLOCK>().0.iter().zip(to.as_chunks_mut::<BLOCK>().0) {
-            for (all, word) in all.iter_mut().zip(words(from)) {
+            let words = words(from);
+            for (all, word) in all.iter_mut().zip(words) {
                 *all |= word;
             }
-            *to = *from;
+            for (to, word) in to.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+                *to = word.to_le_bytes();
+            }
         }
-        for (all, word) in all.iter_mut().zip(words(last)) {
-            *all |= word;
-        }
-        *to.last_chunk_mut::<BLOCK>()? = *last;
     } else {
         let block = padded::<BLOCK>(from);
         *to.first_chunk_mut::<BLOCK>()? = block;

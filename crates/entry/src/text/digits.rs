@@ -5,6 +5,9 @@ const INT_ROOM: usize = 1 + 3 * 8;
 
 const EIGHT: u64 = 100_000_000;
 
+/// The digit 0 eight times.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
 /// Puts a number to the front of `to`, and anything into the [`INT_ROOM`] bytes there; returns its
 /// length. `None` when there is no such room.
 #[inline(always)]
@@ -54,10 +57,10 @@ pub(crate) fn put_padded(to: &mut [u8], value: u32, width: usize) -> Option<usiz
 /// A number below 10^8 without leading zeros.
 #[inline(always)]
 fn put_leading(to: &mut [u8], value: u64) -> Option<usize> {
-    let digits = eight(value);
+    let values = values(value);
     // The first digit is in the lowest byte; the last one stays, also when it is 0.
-    let zeros = ((digits & 0x0f0f_0f0f_0f0f_0f0f) | 1 << 56).trailing_zeros() / 8;
-    put_word(to, digits >> (8 * zeros))?;
+    let zeros = (values | 1 << 56).trailing_zeros() / 8;
+    put_word(to, (values | ZEROS) >> (8 * zeros))?;
     Some(8 - zeros as usize)
 }
 
@@ -67,15 +70,21 @@ fn put_word(to: &mut [u8], word: u64) -> Option<()> {
     Some(())
 }
 
-/// The eight digits of a number below 10^8, the first one in the lowest byte: halves of four digits,
-/// then of two, then of one, each division by a multiplication in all lanes at once.
+/// The eight digits of a number below 10^8, the first one in the lowest byte.
 #[inline(always)]
 pub(super) const fn eight(value: u64) -> u64 {
+    values(value) | ZEROS
+}
+
+/// The values of these digits: halves of four digits, then of two, then of one, each division by a
+/// multiplication in all lanes at once.
+#[inline(always)]
+const fn values(value: u64) -> u64 {
     let fours = (value / 10_000) | ((value % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | ((fours - hundreds * 100) << 16);
     let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
-    (tens | ((twos - tens * 10) << 8)) | 0x3030_3030_3030_3030
+    tens | ((twos - tens * 10) << 8)
 }
 
 #[cfg(test)]
