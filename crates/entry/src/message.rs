@@ -143,7 +143,7 @@ impl FrontWriter {
         self.prepare(origin, parts.row_count);
         let lens = self.lens((origin, gtid), parts);
         let start = out.len();
-        let put = Put { to: out.room(lens.front + 2 * SLACK), at: 0 };
+        let put = Put(out.room(lens.front + 2 * SLACK));
         let len = self.put(put, (origin, gtid), parts, lens).unwrap_or_else(no_room);
         out.advance(len);
         Front {
@@ -184,7 +184,7 @@ impl FrontWriter {
         let lens = self.lens((origin, gtid), parts);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.resize(lens.front + 2 * SLACK, 0);
-        let put = Put { to: &mut scratch, at: 0 };
+        let put = Put(&mut scratch);
         let len = self.put(put, (origin, gtid), parts, lens).unwrap_or_else(no_room);
         out.resize_gap(front.start, front.end - front.start, len);
         let gap = out.written_mut().get_mut(front.start..front.start + len).unwrap_or_default();
@@ -266,6 +266,7 @@ impl FrontWriter {
         parts: &FrontParts<'_>,
         lens: Lens,
     ) -> Option<usize> {
+        let room_len = to.0.len();
         to.tag(2 << 3 | 2, proto::len64(lens.entry))?;
         to.tag(1 << 3 | 2, proto::len64(lens.header))?;
         to.piece(&self.head)?;
@@ -286,7 +287,7 @@ impl FrontWriter {
         }
         to.tag(2 << 3, parts.entry_type)?;
         to.tag(3 << 3 | 2, proto::len64(parts.store_len))?;
-        Some(to.at)
+        Some(room_len - to.0.len())
     }
 }
 
@@ -297,39 +298,53 @@ struct Lens {
     front: usize,
 }
 
-/// Puts one behind the other what was measured before. May touch up to [`SLACK`] bytes behind.
-struct Put<'a> {
-    to: &'a mut [u8],
-    at: usize,
-}
+/// Puts one behind the other what was measured before: to the front of this, which is what is left then.
+/// May touch up to [`SLACK`] bytes behind.
+struct Put<'a>(&'a mut [u8]);
 
 impl Put<'_> {
+    #[inline(always)]
+    fn advance(&mut self, len: usize) -> Option<()> {
+        (_, self.0) = std::mem::take(&mut self.0).split_at_mut_checked(len)?;
+        Some(())
+    }
+
     /// A tag of one byte, and a varint.
     #[inline(always)]
     fn tag(&mut self, tag: u8, value: u64) -> Option<()> {
-        *self.to.get_mut(self.at)? = tag;
-        self.at += 1;
+        let [low, ..] = value.to_le_bytes();
+        let to = self.0.first_chunk_mut::<3>()?;
+        if value < 0x80 {
+            [to[0], to[1]] = [tag, low];
+            return self.advance(2);
+        }
+        if value < 0x4000 {
+            let [first, second] = proto::two_bytes(value);
+            *to = [tag, first, second];
+            return self.advance(3);
+        }
+        to[0] = tag;
+        self.advance(1)?;
         self.varint(value)
     }
 
     #[inline(always)]
     fn varint(&mut self, value: u64) -> Option<()> {
-        self.at += proto::put_varint_loose(self.to.get_mut(self.at..)?, value)?;
-        Some(())
+        let len = proto::put_varint_loose(self.0, value)?;
+        self.advance(len)
     }
 
     #[inline(always)]
     fn piece(&mut self, piece: &Piece) -> Option<()> {
-        piece.write(self.to.get_mut(self.at..)?)?;
-        self.at += piece.len();
-        Some(())
+        piece.write(self.0)?;
+        self.advance(piece.len())
     }
 
     #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         if !bytes.is_empty() {
-            self.to.get_mut(self.at..self.at + bytes.len())?.copy_from_slice(bytes);
-            self.at += bytes.len();
+            self.0.get_mut(..bytes.len())?.copy_from_slice(bytes);
+            self.advance(bytes.len())?;
         }
         Some(())
     }
