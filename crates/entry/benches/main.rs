@@ -109,7 +109,7 @@ fn entry() -> Vec<u8> {
     let case = case("t_int insert");
     let mut decoder = case.decoder();
     // An unfinished group is handed on when it is large.
-    while decoder.pending_bytes() == 0 {
+    while !decoder.has_entries() {
         case.feed_map(&mut decoder);
         case.feed_rows(&mut decoder, &case.repeated(TIMES));
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 /// Bytes of a chunk: what is published at a time, and room for the entry that passes the mark.
-const CHUNK_LEN: usize = (512 + 64) << 10;
+pub(crate) const CHUNK_LEN: usize = (512 + 64) << 10;
 
 /// Chunks that are kept for later; as many as a store of the default size has.
 const KEPT_MAX: usize = 56;

@@ -170,10 +170,17 @@ impl Decoder {
         self.output.take()
     }
 
-    /// Bytes that [`Self::take`] would give.
+    /// There is something to take.
     #[must_use]
-    pub const fn pending_bytes(&self) -> usize {
-        self.output.ready_bytes()
+    pub const fn has_entries(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// There is enough to take: what follows may need more memory than a block has.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.output.is_full()
     }
 
     /// The last place between two transactions that was passed: where to go on after a lost

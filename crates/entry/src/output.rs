@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, CHUNK_LEN};
 use crate::block::{Block, Context, EntryInfo, EntryKind};
 use crate::message::Origin;
 
@@ -10,6 +10,9 @@ use crate::message::Origin;
 const GROUP_MAX: usize = 1024;
 /// Bytes of an open group that are handed on before its end: it has rows, so it will not be swallowed.
 const OPEN_BYTES_MAX: usize = 256 << 10;
+/// Bytes of finished groups that are enough for a block, and those that an entry may want beside its own.
+const FULL_LEN: usize = 512 << 10;
+const FULL_SLACK: usize = 4 << 10;
 /// Empty transactions that are swallowed at most, one behind the other.
 const EMPTY_MAX: u32 = 8192;
 /// Time after which an empty transaction is let through.
@@ -167,9 +170,17 @@ impl Output {
         self.has_rows = false;
     }
 
-    /// Bytes in finished groups.
-    pub(crate) const fn ready_bytes(&self) -> usize {
-        self.ready_bytes
+    /// Nothing can be taken.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ready == 0
+    }
+
+    /// There is enough for a block: with another entry as long as the last one the arena would grow.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        let last_len = self.infos.last().map_or(0, |info| info.entry_len);
+        self.ready_bytes >= FULL_LEN
+            || (self.ready > 0 && self.bytes.len() + last_len + FULL_SLACK > CHUNK_LEN)
     }
 
     /// Takes the finished groups.

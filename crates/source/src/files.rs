@@ -147,6 +147,12 @@ impl FileSource {
         }
     }
 
+    /// See [`crate::Source::try_fill`]. Goes on in the file that is open only.
+    pub(crate) fn try_fill(&mut self) -> bool {
+        // What failed fails again, and is told then.
+        self.open.as_mut().is_some_and(|open| open.fill().is_ok_and(|has_more| has_more))
+    }
+
     #[inline]
     pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
         let limit = self.event_len_max;

@@ -197,6 +197,15 @@ impl Source {
         }
     }
 
+    /// Reads what is there already, without waiting; true when there are more events then. All else that
+    /// ends or fails is told by [`Self::fill`].
+    pub async fn try_fill(&mut self) -> bool {
+        match self {
+            Self::Mysql(source) => source.try_fill().await,
+            Self::Files(source) => source.try_fill(),
+        }
+    }
+
     /// The next event that is in the buffer, borrowed from it; `None`: call [`Self::fill`].
     ///
     /// # Errors

@@ -300,6 +300,14 @@ impl MysqlSource {
         }
     }
 
+    /// See [`crate::Source::try_fill`].
+    pub(crate) async fn try_fill(&mut self) -> bool {
+        match &mut self.feed {
+            Feed::Server(dump) => dump.try_fill(self.config.read_timeout).await,
+            Feed::Archive(_) | Feed::Nothing => false,
+        }
+    }
+
     /// Whether a server that has less than was read may still get it.
     fn catches_up(&mut self, fault: &SourceError) -> bool {
         let SourceError::Behind { .. } = fault else { return false };

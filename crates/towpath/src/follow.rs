@@ -5,8 +5,8 @@ use towpath_source::{Filled, Source};
 
 use crate::report::Failure;
 
-/// Bytes of entries that are taken without waiting for the end of what has arrived.
-const TAKEN_BYTES: usize = 512 << 10;
+/// How often more is read for a block.
+const FILLS_MAX: u32 = 8;
 
 /// A source with its decoder.
 pub(crate) struct Follow {
@@ -29,20 +29,26 @@ impl Follow {
     /// The next entries; `None` at the end of files. What was read before a fault comes first, then
     /// the fault.
     pub(crate) async fn next(&mut self) -> Result<Option<Block>, Failure> {
+        let mut fills = 0;
         loop {
-            if let Some(block) = self.decoder.take() {
-                return Ok(Some(block));
-            }
-            if let Some(failure) = self.failed.take() {
-                return Err(failure);
-            }
-            if !self.has_events {
-                match self.source.fill().await.map_err(Failure::source)? {
-                    Filled::Events => {}
-                    Filled::Reconnected => self.decoder.restart(),
-                    Filled::End => return Ok(None),
+            let has_enough = fills >= FILLS_MAX || self.failed.is_some() || self.has_events;
+            // What has come meanwhile goes into the same block: a short one would be copied.
+            if has_enough || !self.decoder.has_entries() || !self.source.try_fill().await {
+                if let Some(block) = self.decoder.take() {
+                    return Ok(Some(block));
+                }
+                if let Some(failure) = self.failed.take() {
+                    return Err(failure);
+                }
+                if !self.has_events {
+                    match self.source.fill().await.map_err(Failure::source)? {
+                        Filled::Events => {}
+                        Filled::Reconnected => self.decoder.restart(),
+                        Filled::End => return Ok(None),
+                    }
                 }
             }
+            fills += 1;
             if let Err(failure) = self.decode().await {
                 self.failed = Some(failure);
             }
@@ -70,7 +76,7 @@ impl Follow {
     /// The same up to a table whose structure has to be looked up. Apart from what waits, so that the
     /// loop lives in registers.
     fn decode_known(&mut self) -> Result<Option<(String, String)>, Failure> {
-        while self.decoder.pending_bytes() < TAKEN_BYTES {
+        while !self.decoder.is_full() {
             // The event stays where it is: moving it costs more than most events do.
             let next = self.source.next_event();
             let Ok(Some(event)) = &next else {

@@ -23,8 +23,8 @@ pub(super) use begin::Asked;
 use begin::Begin;
 use report::Passed;
 
-/// Bytes of entries that are handed on without waiting for the end of what has arrived.
-const PUBLISH_BYTES: usize = 512 << 10;
+/// How often more is read while entries wait to be published.
+const EXTRA_FILLS_MAX: u32 = 8;
 
 /// Why decoding pauses.
 enum Pause {
@@ -154,8 +154,18 @@ impl<'a> Pump<'a> {
     /// also for a structure.
     async fn run(&mut self) -> Result<Ended, InstanceError> {
         let health = self.destination.health();
+        let mut extra_fills = 0;
         loop {
             self.decode_buffered().await?;
+            // What has come meanwhile goes into the same block: a short one would be copied.
+            if self.decoder.has_entries()
+                && extra_fills < EXTRA_FILLS_MAX
+                && self.source.try_fill().await
+            {
+                extra_fills += 1;
+                continue;
+            }
+            extra_fills = 0;
             self.publish().await?;
             self.moved();
             let is_archived = self.source.kind() == "archive";
@@ -215,7 +225,7 @@ impl<'a> Pump<'a> {
                     self.source.unread();
                 }
             }
-            if self.decoder.pending_bytes() >= PUBLISH_BYTES {
+            if self.decoder.is_full() {
                 self.publish().await?;
             }
         }
@@ -247,7 +257,7 @@ impl<'a> Pump<'a> {
                     return Ok(Pause::NeedTable { schema, table });
                 }
             }
-            if self.decoder.pending_bytes() >= PUBLISH_BYTES {
+            if self.decoder.is_full() {
                 return Ok(Pause::Full);
             }
         }

@@ -1,6 +1,9 @@
 //! The dump: packets from the socket, events out of one buffer (mysql-source 1.6, 1.7).
 
+use std::future::{Future as _, poll_fn};
 use std::ops::Range;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -180,6 +183,22 @@ impl Dump {
             self.check_len()?;
         }
         Ok(())
+    }
+
+    /// The same without waiting: false when no packet is whole with what has come, and when the dump has
+    /// ended, which [`Self::fill`] tells.
+    pub(crate) async fn try_fill(&mut self, silence: Duration) -> bool {
+        let filled = {
+            let mut fill = pin!(self.fill(silence));
+            poll_fn(|context| Poll::Ready(fill.as_mut().poll(context))).await
+        };
+        match filled {
+            Poll::Ready(Ok(())) => return true,
+            Poll::Ready(Err(error)) => self.ended = Some(error),
+            // It is not waited for yet.
+            Poll::Pending => self.waiting_since = None,
+        }
+        false
     }
 
     /// Moves what is left to the front and makes room for one block.
