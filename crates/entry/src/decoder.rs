@@ -177,9 +177,8 @@ impl Decoder {
     }
 
     /// There is enough to take: what follows may need more memory than a block has.
-    #[inline]
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub const fn is_full(&self) -> bool {
         self.output.is_full()
     }
 

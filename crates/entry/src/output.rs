@@ -12,7 +12,7 @@ const GROUP_MAX: usize = 1024;
 const OPEN_BYTES_MAX: usize = 256 << 10;
 /// Bytes of finished groups that are enough for a block, and those that an entry may want beside its own.
 const FULL_LEN: usize = 512 << 10;
-const FULL_SLACK: usize = 4 << 10;
+const NEXT_SLACK: usize = 4 << 10;
 /// Empty transactions that are swallowed at most, one behind the other.
 const EMPTY_MAX: u32 = 8192;
 /// Time after which an empty transaction is let through.
@@ -28,6 +28,8 @@ pub(crate) struct Output {
     contexts: Vec<Context>,
     ready: usize,
     ready_bytes: usize,
+    /// How long the arena is with another entry like the last one; 0 while nothing is finished.
+    next_len: usize,
     /// Entries of the open group, those included that were handed on.
     group_len: usize,
     /// The open group has a `ROWDATA`.
@@ -61,7 +63,7 @@ impl Output {
     /// the bytes of a begin are appended the caller closes the group: a begin opens the next one.
     #[inline]
     pub(crate) fn push(&mut self, info: EntryInfo) {
-        let kind = info.kind;
+        let (kind, entry_len) = (info.kind, info.entry_len);
         self.infos.push(info);
         self.group_len += 1;
         match kind {
@@ -80,6 +82,8 @@ impl Output {
             }
             EntryKind::End => self.close_group(),
         }
+        let next_len = self.bytes.len() + entry_len + NEXT_SLACK;
+        self.next_len = if self.ready > 0 { next_len } else { 0 };
     }
 
     /// True when a transaction without rows that began at this time is delivered all the same.
@@ -175,16 +179,14 @@ impl Output {
         self.ready == 0
     }
 
-    /// There is enough for a block: with another entry as long as the last one the arena would grow.
-    #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        let last_len = self.infos.last().map_or(0, |info| info.entry_len);
-        self.ready_bytes >= FULL_LEN
-            || (self.ready > 0 && self.bytes.len() + last_len + FULL_SLACK > CHUNK_LEN)
+    /// There is enough for a block: the arena would have to grow, or nearly so.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.ready_bytes >= FULL_LEN || self.next_len > CHUNK_LEN
     }
 
     /// Takes the finished groups.
     pub(crate) fn take(&mut self) -> Option<Block> {
+        self.next_len = 0;
         if self.ready == 0 {
             return None;
         }
