@@ -533,6 +533,7 @@ fn copy(from: &[u8], len: usize, to: &mut [u8]) -> Option<bool> {
     let text = from.get(..len)?;
     if let Some(last) = text.last_chunk::<BLOCK>() {
         let to = to.get_mut(..len)?;
+        // The block that overlaps comes first: better vectors are made of the loop then.
         put(&mut all, last, to.last_chunk_mut()?);
         for (from, to) in text.as_chunks::<BLOCK>().0.iter().zip(to.as_chunks_mut::<BLOCK>().0) {
             let words = words(from);
