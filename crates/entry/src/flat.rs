@@ -141,7 +141,7 @@ fn rows(
         }
         let row = field.content()?;
         data.push(mark);
-        shape.object(data, row, change.image())?;
+        shape.object(data, (field.from, row.len()), change.image())?;
         if change.event_type == 2 {
             old.push(mark);
             shape.old(old, row)?;

@@ -1,10 +1,8 @@
 //! Where a flat message is put together: short texts are copied as whole words, without a call.
 
+use super::shape::SHORT;
 use super::{escaped, scan};
 use crate::piece::{Piece, SLACK};
-
-/// Bytes that are copied at once.
-const SHORT: usize = 32;
 
 /// Bytes that are appended to.
 #[derive(Debug, Default)]
@@ -81,6 +79,36 @@ impl Buffer {
             _ => room.get_mut(at..at + len)?.copy_from_slice(from.get(..len)?),
         }
         *room.get_mut(at + len)? = b'"';
+        self.len += at + len + 1;
+        Some(())
+    }
+
+    /// Appends a short key, which ends with a quote, and a value of less than 128 bytes: the first so many
+    /// bytes of a slice that is longer by [`SHORT`] at least. `None`, and nothing appended, when it is not
+    /// plain.
+    #[inline(always)]
+    pub(super) fn plain_cell(
+        &mut self,
+        (key, key_len): (&[u8; SHORT], u8),
+        value: &[u8],
+        len: usize,
+    ) -> Option<()> {
+        const ROOM: usize = SHORT + 128 + SHORT;
+        if !scan::scan_front(value, len)?.is_plain() {
+            return None;
+        }
+        let room = self.room(ROOM).first_chunk_mut::<ROOM>()?;
+        *room.first_chunk_mut()? = *key;
+        let at = usize::from(key_len);
+        let to = room.get_mut(at..)?;
+        *to.first_chunk_mut()? = *value.first_chunk::<SHORT>()?;
+        let mut copied = SHORT;
+        while copied < len {
+            let from = value.get(copied..)?.first_chunk::<SHORT>()?;
+            *to.get_mut(copied..)?.first_chunk_mut()? = *from;
+            copied += SHORT;
+        }
+        *to.get_mut(len)? = b'"';
         self.len += at + len + 1;
         Some(())
     }

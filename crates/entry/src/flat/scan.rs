@@ -55,20 +55,43 @@ pub(super) fn scan(bytes: &[u8]) -> Found {
     Found(all)
 }
 
-/// Looks through the first `len` bytes of a slice; `None` when it is shorter.
+/// Looks through the first `len` bytes of a slice; `None` when it is shorter. A short text in words: what
+/// the compiler makes of single bytes is a matter of luck.
 #[inline(always)]
 pub(super) fn scan_front(from: &[u8], len: usize) -> Option<Found> {
-    if len <= 16
-        && let Some(chunk) = from.first_chunk::<16>()
-    {
-        // Bytes behind the text count as blanks.
-        let mut text = *chunk;
-        for (index, byte) in text.iter_mut().enumerate() {
-            *byte = if index < len { *byte } else { b' ' };
+    let word = |at: usize| from.get(at..)?.first_chunk().copied().map(u64::from_le_bytes);
+    match len {
+        0..8 if from.len() >= 8 => {
+            // Bytes behind the text are shifted out, and blanks count instead of them.
+            let blank = 8 * u32::try_from(8 - len).unwrap_or(8);
+            let text = word(0)?.checked_shl(blank).unwrap_or(0);
+            let blanks = BLANKS.checked_shr(64 - blank).unwrap_or(0);
+            Some(found(text | blanks, BLANKS))
         }
-        return Some(Found(bits_of(&text)));
+        8..=16 => Some(found(word(0)?, word(len - 8)?)),
+        _ => from.get(..len).map(scan),
     }
-    from.get(..len).map(scan)
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const BLANKS: u64 = 0x20 * ONES;
+
+/// Looks through eight bytes, and other ones.
+#[inline(always)]
+fn found(one: u64, other: u64) -> Found {
+    const HIGH: u64 = 0x80 * ONES;
+    /// The high bit of a byte at least, when a byte is below `least`, which is at most 0x80.
+    #[inline(always)]
+    const fn below(word: u64, least: u64) -> u64 {
+        word.wrapping_sub(least * ONES) & !word
+    }
+    let special = |word: u64| {
+        let (quotes, backslashes) = (word ^ (0x22 * ONES), word ^ (0x5c * ONES));
+        below(word, 0x20) | below(quotes, 1) | below(backslashes, 1)
+    };
+    let is_special = (special(one) | special(other)) & HIGH != 0;
+    let is_high = (one | other) & HIGH != 0;
+    Found(u8::from(is_special) | if is_high { Found::HIGH } else { 0 })
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! and its JSON is kept. Whatever does not match goes the general way, so that this decides about
 //! speed only.
 
+use std::iter::{repeat, repeat_n};
+
 use super::buffer::Buffer;
 use super::quick::Quick;
 use crate::flat::{close, string};
@@ -29,6 +31,22 @@ struct Template {
     key: Piece,
     name: Box<str>,
     is_key: bool,
+    usual: Usual,
+    /// Which variant it had in the row that was read last.
+    seen: u8,
+}
+
+/// The first variant with a short value that is not NULL, in what it takes to see it at a glance. Matches
+/// nothing when it is too long for that.
+#[derive(Debug)]
+struct Usual {
+    /// Everything before the length of the value, and its length, 0 for none.
+    head: Masked,
+    head_len: u8,
+    tail: Masked,
+    tail_len: u8,
+    key: [u8; SHORT],
+    key_len: u8,
 }
 
 #[derive(Debug)]
@@ -38,25 +56,108 @@ struct Variant {
     sql_type: i64,
 }
 
+/// Short bytes, compared as whole words.
+#[derive(Debug)]
+struct Masked {
+    bytes: Words,
+    /// Ones where there is a bit to compare.
+    mask: Words,
+}
+
+type Words = [u64; SHORT / 8];
+
+#[inline(always)]
+fn words(bytes: &[u8; SHORT]) -> Words {
+    let mut words = [0; SHORT / 8];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    words
+}
+
+/// The first bytes, and zeros behind them.
+fn short(from: impl Iterator<Item = u8>) -> [u8; SHORT] {
+    let mut bytes = [0; SHORT];
+    for (to, from) in bytes.iter_mut().zip(from) {
+        *to = from;
+    }
+    bytes
+}
+
+impl Masked {
+    /// `mask`: which bits of the bytes, of all others none.
+    fn new(from: &[u8], mask: impl Iterator<Item = u8>) -> Self {
+        let mask = short(mask.take(from.len()));
+        Self { bytes: words(&short(from.iter().copied())), mask: words(&mask) }
+    }
+
+    #[inline(always)]
+    fn is(&self, chunk: &[u8; SHORT]) -> bool {
+        let [a, b, c, d] = words(chunk);
+        let [e, f, g, h] = self.bytes;
+        let [i, j, k, l] = self.mask;
+        (a ^ e) & i | (b ^ f) & j | (c ^ g) & k | (d ^ h) & l == 0
+    }
+}
+
+impl Usual {
+    fn new(front: &[u8], tail: &[u8], key: &[u8]) -> Self {
+        let head = [front, &[UPDATED, 0, IS_NULL, 0, VALUE]].concat();
+        let is_short = head.len().max(tail.len()).max(key.len()) <= SHORT;
+        let head_len = if is_short { head.len() } else { 0 };
+        // Whether it is updated differs from row to row.
+        let mask = repeat_n(0xff, front.len() + 1).chain([0xfe]).chain(repeat(0xff));
+        let low = |len: usize| len.to_le_bytes()[0];
+        Self {
+            head: Masked::new(&head, mask),
+            head_len: low(head_len),
+            tail: Masked::new(tail, repeat(0xff)),
+            tail_len: low(tail.len()),
+            key: short(key.iter().copied()),
+            key_len: low(key.len()),
+        }
+    }
+
+    /// Appends the cell of a message, which is the first `len` bytes of `column`; returns whether it is
+    /// updated. `None`, and nothing appended, when it is not usual, or nothing is behind it.
+    #[inline(always)]
+    fn cell(&self, out: &mut Buffer, column: &[u8], len: usize) -> Option<bool> {
+        let head_len = usize::from(self.head_len);
+        let chunk = column.first_chunk::<SHORT>()?;
+        if head_len == 0 || !self.head.is(chunk) {
+            return None;
+        }
+        let is_updated = *column.get(head_len - 4)? == 1;
+        let (&value_len, value) = column.get(head_len..)?.split_first()?;
+        let value_len = usize::from(value_len);
+        let is_whole = head_len + 1 + value_len + usize::from(self.tail_len) == len;
+        let behind = value.get(value_len..)?.first_chunk::<SHORT>()?;
+        if value_len >= 0x80 || !is_whole || !self.tail.is(behind) {
+            return None;
+        }
+        out.plain_cell((&self.key, self.key_len), value, value_len)?;
+        Some(is_updated)
+    }
+}
+
 /// Bytes that are nearly always found: short ones are compared as whole words, without a call.
 #[derive(Debug)]
 struct Expected {
-    front: [u8; SHORT],
-    /// All ones where there is a byte of `front`.
-    mask: [u8; SHORT],
+    front: Masked,
     bytes: Box<[u8]>,
 }
 
 /// Bytes that are compared at once.
-const SHORT: usize = 32;
+pub(super) const SHORT: usize = 32;
+
+/// Tags of `Column` from where its rows differ.
+const UPDATED: u8 = 5 << 3;
+const IS_NULL: u8 = 6 << 3;
+const VALUE: u8 = 8 << 3 | 2;
 
 impl Expected {
     fn new(bytes: &[u8]) -> Self {
-        let (mut front, mut mask) = ([0; SHORT], [0; SHORT]);
-        for ((front, mask), byte) in front.iter_mut().zip(&mut mask).zip(bytes) {
-            (*front, *mask) = (*byte, 0xff);
-        }
-        Self { front, mask, bytes: bytes.into() }
+        Self { front: Masked::new(bytes, repeat(0xff)), bytes: bytes.into() }
     }
 
     #[inline(always)]
@@ -67,10 +168,7 @@ impl Expected {
     #[inline(always)]
     fn is_at(&self, at: &[u8]) -> bool {
         match at.first_chunk::<SHORT>() {
-            Some(chunk) if self.len() <= SHORT => {
-                let words = chunk.iter().zip(&self.front).zip(&self.mask);
-                words.fold(0, |all, ((a, b), mask)| all | (a ^ b) & mask) == 0
-            }
+            Some(chunk) if self.len() <= SHORT => self.front.is(chunk),
             _ => at.starts_with(&self.bytes),
         }
     }
@@ -80,8 +178,6 @@ impl Expected {
 #[derive(Debug)]
 pub(super) struct Shape {
     columns: Vec<Template>,
-    /// Which variant each column had in the row that was read last.
-    seen: Vec<u8>,
     /// Which columns an update of this entry has changed up to now.
     updated: Vec<bool>,
     pub(super) types: Vec<u8>,
@@ -103,9 +199,6 @@ impl Variant {
     /// Reads the message that is the first `len` bytes of `column`.
     #[inline(always)]
     fn read<'a>(&self, column: &'a [u8], len: usize, tail: &Expected) -> Option<Cell<'a>> {
-        const UPDATED: u8 = 5 << 3;
-        const IS_NULL: u8 = 6 << 3;
-        const VALUE: u8 = 8 << 3 | 2;
         if !self.front.is_at(column) {
             return None;
         }
@@ -143,6 +236,8 @@ impl Template {
             key: Piece::new(&key),
             name: column.name.into(),
             is_key: column.is_key,
+            usual: Usual::new(front, tail, &key),
+            seen: 0,
         };
         let is_read = template.variants.first()?.read(message, message.len(), &template.tail);
         is_read.is_some().then_some(template)
@@ -175,6 +270,17 @@ impl Template {
         self.variants.push(variant);
         Some((index, cell))
     }
+}
+
+/// A tag, a length of one or two bytes, and what is behind them.
+#[inline(always)]
+fn short_head(message: &[u8]) -> Option<(u8, usize, &[u8])> {
+    let (&[tag, low], from) = message.split_first_chunk()?;
+    if low < 0x80 {
+        return Some((tag, usize::from(low), from));
+    }
+    let (&high @ ..0x80, from) = from.split_first()? else { return None };
+    Some((tag, usize::from(high) << 7 | usize::from(low & 0x7f), from))
 }
 
 /// Fields 1 to 4 of a column, and field 10.
@@ -224,9 +330,9 @@ impl Shape {
         }
         close(&mut types, type_mark);
         keys.extend_from_slice(if key_mark == b'[' { b"null" } else { b"]" });
-        let (seen, updated) = (vec![0; columns.len()], vec![false; columns.len()]);
         let (sql_types, told) = (Vec::new(), Vec::new());
-        let shape = Self { columns, seen, updated, types, keys, sql_types, told };
+        let updated = vec![false; columns.len()];
+        let shape = Self { columns, updated, types, keys, sql_types, told };
         (!shape.columns.is_empty()).then_some(shape)
     }
 
@@ -237,26 +343,44 @@ impl Shape {
 
     /// Makes `sqlType` what the row that was read last says.
     pub(super) fn tell_sql_types(&mut self) {
-        if self.told != self.seen {
-            self.told.clone_from(&self.seen);
+        let seen = self.columns.iter().map(|column| column.seen);
+        if !seen.clone().eq(self.told.iter().copied()) {
+            self.told = seen.collect();
             self.sql_types.clear();
             let mut mark = b'{';
-            for (column, &seen) in self.columns.iter().zip(&self.seen) {
+            for column in &self.columns {
                 self.sql_types.push(std::mem::replace(&mut mark, b','));
                 string(&mut self.sql_types, &column.name);
                 self.sql_types.push(b':');
-                let variant = column.variants.get(usize::from(seen));
+                let variant = column.variants.get(usize::from(column.seen));
                 write_int(&mut self.sql_types, variant.map_or(0, |variant| variant.sql_type));
             }
             self.sql_types.push(b'}');
         }
     }
 
-    /// Appends the object of an image, and notes which columns the update changed. `None` unless all
-    /// columns match.
-    pub(super) fn object(&mut self, out: &mut Buffer, row: &[u8], image: u8) -> Option<()> {
+    /// Appends the object of an image, and notes which columns the update changed. The row is the first
+    /// `len` bytes of a slice. `None` unless all columns match.
+    pub(super) fn object(
+        &mut self,
+        out: &mut Buffer,
+        (row, len): (&[u8], usize),
+        image: u8,
+    ) -> Option<()> {
+        let behind_len = row.len().checked_sub(len)?;
         let (mut fields, mut index) = (Quick { rest: row }, 0);
-        while !fields.rest.is_empty() {
+        while fields.rest.len() > behind_len {
+            if let Some((tag, len, from)) = short_head(fields.rest)
+                && tag == image
+                && let Some(template) = self.columns.get_mut(index)
+                && let Some(is_updated) = template.usual.cell(out, from, len)
+            {
+                fields.rest = from.get(len..)?;
+                template.seen = 0;
+                *self.updated.get_mut(index)? |= is_updated;
+                index += 1;
+                continue;
+            }
             let field = fields.next()?;
             if field.tag != image {
                 if field.tag != BEFORE && field.tag != AFTER {
@@ -266,13 +390,13 @@ impl Shape {
             }
             let template = self.columns.get_mut(index)?;
             let (variant, cell) = template.read(field.from, field.len())?;
-            *self.seen.get_mut(index)? = variant;
+            template.seen = variant;
             *self.updated.get_mut(index)? |= cell.is_updated;
             out.cell(&template.key, cell.value)?;
             index += 1;
         }
         out.push(b'}');
-        (index == self.columns.len()).then_some(())
+        (index == self.columns.len() && fields.rest.len() == behind_len).then_some(())
     }
 
     /// Appends the object of those columns of the before image that this or an earlier row changed.
