@@ -25,8 +25,9 @@ pub struct FlatWriter {
 /// What a flat message says of an entry beside its content.
 #[derive(Default)]
 struct Facts<'a> {
-    schema: &'a str,
-    table: &'a str,
+    /// UTF-8 when they were read in the general way.
+    schema: &'a [u8],
+    table: &'a [u8],
     execute_time: i64,
     gtid: &'a str,
     entry_type: u64,
@@ -41,18 +42,17 @@ struct Change<'a> {
     first_row: Option<&'a [u8]>,
 }
 
-/// The parts of a message that depend on columns.
+/// The parts of a message that depend on the table, as JSON.
 #[derive(Clone, Copy)]
 struct Parts<'p> {
+    schema: &'p [u8],
+    table: &'p [u8],
     data: &'p [u8],
     types: &'p [u8],
     old: &'p [u8],
     keys: &'p [u8],
     sql_types: &'p [u8],
 }
-
-const NO_PARTS: Parts<'static> =
-    Parts { data: b"null", types: b"null", old: b"null", keys: b"null", sql_types: b"null" };
 
 impl FlatWriter {
     /// Appends the flat message of an `Entry`; false when it has none (transaction bounds). `id` is the
@@ -67,23 +67,24 @@ impl FlatWriter {
         id: i64,
         ts_ms: i64,
     ) -> Result<bool, ReadError> {
-        let entry = Facts::read_quickly(entry).map_or_else(|| Facts::read(entry), Ok)?;
-        if entry.entry_type != 2 {
+        let numbers = (id, ts_ms);
+        if let Some(facts) = Facts::read_quickly(entry) {
+            if facts.entry_type != 2 {
+                return Ok(false);
+            }
+            if let Some(change) = Change::read_front(facts.store_value)
+                && let Some(first) = change.first_row.filter(|_| change.has_rows())
+                && self.usual(out, (&facts, &change), first, numbers).is_some()
+            {
+                return Ok(true);
+            }
+        }
+        let facts = Facts::read(entry)?;
+        if facts.entry_type != 2 {
             return Ok(false);
         }
-        let numbers = (id, ts_ms);
-        if let Some(change) = Change::read_front(entry.store_value)
-            && let Some(first) = change.first_row.filter(|_| change.has_rows())
-            && self.usual(out, (&entry, &change), first, numbers).is_some()
-        {
-            return Ok(true);
-        }
-        let change = Change::read(entry.store_value)?;
-        if change.has_rows() {
-            general(out, (&entry, &change), numbers)?;
-        } else {
-            message(out, (&entry, &change), NO_PARTS, numbers);
-        }
+        let change = Change::read(facts.store_value)?;
+        general(out, (&facts, &change), numbers)?;
         Ok(true)
     }
 
@@ -95,8 +96,8 @@ impl FlatWriter {
         first: &[u8],
         numbers: (i64, i64),
     ) -> Option<()> {
-        let name = entry.table.as_bytes();
-        let hash = name.iter().fold(0_usize, |hash, &b| hash.wrapping_mul(31) ^ usize::from(b));
+        let hash =
+            entry.table.iter().fold(0_usize, |hash, &b| hash.wrapping_mul(31) ^ usize::from(b));
         if self.shapes.is_empty() {
             self.shapes.resize_with(SHAPES, || None);
         }
@@ -109,10 +110,13 @@ impl FlatWriter {
             rows(slot.as_mut()?, entry, change, (&mut self.data, &mut self.old))?;
         }
         let shape = slot.as_mut()?;
+        shape.tell_names(entry.schema, entry.table)?;
         shape.tell_sql_types();
         let old: &[u8] = if change.event_type == 2 { self.old.written() } else { b"null" };
-        let Shape { types, keys, sql_types, .. } = shape;
-        let parts = Parts { data: self.data.written(), types, old, keys, sql_types };
+        let Shape { schema, table, types, keys, sql_types, .. } = shape;
+        let (schema, table) = (&*schema.json, &*table.json);
+        let data = self.data.written();
+        let parts = Parts { schema, table, data, types, old, keys, sql_types };
         message(out, (entry, change), parts, numbers);
         Some(())
     }
@@ -176,8 +180,8 @@ impl<'a> Facts<'a> {
             let field = header.next()?;
             match field.tag {
                 EXECUTE_TIME => facts.execute_time = field.number.cast_signed(),
-                SCHEMA => facts.schema = text(field.content()?)?,
-                TABLE => facts.table = text(field.content()?)?,
+                SCHEMA => facts.schema = field.content()?,
+                TABLE => facts.table = field.content()?,
                 GTID => facts.gtid = text(field.content()?)?,
                 _ => {}
             }
@@ -208,8 +212,8 @@ impl<'a> Facts<'a> {
         while let Some(field) = fields.next()? {
             match field {
                 Field::Int(6, time) => self.execute_time = time.cast_signed(),
-                Field::Bytes(8, name) => self.schema = text(name, &fields)?,
-                Field::Bytes(9, name) => self.table = text(name, &fields)?,
+                Field::Bytes(8, name) => self.schema = text(name, &fields)?.as_bytes(),
+                Field::Bytes(9, name) => self.table = text(name, &fields)?.as_bytes(),
                 Field::Bytes(13, set) => self.gtid = text(set, &fields)?,
                 Field::Int(..) | Field::Bytes(..) => {}
             }
@@ -261,12 +265,29 @@ impl<'a> Change<'a> {
     }
 }
 
-/// Any rows.
+/// Any entry of rows or a statement.
 fn general(
     out: &mut Vec<u8>,
     (entry, facts): (&Facts<'_>, &Change<'_>),
     numbers: (i64, i64),
 ) -> Result<(), ReadError> {
+    let (mut schema, mut table) = (Vec::new(), Vec::new());
+    string(&mut schema, entry.schema);
+    string(&mut table, entry.table);
+    let null: &[u8] = b"null";
+    let parts = Parts {
+        schema: &schema,
+        table: &table,
+        data: null,
+        types: null,
+        old: null,
+        keys: null,
+        sql_types: null,
+    };
+    if !facts.has_rows() {
+        message(out, (entry, facts), parts, numbers);
+        return Ok(());
+    }
     let change = RowChange::parse(entry.store_value)?;
     // The image that `data` shows.
     let is_before = |row: &RowData<'_>| change.event_type == 3 && !row.before.is_empty();
@@ -291,10 +312,10 @@ fn general(
     if keys.is_empty() {
         key_list.extend_from_slice(b"null");
     } else {
-        list(&mut key_list, keys.iter(), |out, name| string(out, name));
+        list(&mut key_list, keys.iter(), |out, name| string(out, name.as_bytes()));
     }
     let (types, sql_types) = (&*type_list, &*sql_type_list);
-    let parts = Parts { data: &data, types, old: &old_list, keys: &key_list, sql_types };
+    let parts = Parts { data: &data, types, old: &old_list, keys: &key_list, sql_types, ..parts };
     message(out, (entry, facts), parts, numbers);
     Ok(())
 }
@@ -309,11 +330,11 @@ fn message(
     out.extend_from_slice(b"{\"data\":");
     out.extend_from_slice(parts.data);
     out.extend_from_slice(b",\"database\":");
-    string(out, entry.schema);
+    out.extend_from_slice(parts.schema);
     out.extend_from_slice(b",\"es\":");
     write_int(out, entry.execute_time);
     out.extend_from_slice(b",\"gtid\":");
-    string(out, entry.gtid);
+    string(out, entry.gtid.as_bytes());
     out.extend_from_slice(b",\"id\":");
     write_int(out, id);
     out.extend_from_slice(if change.is_ddl { b",\"isDdl\":true" } else { b",\"isDdl\":false" });
@@ -324,15 +345,15 @@ fn message(
     out.extend_from_slice(b",\"pkNames\":");
     out.extend_from_slice(parts.keys);
     out.extend_from_slice(b",\"sql\":");
-    string(out, change.sql);
+    string(out, change.sql.as_bytes());
     out.extend_from_slice(b",\"sqlType\":");
     out.extend_from_slice(parts.sql_types);
     out.extend_from_slice(b",\"table\":");
-    string(out, entry.table);
+    out.extend_from_slice(parts.table);
     out.extend_from_slice(b",\"ts\":");
     write_int(out, ts_ms);
     out.extend_from_slice(b",\"type\":");
-    string(out, event_type_name(change.event_type));
+    string(out, event_type_name(change.event_type).as_bytes());
     out.push(b'}');
 }
 
@@ -357,10 +378,10 @@ fn object<'c, 'a: 'c>(out: &mut Vec<u8>, columns: impl Iterator<Item = &'c Colum
         if index > 0 {
             out.push(b',');
         }
-        string(out, column.name);
+        string(out, column.name.as_bytes());
         out.push(b':');
         match column.value {
-            Some(value) => string(out, value),
+            Some(value) => string(out, value.as_bytes()),
             None => out.extend_from_slice(b"null"),
         }
     }
@@ -388,9 +409,9 @@ fn types(out: &mut Vec<u8>, rows: &[&[Column<'_>]]) {
     let mut first = b'{';
     for column in merged(rows) {
         out.push(std::mem::replace(&mut first, b','));
-        string(out, column.name);
+        string(out, column.name.as_bytes());
         out.push(b':');
-        string(out, column.mysql_type);
+        string(out, column.mysql_type.as_bytes());
     }
     close(out, first);
 }
@@ -399,7 +420,7 @@ fn sql_types(out: &mut Vec<u8>, rows: &[&[Column<'_>]]) {
     let mut first = b'{';
     for column in merged(rows) {
         out.push(std::mem::replace(&mut first, b','));
-        string(out, column.name);
+        string(out, column.name.as_bytes());
         out.push(b':');
         write_int(out, column.sql_type);
     }
@@ -427,12 +448,12 @@ fn old(out: &mut Vec<u8>, change: &RowChange<'_>) {
     });
 }
 
-/// A JSON string with the escapes that Canal's serializer writes.
-fn string(out: &mut Vec<u8>, text: &str) {
-    if scan::scan(text.as_bytes()).has_special() {
-        escaped(out, text.as_bytes());
+/// UTF-8 as a JSON string with the escapes that Canal's serializer writes.
+fn string(out: &mut Vec<u8>, text: &[u8]) {
+    if scan::scan(text).has_special() {
+        escaped(out, text);
     } else {
-        quoted(out, text.as_bytes());
+        quoted(out, text);
     }
 }
 

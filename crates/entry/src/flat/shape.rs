@@ -180,12 +180,35 @@ pub(super) struct Shape {
     columns: Vec<Template>,
     /// Which columns an update of this entry has changed up to now.
     updated: Vec<bool>,
+    pub(super) schema: Name,
+    pub(super) table: Name,
     pub(super) types: Vec<u8>,
     pub(super) keys: Vec<u8>,
     /// As told last.
     pub(super) sql_types: Vec<u8>,
     /// The variants that `sql_types` tells.
     told: Vec<u8>,
+}
+
+/// A name, and its JSON.
+#[derive(Debug, Default)]
+pub(super) struct Name {
+    bytes: Box<[u8]>,
+    pub(super) json: Vec<u8>,
+}
+
+impl Name {
+    #[inline]
+    fn tell(&mut self, name: &[u8]) -> Option<()> {
+        if *self.bytes == *name && !self.json.is_empty() {
+            return Some(());
+        }
+        simdutf8::basic::from_utf8(name).ok()?;
+        self.bytes = name.into();
+        self.json.clear();
+        string(&mut self.json, name);
+        Some(())
+    }
 }
 
 /// What a column says beside what its template says.
@@ -228,7 +251,7 @@ impl Template {
     fn of(message: &[u8], column: &Column<'_>, is_first: bool) -> Option<Self> {
         let (front, tail) = around_value(message)?;
         let mut key = vec![if is_first { b'{' } else { b',' }];
-        string(&mut key, column.name);
+        string(&mut key, column.name.as_bytes());
         key.extend_from_slice(b":\"");
         let template = Self {
             variants: vec![Variant { front: Expected::new(front), sql_type: column.sql_type }],
@@ -320,25 +343,32 @@ impl Shape {
         let (mut type_mark, mut key_mark) = (b'{', b'[');
         for column in &parsed {
             types.push(std::mem::replace(&mut type_mark, b','));
-            string(&mut types, column.name);
+            string(&mut types, column.name.as_bytes());
             types.push(b':');
-            string(&mut types, column.mysql_type);
+            string(&mut types, column.mysql_type.as_bytes());
             if column.is_key {
                 keys.push(std::mem::replace(&mut key_mark, b','));
-                string(&mut keys, column.name);
+                string(&mut keys, column.name.as_bytes());
             }
         }
         close(&mut types, type_mark);
         keys.extend_from_slice(if key_mark == b'[' { b"null" } else { b"]" });
         let (sql_types, told) = (Vec::new(), Vec::new());
         let updated = vec![false; columns.len()];
-        let shape = Self { columns, updated, types, keys, sql_types, told };
+        let (schema, table) = (Name::default(), Name::default());
+        let shape = Self { columns, updated, schema, table, types, keys, sql_types, told };
         (!shape.columns.is_empty()).then_some(shape)
     }
 
     /// The next entry begins.
     pub(super) fn begin(&mut self) {
         self.updated.fill(false);
+    }
+
+    /// Makes the names those of an entry. `None` when they are not UTF-8.
+    pub(super) fn tell_names(&mut self, schema: &[u8], table: &[u8]) -> Option<()> {
+        self.schema.tell(schema)?;
+        self.table.tell(table)
     }
 
     /// Makes `sqlType` what the row that was read last says.
@@ -350,7 +380,7 @@ impl Shape {
             let mut mark = b'{';
             for column in &self.columns {
                 self.sql_types.push(std::mem::replace(&mut mark, b','));
-                string(&mut self.sql_types, &column.name);
+                string(&mut self.sql_types, column.name.as_bytes());
                 self.sql_types.push(b':');
                 let variant = column.variants.get(usize::from(column.seen));
                 write_int(&mut self.sql_types, variant.map_or(0, |variant| variant.sql_type));
