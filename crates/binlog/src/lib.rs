@@ -13,6 +13,7 @@ mod header;
 pub mod json;
 mod reader;
 mod stream;
+pub mod transaction;
 
 pub use column::{ColumnKind, Value};
 pub use error::{ParseError, StreamError, StreamFault};

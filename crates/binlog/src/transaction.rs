@@ -1,0 +1,314 @@
+//! The bounds of transactions: what each event is to the transaction around it, and which rows of a
+//! transaction its source rolled back (mysql-source 2.3, 2.7).
+//!
+//! A server writes a transaction to its binlog when the transaction ends, in one file. Rows that were
+//! rolled back are in the binlog all the same where the server cannot take everything back: behind a
+//! change of a table without transactions, or of a temporary table. Then the transaction ends with
+//! `ROLLBACK`, or has `ROLLBACK TO` in it.
+
+mod statement;
+
+use std::ops::Range;
+
+use crate::error::ParseError;
+use crate::event::{MariadbGtidEvent, QueryEvent, decompress_mariadb};
+use crate::format::FormatDescription;
+use crate::header::event_type as t;
+use crate::stream::RawEvent;
+
+pub use statement::StatementRole;
+
+/// Bytes that a compressed statement may inflate to.
+const STATEMENT_LEN_MAX: u64 = 1 << 30;
+
+/// Savepoints, and ranges that were rolled back, that are kept of one transaction.
+const MARKS_MAX: usize = 1 << 16;
+
+/// What an event is to the transaction around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// Says which transaction or statement comes next.
+    Identity,
+    /// Opens a transaction.
+    Begin,
+    /// Belongs to the transaction that is open.
+    Inside,
+    /// `SAVEPOINT`, with its name in lower case.
+    Savepoint(String),
+    /// `ROLLBACK TO`, with the name in lower case.
+    RollbackTo(String),
+    /// Ends the transaction, which keeps what it did: committed, or prepared (XA).
+    End,
+    /// Ends the transaction, and takes back what it did.
+    Rollback,
+    /// Stands by itself between two transactions: a statement, or what a file consists of beside them.
+    Alone,
+}
+
+/// Where a stream of events stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum State {
+    #[default]
+    Outside,
+    /// Behind the identity of what comes next, which starts there.
+    Announced(u64),
+    /// In the transaction that starts there.
+    Inside(u64),
+}
+
+/// Follows the bounds of transactions through a stream of events.
+#[derive(Debug, Clone, Default)]
+pub struct TransactionBounds {
+    state: State,
+}
+
+impl TransactionBounds {
+    /// Takes the next event of the stream, which begins between two transactions.
+    ///
+    /// # Errors
+    /// [`ParseError`] when the body of an event that matters here is malformed.
+    pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Bound, ParseError> {
+        let bound = self.bound(event.header.event_type, event.body, &event.format)?;
+        let start = match self.state {
+            State::Outside => event.start,
+            State::Announced(start) | State::Inside(start) => start,
+        };
+        match bound {
+            Bound::Identity => self.state = State::Announced(event.start),
+            Bound::Begin => self.state = State::Inside(start),
+            Bound::Inside | Bound::Savepoint(_) | Bound::RollbackTo(_) => {}
+            Bound::End | Bound::Rollback => self.state = State::Outside,
+            // An artificial event stands between any two others.
+            Bound::Alone if event.header.is_artificial() => {}
+            Bound::Alone => self.state = State::Outside,
+        }
+        Ok(bound)
+    }
+
+    /// Where the transaction starts that is open, or announced: the stream can begin there, but at no
+    /// event behind. `None` between two transactions.
+    #[must_use]
+    pub const fn open_since(&self) -> Option<u64> {
+        match self.state {
+            State::Outside => None,
+            State::Announced(start) | State::Inside(start) => Some(start),
+        }
+    }
+
+    fn bound(
+        &self,
+        event_type: u8,
+        body: &[u8],
+        format: &FormatDescription,
+    ) -> Result<Bound, ParseError> {
+        let is_inside = matches!(self.state, State::Inside(_));
+        Ok(match event_type {
+            t::GTID | t::GTID_TAGGED | t::ANONYMOUS_GTID => Bound::Identity,
+            t::MARIADB_GTID if MariadbGtidEvent::parse(body)?.opens_transaction() => Bound::Begin,
+            t::MARIADB_GTID => Bound::Identity,
+            t::XID | t::XA_PREPARE | t::TRANSACTION_PAYLOAD => Bound::End,
+            t::QUERY => {
+                if QueryEvent::begin_of(body, format)?.is_some() {
+                    return Ok(Bound::Begin);
+                }
+                of_statement(QueryEvent::parse(body, format)?.sql, is_inside)
+            }
+            t::MARIADB_QUERY_COMPRESSED => {
+                let mut sql = Vec::new();
+                let query = QueryEvent::parse(body, format)?;
+                decompress_mariadb(query.sql, &mut sql, STATEMENT_LEN_MAX)?;
+                of_statement(&sql, is_inside)
+            }
+            // A file ends, and another one begins: no transaction goes on across them.
+            t::FORMAT_DESCRIPTION
+            | t::PREVIOUS_GTIDS
+            | t::MARIADB_GTID_LIST
+            | t::STOP
+            | t::ROTATE => Bound::Alone,
+            _ if is_inside || matches!(self.state, State::Announced(_)) => Bound::Inside,
+            // The rows of a file that begins inside a transaction, and what stands before statements.
+            t::TABLE_MAP..=t::DELETE_ROWS_V1
+            | t::WRITE_ROWS..=t::DELETE_ROWS
+            | t::ROWS_QUERY
+            | t::PARTIAL_UPDATE_ROWS
+            | t::INTVAR
+            | t::RAND
+            | t::USER_VAR
+            | t::BEGIN_LOAD_QUERY
+            | t::APPEND_BLOCK
+            | t::MARIADB_ANNOTATE_ROWS
+            | t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
+                Bound::Inside
+            }
+            _ => Bound::Alone,
+        })
+    }
+}
+
+fn of_statement(sql: &[u8], is_inside: bool) -> Bound {
+    match StatementRole::of(sql) {
+        StatementRole::Begin | StatementRole::XaStart => Bound::Begin,
+        StatementRole::Commit if is_inside => Bound::End,
+        StatementRole::Rollback if is_inside => Bound::Rollback,
+        StatementRole::Savepoint(name) => Bound::Savepoint(name),
+        StatementRole::RollbackTo(name) => Bound::RollbackTo(name),
+        // How MySQL 8.0.21 and later log `CREATE TABLE ... SELECT`: rows follow.
+        StatementRole::OpensTransaction if !is_inside => Bound::Begin,
+        StatementRole::Commit
+        | StatementRole::Rollback
+        | StatementRole::XaEnd
+        | StatementRole::XaCommit
+        | StatementRole::XaRollback
+        | StatementRole::OpensTransaction
+        | StatementRole::Other => match is_inside {
+            true => Bound::Inside,
+            false => Bound::Alone,
+        },
+    }
+}
+
+/// Why the rows of a transaction that were rolled back cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SavepointError {
+    /// There is no such savepoint.
+    #[error("ROLLBACK TO `{0}` names a savepoint that the transaction does not have")]
+    Unknown(String),
+    /// A bound on memory.
+    #[error("the transaction has more than {MARKS_MAX} savepoints, or rollbacks to them")]
+    TooMany,
+}
+
+/// The savepoints of a transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Savepoints {
+    marks: Vec<(String, u64)>,
+}
+
+impl Savepoints {
+    /// Another transaction begins.
+    pub fn clear(&mut self) {
+        self.marks.clear();
+    }
+
+    /// A savepoint of this name, whose event starts at `offset`. An earlier one of the same name is gone.
+    ///
+    /// # Errors
+    /// [`SavepointError::TooMany`]
+    pub fn set(&mut self, name: String, offset: u64) -> Result<(), SavepointError> {
+        self.marks.retain(|(other, _)| *other != name);
+        if self.marks.len() >= MARKS_MAX {
+            return Err(SavepointError::TooMany);
+        }
+        self.marks.push((name, offset));
+        Ok(())
+    }
+
+    /// A rollback to a savepoint, whose event starts at `offset`: events that start in the range are taken
+    /// back. The savepoint stays, those behind it are gone.
+    ///
+    /// # Errors
+    /// [`SavepointError::Unknown`]
+    pub fn roll_back_to(&mut self, name: &str, offset: u64) -> Result<Range<u64>, SavepointError> {
+        let found = self.marks.iter().position(|(other, _)| other == name);
+        let mark = found.and_then(|index| Some((index, self.marks.get(index)?.1)));
+        let (index, start) = mark.ok_or_else(|| SavepointError::Unknown(name.to_owned()))?;
+        self.marks.truncate(index + 1);
+        Ok(start..offset)
+    }
+}
+
+/// Which events of a transaction its source rolled back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TransactionFate {
+    /// Offsets at which they start, in order.
+    rolled_back: Vec<Range<u64>>,
+}
+
+impl TransactionFate {
+    /// Whether the changes of the event that starts at `offset` were taken back.
+    #[must_use]
+    pub fn is_rolled_back(&self, offset: u64) -> bool {
+        let behind = self.rolled_back.partition_point(|range| range.start <= offset);
+        let range = behind.checked_sub(1).and_then(|index| self.rolled_back.get(index));
+        range.is_some_and(|range| offset < range.end)
+    }
+
+    /// Takes back what lies in a range, which ends behind all others.
+    ///
+    /// # Errors
+    /// [`SavepointError::TooMany`]
+    pub fn roll_back(&mut self, range: Range<u64>) -> Result<(), SavepointError> {
+        while self.rolled_back.last().is_some_and(|last| last.start >= range.start) {
+            self.rolled_back.pop();
+        }
+        if self.rolled_back.len() >= MARKS_MAX {
+            return Err(SavepointError::TooMany);
+        }
+        self.rolled_back.push(range);
+        Ok(())
+    }
+}
+
+/// Reads ahead through one transaction for what becomes of its events.
+#[derive(Debug)]
+pub struct FateScan {
+    begin: u64,
+    bounds: TransactionBounds,
+    savepoints: Savepoints,
+    fate: TransactionFate,
+}
+
+/// Why a scan ends without a fate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FateError {
+    /// An event cannot be read.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// See there.
+    #[error(transparent)]
+    Savepoint(#[from] SavepointError),
+}
+
+impl FateScan {
+    /// For the transaction whose first event starts at `begin`.
+    #[must_use]
+    pub fn new(begin: u64) -> Self {
+        Self {
+            begin,
+            bounds: TransactionBounds::default(),
+            savepoints: Savepoints::default(),
+            fate: TransactionFate::default(),
+        }
+    }
+
+    /// Takes the next event, from the transaction's first one on; the fate is known at the last one.
+    /// A transaction behind which its file ends, or the next one begins, was cut off by the end of its
+    /// server, which takes it back when it starts again.
+    ///
+    /// # Errors
+    /// [`FateError`]
+    pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Option<TransactionFate>, FateError> {
+        if event.header.is_artificial() || event.start < self.begin {
+            return Ok(None);
+        }
+        match self.bounds.event(event)? {
+            Bound::Savepoint(name) => self.savepoints.set(name, event.start)?,
+            Bound::RollbackTo(name) => {
+                self.fate.roll_back(self.savepoints.roll_back_to(&name, event.start)?)?;
+            }
+            Bound::End => return Ok(Some(std::mem::take(&mut self.fate))),
+            Bound::Begin | Bound::Identity if event.start == self.begin => {}
+            // The identity is the first event, then.
+            Bound::Begin if self.bounds.open_since() == Some(self.begin) => {}
+            Bound::Rollback | Bound::Alone | Bound::Begin | Bound::Identity => {
+                self.fate.roll_back(self.begin..event.start)?;
+                return Ok(Some(std::mem::take(&mut self.fate)));
+            }
+            Bound::Inside => {}
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;
