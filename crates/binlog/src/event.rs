@@ -10,7 +10,7 @@ mod xa;
 
 pub use gtid::{GtidEvent, MariadbGtidEvent, parse_gtid_list};
 pub use payload::{Payload, PayloadCompression, decompress_column, decompress_mariadb};
-pub use query::QueryEvent;
+pub use query::{AlterPhase, QueryEvent};
 pub use rows::{RowsEvent, RowsKind};
 pub use statement::{IntVar, Rand, UserVar, UserVarValue, parse_annotate, parse_rows_query};
 pub use table_map::{Metadata, PrimaryKey, TableMap};

@@ -63,6 +63,9 @@ pub mod event_type {
     pub const MARIADB_DELETE_ROWS_COMPRESSED: u8 = 171;
 }
 
+/// The statement is bound to its session: it uses a temporary table, or another one before it in the same
+/// CALL did.
+pub const FLAG_THREAD_SPECIFIC: u16 = 0x4;
 /// The event was made up by the sending server and is in no file.
 pub const FLAG_ARTIFICIAL: u16 = 0x20;
 /// A reader that does not know the type may skip the event.

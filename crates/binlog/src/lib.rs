@@ -20,6 +20,6 @@ pub use error::{ParseError, StreamError, StreamFault};
 pub use event::{decompress_column, decompress_mariadb};
 pub use format::{Checksum, FormatDescription};
 pub use gtid::{GtidError, MariadbGtidSet, MysqlGtidSet, Uuid};
-pub use header::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, event_type};
+pub use header::{EventHeader, FLAG_ARTIFICIAL, FLAG_IGNORABLE, FLAG_THREAD_SPECIFIC, event_type};
 pub use reader::Reader;
 pub use stream::{EventPlace, EventStream, RawEvent, parse_rotate};

@@ -250,8 +250,8 @@ impl Decoder {
             | t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
                 self.rows_event(header.event_type, body, format, origin)?;
             }
-            t::QUERY => self.query(body, format, origin)?,
-            t::MARIADB_QUERY_COMPRESSED => self.compressed_query(body, format, origin)?,
+            t::QUERY => self.query(header, body, format, origin)?,
+            t::MARIADB_QUERY_COMPRESSED => self.compressed_query(header, body, format, origin)?,
             t::XID => self.xid(body, origin)?,
             t::GTID | t::GTID_TAGGED | t::ANONYMOUS_GTID => {
                 self.mysql_gtid(header.event_type, body)?;
@@ -265,7 +265,7 @@ impl Decoder {
                 return Err(DecodeError::Incident { number, message });
             }
             // Table maps may look different from here on.
-            t::FORMAT_DESCRIPTION => self.tables.forget_plans(),
+            t::FORMAT_DESCRIPTION => self.tables.begin_file(format),
             other if carries_nothing(other) || header.flags & FLAG_IGNORABLE != 0 => {}
             event_type => return Err(DecodeError::UnknownEvent { event_type }),
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::cursor::Name;
 use crate::history::PackedTable;
-use crate::statement::{Body, Change, Parsed, Step};
+use crate::statement::{Body, Change, Doubt, Parsed, Step};
 use crate::table::Table;
 
 pub(crate) use step::{apply_steps, pin_charsets, position};
@@ -55,15 +55,40 @@ pub enum StructureChange {
         /// Table name.
         table: String,
     },
+    /// A statement that is not understood may have changed every table that it names, or may name.
+    Doubted {
+        /// Its default database; empty without.
+        database: String,
+        /// Its words, in lower case: names of tables and of databases may be among them.
+        words: Vec<String>,
+        /// It may have changed tables of these databases that it does not name.
+        is_any: bool,
+    },
 }
 
 impl StructureChange {
-    /// Database and table.
+    /// Database and table, where it is about one.
     #[must_use]
-    pub fn name(&self) -> (&str, &str) {
+    pub fn name(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Set(table) | Self::Learned(table) => table.names(),
-            Self::Lost { schema, table } | Self::Removed { schema, table } => (schema, table),
+            Self::Set(table) | Self::Learned(table) => Some(table.names()),
+            Self::Lost { schema, table } | Self::Removed { schema, table } => Some((schema, table)),
+            Self::Doubted { .. } => None,
+        }
+    }
+
+    /// Whether it may have changed this table.
+    #[must_use]
+    pub fn may_change(&self, schema: &str, table: &str) -> bool {
+        match self {
+            Self::Set(_) | Self::Lost { .. } | Self::Removed { .. } => {
+                self.name() == Some((schema, table))
+            }
+            Self::Learned(_) => false,
+            Self::Doubted { database, words, is_any } => {
+                let database = Some(database.as_str()).filter(|name| !name.is_empty());
+                Doubt::from_parts(words, *is_any).covers(schema, table, database)
+            }
         }
     }
 }
@@ -175,7 +200,26 @@ impl Catalog {
             StructureChange::Removed { schema, table } => {
                 self.remove(&(schema, table));
             }
+            StructureChange::Doubted { database, words, is_any } => {
+                let database = Some(database.as_str()).filter(|name| !name.is_empty());
+                self.doubt(&Doubt::from_parts(&words, is_any), database);
+            }
         }
+    }
+
+    /// How the server compares names.
+    pub(crate) const fn case(&self) -> NameCase {
+        self.case
+    }
+
+    /// How many tables there are, those included whose structure is not known.
+    pub(crate) fn len(&self) -> usize {
+        self.entries().count()
+    }
+
+    /// Whether there is such a table, known or not.
+    pub(crate) fn contains(&self, schema: &str, table: &str) -> bool {
+        self.entry(schema, table).is_some()
     }
 
     /// Applies a statement; `database` is the default one. What cannot be applied is lost, so that
@@ -184,7 +228,9 @@ impl Catalog {
         let default = |name: &Name| qualified(name, database);
         for change in &parsed.changes {
             match change {
-                Change::Create { name, or_replace, if_not_exists, body } => {
+                // A session has them for itself.
+                Change::Create { temporary: true, .. } | Change::DropTemporary(_) => {}
+                Change::Create { name, or_replace, if_not_exists, body, .. } => {
                     let key = default(name);
                     let known = matches!(self.entry(&key.0, &key.1), Some(Entry::Known(_)));
                     if !(known && *if_not_exists && !or_replace) {
@@ -208,11 +254,7 @@ impl Catalog {
                 }
                 Change::DropDatabase(schema) => self.drop_database(schema),
                 Change::AlterDatabase(_) => {}
-                Change::Doubt(names) => {
-                    for name in names {
-                        self.doubt(default(name));
-                    }
-                }
+                Change::Doubt(doubt) => self.doubt(doubt, database),
             }
         }
     }
@@ -307,13 +349,20 @@ impl Catalog {
         self.generation += 1;
     }
 
-    /// A statement that cannot be read names this, perhaps as a table.
-    fn doubt(&mut self, key: Key) {
-        if self.entry(&key.0, &key.1).is_some() {
-            self.lose(key);
-        } else {
-            self.note(|| lost(&key));
+    /// A statement that is not understood may have changed every table that it covers.
+    fn doubt(&mut self, doubt: &Doubt, database: Option<&str>) {
+        self.note(|| StructureChange::Doubted {
+            database: database.unwrap_or_default().to_owned(),
+            words: doubt.words().map(ToOwned::to_owned).collect(),
+            is_any: doubt.is_any(),
+        });
+        let names = self.entries().map(Entry::names);
+        let covered = names.filter(|(schema, table)| doubt.covers(schema, table, database));
+        let keys: Vec<Key> = covered.map(|(s, t)| (s.to_owned(), t.to_owned())).collect();
+        for key in keys {
+            self.put_entry(Entry::Lost(Box::new(key)));
         }
+        self.generation += 1;
     }
 
     /// Takes what a statement made of a table; nothing: that is not known.

@@ -1,7 +1,7 @@
 //! Column definitions.
 
 use crate::cursor::{Cursor, split_commas};
-use crate::lexer::{Kind, Token};
+use crate::lexer::{Kind, Token, Types};
 use crate::table::Column;
 
 /// Where a column goes.
@@ -24,11 +24,7 @@ pub(crate) struct Definition {
 /// `name type attributes ... [FIRST | AFTER column]`.
 pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
     let mut c = Cursor::new(tokens);
-    let mut name = c.identifier()?;
-    while c.eat_symbol('.') {
-        // The table's name, and perhaps the database's, may stand before it.
-        name = c.identifier()?;
-    }
+    let name = c.field()?;
     let type_text = type_text(&mut c)?;
     let mut column = Column::new(&name, &type_text);
     let (mut place, mut exotic, mut collation_charset) = (Place::Last, false, None);
@@ -113,18 +109,47 @@ fn skip_default(c: &mut Cursor<'_, '_>) {
     c.parenthesized();
 }
 
+/// MariaDB: what stands before a type that is not to be read in the session's mode.
+const OWN_SCHEMA: &str = "mariadb_schema.";
+
+/// The usual words for a type as it was written in a session with this mode: dialects have other words, and
+/// make other types of some.
+pub(crate) fn usual_type(type_text: &str, types: Types) -> String {
+    let (text, types) = match type_text.strip_prefix(OWN_SCHEMA) {
+        Some(text) => (text, Types::default()),
+        None => (type_text, types),
+    };
+    let end = text.find(['(', ' ']).unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    let has_len = rest.starts_with('(');
+    let usual = match name.to_ascii_lowercase().as_str() {
+        // Oracle's words, in MariaDB; in no other dialect are they types.
+        "raw" => "varbinary",
+        "varchar2" => "varchar",
+        "clob" => "longtext",
+        "number" if has_len => "decimal",
+        "number" => "double",
+        "date" if types.oracle => "datetime",
+        "blob" if types.oracle && !has_len => "longblob",
+        "timestamp" if types.maxdb => "datetime",
+        _ => name,
+    };
+    format!("{usual}{rest}")
+}
+
 /// Canal's `mysqlType` (entry-format 3.1).
 fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     let first = c.next().filter(|token| token.kind == Kind::Word)?;
     let mut name = first.text.to_owned();
+    let mut own = "";
     if c.eat_symbol('.') {
-        // MariaDB: `mariadb_schema.date`.
-        name = c.next().filter(|token| token.kind == Kind::Word)?.text.to_owned();
-    }
-    // Oracle's words for types, in MariaDB.
-    let oracle = [("raw", "varbinary"), ("varchar2", "varchar"), ("clob", "longtext")];
-    if let Some((_, usual)) = oracle.iter().find(|(word, _)| name.eq_ignore_ascii_case(word)) {
-        (*usual).clone_into(&mut name);
+        // MariaDB: `mariadb_schema.date` is the type in any mode of the session.
+        let word = c.next().filter(|token| token.kind == Kind::Word)?;
+        let types = Types { oracle: first.is("oracle_schema"), maxdb: first.is("maxdb_schema") };
+        let has_len = if c.peek_symbol('(') { "(" } else { "" };
+        let usual = usual_type(&format!("{}{has_len}", word.text), types);
+        name = usual.trim_end_matches('(').to_owned();
+        own = OWN_SCHEMA;
     }
     let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
         "double" => &["precision"],
@@ -170,5 +195,6 @@ fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     if zerofill {
         text.push_str(" zerofill");
     }
+    text.insert_str(0, own);
     Some(text)
 }

@@ -80,14 +80,29 @@ impl<'t, 'a> Cursor<'t, 'a> {
         Some(name)
     }
 
-    /// `name` or `schema.name`.
+    /// `name`, `schema.name`, or `.name`, which is in the default database.
     pub(crate) fn name(&mut self) -> Option<Name> {
+        if self.eat_symbol('.') {
+            return Some((None, self.name_part()?));
+        }
         let first = self.name_part()?;
         if self.eat_symbol('.') {
             Some((Some(first), self.name_part()?))
         } else {
             Some((None, first))
         }
+    }
+
+    /// A column: its name, before which the table's name, and the database's, may stand.
+    pub(crate) fn field(&mut self) -> Option<String> {
+        let mut name = match self.eat_symbol('.') {
+            true => self.name_part()?,
+            false => self.identifier()?,
+        };
+        while self.eat_symbol('.') {
+            name = self.name_part()?;
+        }
+        Some(name)
     }
 
     /// A part of a name may begin with a digit.

@@ -89,6 +89,7 @@ const SET: u8 = 1;
 const LEARNED: u8 = 2;
 const LOST: u8 = 3;
 const REMOVED: u8 = 4;
+const DOUBTED: u8 = 5;
 
 impl HistoryRecord {
     /// Where it holds from, if it is about a place.
@@ -212,6 +213,13 @@ fn change(out: &mut Vec<u8>, change: &StructureChange) {
             string(out, schema);
             string(out, table);
         }
+        StructureChange::Doubted { database, words, is_any } => {
+            out.push(DOUBTED);
+            string(out, database);
+            out.push(u8::from(*is_any));
+            count(out, words.len());
+            words.iter().for_each(|word| string(out, word));
+        }
     }
 }
 
@@ -231,6 +239,15 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
         REMOVED => {
             StructureChange::Removed { schema: r.string("database")?, table: r.string("table")? }
         }
+        DOUBTED => StructureChange::Doubted {
+            database: r.string("database")?,
+            is_any: match r.u8("reach of a doubt")? {
+                0 => false,
+                1 => true,
+                _ => return Err(r.error("reach of a doubt is not 0 or 1")),
+            },
+            words: r.list(|r| r.string("word"))?,
+        },
         _ => return Err(r.error("kind of change is not known")),
     })
 }
@@ -278,6 +295,11 @@ mod tests {
                     StructureChange::Learned(table),
                     lost,
                     removed,
+                    StructureChange::Doubted {
+                        database: String::new(),
+                        words: vec!["t".to_owned(), "中".to_owned()],
+                        is_any: true,
+                    },
                 ],
             },
             HistoryRecord::Mark { at },

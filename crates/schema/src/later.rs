@@ -104,6 +104,7 @@ impl LaterStatements {
             || self.statements.iter().any(|statement| {
                 let is_it = |name: &_| same(case, &qualified(name, statement.database()), &wanted);
                 statement.parsed.changes.iter().any(|change| match change {
+                    Change::Create { temporary: true, .. } => false,
                     Change::Create { name, .. } => is_it(name),
                     Change::Alter { name, steps } => {
                         is_it(name)
@@ -114,7 +115,9 @@ impl LaterStatements {
                     Change::Rename(pairs) => {
                         pairs.iter().any(|(from, to)| is_it(from) || is_it(to))
                     }
-                    Change::Drop(names) | Change::Doubt(names) => names.iter().any(is_it),
+                    Change::Drop(names) => names.iter().any(is_it),
+                    Change::Doubt(doubt) => doubt.covers(schema, table, statement.database()),
+                    Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, schema),
                     Change::AlterDatabase(_) => false,
                 })
@@ -130,11 +133,14 @@ impl LaterStatements {
                 let name = name.as_deref().or_else(|| statement.database());
                 name.is_none_or(|name| same_name(case, name, schema))
             }
+            Change::Doubt(doubt) => {
+                doubt.is_any() && doubt.covers_database(schema, statement.database())
+            }
             Change::Create { .. }
             | Change::Alter { .. }
             | Change::Rename(_)
             | Change::Drop(_)
-            | Change::Doubt(_) => false,
+            | Change::DropTemporary(_) => false,
         };
         self.beyond.is_some()
             || self.statements.iter().any(|s| s.parsed.changes.iter().any(|c| touches(s, c)))
@@ -201,7 +207,8 @@ impl LaterStatements {
             for change in &statement.parsed.changes {
                 let ends = match change {
                     // It is there already, so nothing happens.
-                    Change::Create { if_not_exists: true, or_replace: false, .. } => false,
+                    Change::Create { if_not_exists: true, or_replace: false, .. }
+                    | Change::Create { temporary: true, .. } => false,
                     Change::Create { name, .. } => same(case, &full(name), &at),
                     Change::Alter { name, steps } => {
                         if same(case, &full(name), &at) {
@@ -222,9 +229,9 @@ impl LaterStatements {
                         }
                         false
                     }
-                    Change::Drop(names) | Change::Doubt(names) => {
-                        names.iter().any(|name| same(case, &full(name), &at))
-                    }
+                    Change::Drop(names) => names.iter().any(|name| same(case, &full(name), &at)),
+                    Change::Doubt(doubt) => doubt.covers(&at.0, &at.1, statement.database()),
+                    Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, &at.0),
                     Change::AlterDatabase(_) => false,
                 };

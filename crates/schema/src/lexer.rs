@@ -10,6 +10,16 @@ pub struct ParseOptions {
     server: Option<ServerKind>,
 }
 
+/// Modes in which a word for a type means another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "two modes that a session may have at once")]
+pub(crate) struct Types {
+    /// `DATE` is `DATETIME`, `BLOB` is `LONGBLOB`.
+    pub(crate) oracle: bool,
+    /// `TIMESTAMP` is `DATETIME`.
+    pub(crate) maxdb: bool,
+}
+
 /// Which server reads the statement: it decides which executable comments count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerKind {
@@ -36,6 +46,9 @@ impl ServerKind {
 
 impl ParseOptions {
     const ANSI_QUOTES: u64 = 0x4;
+    const ORACLE: u64 = 0x200;
+    const MSSQL: u64 = 0x400;
+    const MAXDB: u64 = 0x1000;
     const NO_BACKSLASH_ESCAPES: u64 = 0x10_0000;
 
     /// From the `sql_mode` bits of a QUERY event.
@@ -56,6 +69,22 @@ impl ParseOptions {
 
     const fn backslash_escapes(self) -> bool {
         self.sql_mode & Self::NO_BACKSLASH_ESCAPES == 0
+    }
+
+    /// MariaDB since 10.3 speaks the dialects of others; MySQL's modes of these names change no types.
+    fn is_dialect(self, mode: u64) -> bool {
+        let speaks = |server: ServerKind| server.is_mariadb && server.version >= (10, 3, 0);
+        self.sql_mode & mode != 0 && self.server.is_some_and(speaks)
+    }
+
+    /// `[name]` is a quoted name.
+    fn brackets(self) -> bool {
+        self.is_dialect(Self::MSSQL)
+    }
+
+    /// What the session's mode makes of the words for types.
+    pub(crate) fn types(self) -> Types {
+        Types { oracle: self.is_dialect(Self::ORACLE), maxdb: self.sql_mode & Self::MAXDB != 0 }
     }
 }
 
@@ -91,6 +120,18 @@ impl Token<'_> {
 
     pub(crate) fn is_symbol(&self, symbol: char) -> bool {
         self.kind == Kind::Symbol(symbol)
+    }
+
+    /// A quoted token that reaches to the end of the text, for its quote does not come.
+    pub(crate) fn is_unclosed(&self) -> bool {
+        match self.kind {
+            Kind::Quoted(_) | Kind::Str => {
+                let first = self.text.chars().next();
+                let quote = if first == Some('[') { Some(']') } else { first };
+                self.text.chars().count() < 2 || self.text.chars().last() != quote
+            }
+            Kind::Word | Kind::Number | Kind::Symbol(_) => false,
+        }
     }
 
     /// The name or text that the token stands for: a character set may be a string.
@@ -200,6 +241,7 @@ impl<'a> Lexer<'a> {
         let (kind, len) = match first {
             '`' => quoted(rest, '`', false),
             '"' if self.options.ansi_quotes() => quoted(rest, '"', false),
+            '[' if self.options.brackets() => quoted(rest, ']', false),
             '\'' | '"' => {
                 let (_, len) = quoted(rest, first, self.options.backslash_escapes());
                 (Kind::Str, len)

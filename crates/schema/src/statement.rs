@@ -6,19 +6,21 @@
 mod alter;
 mod create;
 mod dml;
+mod doubt;
 
+use crate::column::usual_type;
 use crate::cursor::{Cursor, Name};
-use crate::lexer::{ParseOptions, Token, tokens};
+use crate::lexer::{ParseOptions, Token, Types, tokens};
+use crate::table::Column;
 
 pub(crate) use alter::Step;
 pub(crate) use create::{Body, add_versioning};
 pub use create::{column_type, table_from_create};
 pub use dml::first_table;
+pub(crate) use doubt::Doubt;
 
 /// Tokens that are read of one statement: a table has at most 4,096 columns.
 const TOKENS_MAX: usize = 1 << 20;
-/// Names that are taken from a statement that is not understood.
-const DOUBTS_MAX: usize = 256;
 /// Tokens that are read of a statement that changes rows.
 const DML_TOKENS_MAX: usize = 256;
 
@@ -57,6 +59,8 @@ pub struct Classified {
 pub(crate) enum Change {
     Create {
         name: Name,
+        /// Only its session sees it.
+        temporary: bool,
         or_replace: bool,
         if_not_exists: bool,
         body: Body,
@@ -67,23 +71,41 @@ pub(crate) enum Change {
     },
     Rename(Vec<(Name, Name)>),
     Drop(Vec<Name>),
+    /// Tables that only the session sees.
+    DropTemporary(Vec<Name>),
     DropDatabase(String),
     /// What it is without a name: the default one. Its tables stay as they are.
     AlterDatabase(Option<String>),
-    /// Names in a statement that is not understood: perhaps tables that it changes.
-    Doubt(Vec<Name>),
+    /// The statement is not understood.
+    Doubt(Doubt),
+}
+
+impl Change {
+    /// Nobody but its session sees it.
+    pub(crate) const fn is_of_temporary_tables(&self) -> bool {
+        match self {
+            Self::Create { temporary, .. } => *temporary,
+            Self::DropTemporary(_) => true,
+            Self::Alter { .. }
+            | Self::Rename(_)
+            | Self::Drop(_)
+            | Self::DropDatabase(_)
+            | Self::AlterDatabase(_)
+            | Self::Doubt(_) => false,
+        }
+    }
 }
 
 /// A statement, read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parsed {
     pub(crate) changes: Vec<Change>,
-    results: Vec<Draft>,
+    pub(crate) results: Vec<Draft>,
 }
 
 /// A result whose names may lack the default database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Draft {
+pub(crate) enum Draft {
     Table(CanalKind, Name),
     Rename(Name, Name),
     /// CREATE and DROP DATABASE.
@@ -109,9 +131,16 @@ pub fn parse(sql: &str, options: &ParseOptions) -> Parsed {
     if procedural(&all) {
         return parsed;
     }
+    if all.len() >= TOKENS_MAX {
+        // What stands behind them may name any table.
+        parsed.unreadable();
+        parsed.changes.push(Change::Doubt(Doubt::of_any(&all)));
+        return parsed;
+    }
     for statement in all.split(|token| token.is_symbol(';')).filter(|part| !part.is_empty()) {
         one(statement, &mut parsed);
     }
+    parsed.name_types(options.types());
     parsed
 }
 
@@ -175,20 +204,40 @@ impl Parsed {
             Change::Create { .. }
             | Change::Rename(_)
             | Change::Drop(_)
+            | Change::DropTemporary(_)
             | Change::DropDatabase(_)
             | Change::AlterDatabase(_) => false,
         })
     }
 
-    /// The statement's text could not be decoded for sure: the tables that it changes are asked for
-    /// again.
-    pub fn distrust(&mut self) {
+    /// The statement's text could not be decoded for sure, its names included: every table that it may
+    /// have meant is asked for again.
+    pub fn distrust(&mut self, sql: &str, options: &ParseOptions) {
+        if !self.changes_nothing() {
+            let all = tokens(sql, *options, TOKENS_MAX);
+            self.changes = vec![Change::Doubt(Doubt::of_any(&all))];
+        }
+    }
+
+    /// Gives columns the types that the words for them stand for in the session's mode.
+    fn name_types(&mut self, types: Types) {
+        let rename = |column: &mut Column| column.type_text = usual_type(&column.type_text, types);
         for change in &mut self.changes {
             match change {
-                Change::Create { body, .. } => *body = Body::Unknown,
-                Change::Alter { steps, .. } => steps.push(Step::Unknown),
-                Change::Rename(_)
+                Change::Create { body: Body::Columns(table), .. } => {
+                    table.columns.iter_mut().for_each(rename);
+                }
+                Change::Alter { steps, .. } => {
+                    for step in steps {
+                        if let Step::Add { column, .. } | Step::Change { column, .. } = step {
+                            rename(column);
+                        }
+                    }
+                }
+                Change::Create { body: Body::Like(_) | Body::Unknown, .. }
+                | Change::Rename(_)
                 | Change::Drop(_)
+                | Change::DropTemporary(_)
                 | Change::DropDatabase(_)
                 | Change::AlterDatabase(_)
                 | Change::Doubt(_) => {}
@@ -304,20 +353,8 @@ fn read(mut c: Cursor<'_, '_>, parsed: &mut Parsed) {
     if understood.is_none() {
         parsed.unreadable();
         parsed.changes.clear();
-        parsed.changes.push(Change::Doubt(doubts(c)));
+        parsed.changes.push(Change::Doubt(Doubt::of(c.rest())));
     }
-}
-
-/// Everything in a statement that may be the name of a table.
-fn doubts(mut c: Cursor<'_, '_>) -> Vec<Name> {
-    let mut names: Vec<Name> = Vec::new();
-    while !c.is_end() && names.len() < DOUBTS_MAX {
-        match c.name() {
-            Some(name) if !names.contains(&name) => names.push(name),
-            Some(_) | None => {}
-        }
-    }
-    names
 }
 
 fn if_exists(c: &mut Cursor<'_, '_>) -> bool {
@@ -332,15 +369,18 @@ fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         let mut names = Vec::new();
         loop {
             let name = c.name()?;
-            parsed.result(CanalKind::Erase, &name);
+            if !temporary {
+                parsed.result(CanalKind::Erase, &name);
+            }
             names.push(name);
             if !c.eat_symbol(',') {
                 break;
             }
         }
-        if !temporary {
-            parsed.changes.push(Change::Drop(names));
-        }
+        parsed.changes.push(match temporary {
+            true => Change::DropTemporary(names),
+            false => Change::Drop(names),
+        });
     } else if c.eat_any(&["database", "schema"]) {
         if_exists(&mut c);
         let name = c.identifier()?;
@@ -364,7 +404,10 @@ fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         while c.eat_symbol(',') {
             names.push(c.name()?);
         }
-        parsed.changes.push(Change::Drop(names));
+        parsed.changes.push(match temporary {
+            true => Change::DropTemporary(names),
+            false => Change::Drop(names),
+        });
     } else if c.rest().iter().take(4).any(|token| token.is("table")) {
         return None;
     }

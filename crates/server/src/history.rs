@@ -430,10 +430,17 @@ fn is_begun_anew(records: &[HistoryRecord], beginning: &Beginning) -> bool {
 /// the end of the earlier records as well.
 fn learned_later(later: &[HistoryRecord]) -> Vec<StructureChange> {
     let mut first: HashMap<(&str, &str), &StructureChange> = HashMap::new();
+    let mut doubted: Vec<&StructureChange> = Vec::new();
     for record in later {
         if let HistoryRecord::Changes { changes, .. } = record {
             for change in changes {
-                first.entry(change.name()).or_insert(change);
+                let Some((schema, table)) = change.name() else {
+                    doubted.push(change);
+                    continue;
+                };
+                if !doubted.iter().any(|doubt| doubt.may_change(schema, table)) {
+                    first.entry((schema, table)).or_insert(change);
+                }
             }
         }
     }

@@ -5,6 +5,38 @@ use crate::format::FormatDescription;
 use crate::header::event_type;
 use crate::reader::Reader;
 
+/// MariaDB 10.8 and later, with `binlog_alter_two_phase`: which of the two events of an ALTER it is. Both have
+/// its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlterPhase {
+    /// It begins: other statements may come before it is done.
+    Start,
+    /// It is done.
+    Commit,
+    /// It has failed, and changed nothing.
+    Rollback,
+}
+
+impl AlterPhase {
+    const fn of(flags: u8) -> Option<Self> {
+        match flags {
+            _ if flags & 0x08 != 0 => Some(Self::Rollback),
+            _ if flags & 0x04 != 0 => Some(Self::Commit),
+            _ if flags & 0x02 != 0 => Some(Self::Start),
+            _ => None,
+        }
+    }
+
+    /// Whether the statement has changed anything with this event.
+    #[must_use]
+    pub const fn is_done(self) -> bool {
+        match self {
+            Self::Commit => true,
+            Self::Start | Self::Rollback => false,
+        }
+    }
+}
+
 /// A statement with its session's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryEvent<'a> {
@@ -18,6 +50,8 @@ pub struct QueryEvent<'a> {
     pub client_charset: Option<u16>,
     /// SQL mode (status variable 1), if sent.
     pub sql_mode: Option<u64>,
+    /// MariaDB's status variable 130.
+    pub alter_phase: Option<AlterPhase>,
     /// The statement; for a compressed event still compressed.
     pub sql: &'a [u8],
 }
@@ -45,6 +79,7 @@ impl<'a> QueryEvent<'a> {
             schema,
             client_charset: None,
             sql_mode: None,
+            alter_phase: None,
             sql: r.take_rest(),
         };
         // The block has a length of its own, so a variable that is not known costs only the ones
@@ -96,10 +131,13 @@ impl<'a> QueryEvent<'a> {
                 // Microseconds of MariaDB, a flag of Percona.
                 128 if is_mariadb => 3,
                 128 => 1,
-                130 => match r.u8(NAME).ok()? {
-                    flags if flags & 0x0c != 0 => 8,
-                    _ => 0,
-                },
+                130 => {
+                    self.alter_phase = AlterPhase::of(r.u8(NAME).ok()?);
+                    match self.alter_phase {
+                        Some(AlterPhase::Commit | AlterPhase::Rollback) => 8,
+                        Some(AlterPhase::Start) | None => 0,
+                    }
+                }
                 131 => 4 * usize::from(r.u8(NAME).ok()?),
                 16 | 19..=22 | 252 | 253 | 255 => 1,
                 11 => {

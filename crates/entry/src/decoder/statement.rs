@@ -1,9 +1,9 @@
 //! Statements: QUERY and the events that accompany it (entry-format 2.2-2.4).
 
-use towpath_binlog::FormatDescription;
 use towpath_binlog::event::{IntVar, QueryEvent, Rand, UserVar, UserVarValue, decompress_mariadb};
 use towpath_binlog::event_type as t;
-use towpath_schema::{CanalKind, Classified, ServerKind};
+use towpath_binlog::{EventHeader, FLAG_THREAD_SPECIFIC, FormatDescription};
+use towpath_schema::{CanalKind, Classified, ServerKind, SessionId};
 
 use super::options::Suppress;
 use super::tables::Reading;
@@ -85,6 +85,7 @@ fn server_kind(format: &FormatDescription) -> Option<ServerKind> {
 impl Decoder {
     pub(super) fn compressed_query(
         &mut self,
+        header: &EventHeader,
         body: &[u8],
         format: &FormatDescription,
         origin: &Origin<'_>,
@@ -93,12 +94,13 @@ impl Decoder {
         let mut inflated = Vec::new();
         decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
         query.sql = &inflated;
-        self.statement(&query, format, origin);
+        self.statement(&query, header.flags, format, origin);
         Ok(())
     }
 
     pub(super) fn query(
         &mut self,
+        header: &EventHeader,
         body: &[u8],
         format: &FormatDescription,
         origin: &Origin<'_>,
@@ -107,7 +109,8 @@ impl Decoder {
         if let Some(thread_id) = QueryEvent::begin_of(body, format)? {
             self.begin(thread_id, &[], origin);
         } else {
-            self.statement(&QueryEvent::parse(body, format)?, format, origin);
+            let query = QueryEvent::parse(body, format)?;
+            self.statement(&query, header.flags, format, origin);
         }
         Ok(())
     }
@@ -115,6 +118,7 @@ impl Decoder {
     fn statement(
         &mut self,
         query: &QueryEvent<'_>,
+        flags: u16,
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) {
@@ -138,8 +142,13 @@ impl Decoder {
             if word.eq_ignore_ascii_case("ROLLBACK") {
                 self.in_transaction = false;
             }
-            let (server, sql_mode) = (server_kind(format), query.sql_mode);
-            let reading = Reading { server, sql_mode, is_exact };
+            let reading = Reading {
+                server: server_kind(format),
+                sql_mode: query.sql_mode,
+                is_exact,
+                session: SessionId { server_id: origin.server_id, thread_id: query.thread_id },
+                is_bound: flags & FLAG_THREAD_SPECIFIC != 0,
+            };
             self.other_statement(query, &sql, reading, origin);
         }
     }
@@ -163,6 +172,10 @@ impl Decoder {
         reading: Reading,
         origin: &Origin<'_>,
     ) {
+        if query.alter_phase.is_some_and(|phase| !phase.is_done()) {
+            self.ddl_boundary(sql, origin);
+            return;
+        }
         let database = String::from_utf8_lossy(query.schema);
         let (results, in_doubt) = self.tables.apply(sql, &database, reading);
         if in_doubt {

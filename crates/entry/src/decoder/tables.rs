@@ -13,8 +13,8 @@ use std::sync::Arc;
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
 use towpath_schema::{
-    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, StructureAnswer,
-    StructureChange, Table,
+    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, SessionId, Sessions,
+    Speaker, StructureAnswer, StructureChange, Table,
 };
 
 use super::Step;
@@ -48,6 +48,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Tables {
     catalog: Catalog,
+    sessions: Sessions,
     kept: Cache,
     /// The first `in_force` are in force. Behind them are left those of the statement before: the next
     /// statement is often like it, and then nothing is looked up or counted.
@@ -60,11 +61,16 @@ pub(crate) struct Tables {
 
 /// How the text of a statement is to be read.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "two independent facts of an event")]
 pub(super) struct Reading {
     pub(super) server: Option<ServerKind>,
     pub(super) sql_mode: Option<u64>,
     /// Every character of it is known.
     pub(super) is_exact: bool,
+    /// Who made it.
+    pub(super) session: SessionId,
+    /// It is marked as bound to its session.
+    pub(super) is_bound: bool,
 }
 
 /// Classified results of a statement, and whether it may have changed structures in a way that is
@@ -75,6 +81,7 @@ impl Tables {
     pub(super) fn new() -> Self {
         Self {
             catalog: Catalog::default(),
+            sessions: Sessions::default(),
             kept: Cache::default(),
             maps: Vec::new(),
             in_force: 0,
@@ -86,6 +93,7 @@ impl Tables {
     /// Replaces all that is known.
     pub(super) fn set_catalog(&mut self, catalog: Catalog) {
         self.catalog = catalog;
+        self.sessions.forget();
         self.forget_plans();
         self.generation = self.catalog.generation();
     }
@@ -293,6 +301,14 @@ impl Tables {
         self.maps.clear();
     }
 
+    /// Table maps may look different from here on. Sessions do not outlive a start of the server.
+    pub(super) fn begin_file(&mut self, format: &FormatDescription) {
+        if format.created_s > 0 {
+            self.sessions.server_starts();
+        }
+        self.forget_plans();
+    }
+
     /// Those in force stay so.
     pub(super) fn forget_plans(&mut self) {
         self.kept.clear();
@@ -305,9 +321,16 @@ impl Tables {
         let options = reading.server.map_or(options, |server| options.read_by(server));
         let mut parsed = towpath_schema::parse(sql, &options);
         if !reading.is_exact {
-            parsed.distrust();
+            parsed.distrust(sql, &options);
         }
         let database = Some(database).filter(|name| !name.is_empty());
+        let speaker = Speaker {
+            id: reading.session,
+            database,
+            is_mariadb: reading.server.is_some_and(|server| server.is_mariadb),
+            is_bound: reading.is_bound,
+        };
+        let parsed = self.sessions.separate(parsed, &speaker, &self.catalog);
         self.catalog.apply(&parsed, database);
         (towpath_schema::classify(&parsed, database), parsed.is_in_doubt())
     }

@@ -143,12 +143,12 @@ fn clause(
     } else if c.eat("change") {
         c.eat("column");
         let if_exists = if_exists(&mut c);
-        c.identifier().and_then(|old| replace(name, c, (old, if_exists), steps, parsed))
+        c.field().and_then(|old| replace(name, c, (old, if_exists), steps, parsed))
     } else if c.eat("modify") {
         c.eat("column");
         let if_exists = if_exists(&mut c);
         let mut ahead = c;
-        ahead.identifier().and_then(|old| replace(name, c, (old, if_exists), steps, parsed))
+        ahead.field().and_then(|old| replace(name, c, (old, if_exists), steps, parsed))
     } else if c.eat("drop") {
         drop_clause(name, c, steps, parsed)
     } else if c.eat("rename") {
@@ -273,7 +273,7 @@ fn drop_clause(
     } else {
         c.eat("column");
         let if_exists = if_exists(&mut c);
-        steps.push(Step::Drop { name: c.identifier()?, if_exists });
+        steps.push(Step::Drop { name: c.field()?, if_exists });
         parsed.result(CanalKind::Alter, name);
         if if_exists {
             return Some(Outcome::Unreadable);
@@ -304,10 +304,8 @@ fn rename(
     }
     c.eat_any(&["to", "as"]);
     c.eat_symbol('=');
-    let mut to = c.name()?;
-    if to.0.is_none() {
-        to.0.clone_from(&name.0);
-    }
+    // Without a database it goes to the default one, not to that of the old name.
+    let to = c.name()?;
     parsed.results.push(Draft::Rename(name.clone(), to.clone()));
     steps.push(Step::RenameTo(to));
     Some(Outcome::Renamed)
@@ -434,25 +432,19 @@ fn convert(
         return Some(if readable { Outcome::Done } else { Outcome::Unreadable });
     }
     // MariaDB: a partition becomes a table, or the other way round.
-    let of_this = |c: &mut Cursor<'_, '_>| {
-        let mut other = c.name()?;
-        if other.0.is_none() {
-            other.0.clone_from(&name.0);
-        }
-        Some(other)
-    };
     if c.eat("partition") {
         c.identifier()?;
         c.eat_all(&["to", "table"]).then_some(())?;
         parsed.changes.push(Change::Create {
-            name: of_this(&mut c)?,
+            name: c.name()?,
+            temporary: false,
             or_replace: false,
             if_not_exists: false,
             body: Body::Like(name.clone()),
         });
     } else {
         c.eat("table").then_some(())?;
-        parsed.changes.push(Change::Drop(vec![of_this(&mut c)?]));
+        parsed.changes.push(Change::Drop(vec![c.name()?]));
     }
     Some(Outcome::Unreadable)
 }

@@ -1,9 +1,9 @@
 //! CREATE.
 
 use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
-use crate::column::{Definition, charset_of, definition};
+use crate::column::{Definition, charset_of, definition, usual_type};
 use crate::cursor::{Cursor, Name, split_commas};
-use crate::lexer::{ParseOptions, Token, tokens};
+use crate::lexer::{ParseOptions, Token, Types, tokens};
 use crate::table::{Column, Table};
 
 /// What a created table consists of.
@@ -34,6 +34,7 @@ pub(super) fn create(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         let name = c.name()?;
         parsed.changes.push(Change::Create {
             name,
+            temporary,
             or_replace,
             if_not_exists,
             body: Body::Columns(Table { columns: sequence_columns(), ..Table::default() }),
@@ -90,11 +91,11 @@ fn table(
     } else {
         Body::Unknown
     };
-    parsed.result(CanalKind::Create, &name);
     if !temporary {
-        parsed.changes.push(Change::Create { name, or_replace, if_not_exists, body });
+        parsed.result(CanalKind::Create, &name);
     }
-    if exotic {
+    parsed.changes.push(Change::Create { name, temporary, or_replace, if_not_exists, body });
+    if exotic && !temporary {
         parsed.unreadable();
     }
     Some(())
@@ -312,7 +313,8 @@ fn sequence_columns() -> Vec<Column> {
 pub fn column_type(text: &str) -> String {
     let with_name = format!("c {text}");
     let all = tokens(&with_name, ParseOptions::default(), super::TOKENS_MAX);
-    definition(&all).map_or_else(|| text.to_owned(), |found| found.column.type_text)
+    let found = definition(&all).map(|found| found.column.type_text);
+    found.map_or_else(|| text.to_owned(), |text| usual_type(&text, Types::default()))
 }
 
 /// The table of a `SHOW CREATE TABLE` text; `None` when it cannot be read.
@@ -321,6 +323,7 @@ pub fn table_from_create(sql: &str, schema: &str) -> Option<Table> {
     let all = tokens(sql, ParseOptions::default(), super::TOKENS_MAX);
     let mut parsed = Parsed::default();
     create(Cursor::new(&all), &mut parsed)?;
+    parsed.name_types(Types::default());
     let Change::Create { name, body: Body::Columns(table), .. } =
         parsed.changes.into_iter().next()?
     else {

@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
-use towpath_binlog::{ParseError, RawEvent, StreamError, event_type as t};
+use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
-    Column, Fate, HiddenKey, LaterStatements, NameCase, PackedTable, ParseOptions, ServerKind,
-    StructureAnswer, Table, charset_of, column_type, parse, table_from_create,
+    Catalog, Column, Fate, HiddenKey, LaterStatements, NameCase, PackedTable, ParseOptions,
+    ServerKind, SessionId, Sessions, Speaker, StructureAnswer, Table, charset_of, column_type,
+    parse, table_from_create,
 };
 use tracing::info;
 
@@ -34,6 +35,7 @@ const TABLES_MAX: usize = 250_000;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     statements: LaterStatements,
+    sessions: Sessions,
     /// Up to here the statements are known.
     until: Option<(String, u64)>,
 }
@@ -41,7 +43,62 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Takes a statement, if an event is one.
     pub(super) fn take(&mut self, event: &RawEvent<'_>) -> Result<(), SourceError> {
-        take(&mut self.statements, event)
+        self.take_event(event).map_err(|error| {
+            SourceError::Stream(StreamError {
+                file: event.file.to_string(),
+                offset: event.start,
+                event_type: event.header.event_type,
+                source: error.into(),
+            })
+        })
+    }
+
+    fn take_event(&mut self, event: &RawEvent<'_>) -> Result<(), ParseError> {
+        let compressed = match event.header.event_type {
+            t::QUERY => false,
+            t::MARIADB_QUERY_COMPRESSED => true,
+            t::FORMAT_DESCRIPTION if event.format.created_s > 0 => {
+                self.sessions.server_starts();
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        let mut query = QueryEvent::parse(event.body, &event.format)?;
+        let mut inflated = Vec::new();
+        if compressed {
+            decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
+            query.sql = &inflated;
+        }
+        if matches!(query.sql, b"BEGIN" | b"COMMIT")
+            || query.alter_phase.is_some_and(|phase| !phase.is_done())
+        {
+            return Ok(());
+        }
+        let (major, minor, patch) = event.format.version_number();
+        let part = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        let server = ServerKind {
+            is_mariadb: event.format.is_mariadb(),
+            version: (part(major), part(minor), part(patch)),
+        };
+        let options = ParseOptions::from_sql_mode(query.sql_mode.unwrap_or(0)).read_by(server);
+        let text = String::from_utf8_lossy(query.sql);
+        let mut parsed = parse(&text, &options);
+        if matches!(text, std::borrow::Cow::Owned(_)) {
+            // In another character set than UTF-8.
+            parsed.distrust(&text, &options);
+        }
+        let database = String::from_utf8_lossy(query.schema);
+        let (server_id, thread_id) = (event.header.server_id, query.thread_id);
+        let speaker = Speaker {
+            id: SessionId { server_id, thread_id },
+            database: Some(database.as_ref()).filter(|name| !name.is_empty()),
+            is_mariadb: server.is_mariadb,
+            is_bound: event.header.flags & FLAG_THREAD_SPECIFIC != 0,
+        };
+        // What structures are here is what has to be found out.
+        let parsed = self.sessions.separate(parsed, &speaker, &Catalog::new(NameCase::Unknown));
+        self.statements.push(&event.file, event.start, parsed, &database);
+        Ok(())
     }
 }
 
@@ -175,7 +232,8 @@ impl MysqlSource {
             Some(connection) => connection,
             empty => {
                 let mut connection = Connection::open(self.servers.current()).await?;
-                connection.query("SET NAMES utf8mb4").await?;
+                // What is shown, and how texts are quoted, depends on the mode.
+                connection.query("SET NAMES utf8mb4, SESSION sql_mode = ''").await?;
                 let show_hidden_key =
                     "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
                 ignore_server_error(connection.query(show_hidden_key).await)?;
@@ -259,46 +317,6 @@ impl MysqlSource {
 
 fn stopped_by(obstacle: String) -> StructureAnswer {
     StructureAnswer { obstacle: Some(obstacle), ..StructureAnswer::default() }
-}
-
-fn take(statements: &mut LaterStatements, event: &RawEvent<'_>) -> Result<(), SourceError> {
-    let malformed = |error: ParseError| {
-        SourceError::Stream(StreamError {
-            file: event.file.to_string(),
-            offset: event.start,
-            event_type: event.header.event_type,
-            source: error.into(),
-        })
-    };
-    let compressed = match event.header.event_type {
-        t::QUERY => false,
-        t::MARIADB_QUERY_COMPRESSED => true,
-        _ => return Ok(()),
-    };
-    let mut query = QueryEvent::parse(event.body, &event.format).map_err(malformed)?;
-    let mut inflated = Vec::new();
-    if compressed {
-        decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX).map_err(malformed)?;
-        query.sql = &inflated;
-    }
-    if matches!(query.sql, b"BEGIN" | b"COMMIT") {
-        return Ok(());
-    }
-    let (major, minor, patch) = event.format.version_number();
-    let part = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
-    let server = ServerKind {
-        is_mariadb: event.format.is_mariadb(),
-        version: (part(major), part(minor), part(patch)),
-    };
-    let options = ParseOptions::from_sql_mode(query.sql_mode.unwrap_or(0)).read_by(server);
-    let text = String::from_utf8_lossy(query.sql);
-    let mut parsed = parse(&text, &options);
-    if matches!(text, std::borrow::Cow::Owned(_)) {
-        // In another character set than UTF-8.
-        parsed.distrust();
-    }
-    statements.push(&event.file, event.start, parsed, &String::from_utf8_lossy(query.schema));
-    Ok(())
 }
 
 /// How the server compares the names of tables.
