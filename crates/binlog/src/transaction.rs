@@ -56,8 +56,14 @@ enum State {
     Inside(u64),
 }
 
+/// Whether an event stands in the file: what a server makes up for the connection comes between any two
+/// others, as the format description at the begin of a dump.
+fn is_of_file(event: &RawEvent<'_>) -> bool {
+    !event.header.is_artificial() && event.end > event.start
+}
+
 /// Follows the bounds of transactions through a stream of events.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TransactionBounds {
     state: State,
 }
@@ -78,8 +84,7 @@ impl TransactionBounds {
             Bound::Begin => self.state = State::Inside(start),
             Bound::Inside | Bound::Savepoint(_) | Bound::RollbackTo(_) => {}
             Bound::End | Bound::Rollback => self.state = State::Outside,
-            // An artificial event stands between any two others.
-            Bound::Alone if event.header.is_artificial() => {}
+            Bound::Alone if !is_of_file(event) => {}
             Bound::Alone => self.state = State::Outside,
         }
         Ok(bound)
@@ -179,7 +184,7 @@ pub enum SavepointError {
 }
 
 /// The savepoints of a transaction.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Savepoints {
     marks: Vec<(String, u64)>,
 }
@@ -250,9 +255,12 @@ impl TransactionFate {
 }
 
 /// Reads ahead through one transaction for what becomes of its events.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FateScan {
+    /// Where the transaction begins.
     begin: u64,
+    /// The first event that is looked at.
+    from: u64,
     bounds: TransactionBounds,
     savepoints: Savepoints,
     fate: TransactionFate,
@@ -270,25 +278,22 @@ pub enum FateError {
 }
 
 impl FateScan {
-    /// For the transaction whose first event starts at `begin`.
+    /// For the transaction whose first event starts at `begin`, from an event in it on that starts at
+    /// `from`, with the savepoints that it has there.
     #[must_use]
-    pub fn new(begin: u64) -> Self {
-        Self {
-            begin,
-            bounds: TransactionBounds::default(),
-            savepoints: Savepoints::default(),
-            fate: TransactionFate::default(),
-        }
+    pub fn new(begin: u64, from: u64, savepoints: Savepoints) -> Self {
+        let bounds = TransactionBounds { state: State::Inside(begin) };
+        Self { begin, from, bounds, savepoints, fate: TransactionFate::default() }
     }
 
-    /// Takes the next event, from the transaction's first one on; the fate is known at the last one.
-    /// A transaction behind which its file ends, or the next one begins, was cut off by the end of its
-    /// server, which takes it back when it starts again.
+    /// Takes the next event of the file; the fate is known at the transaction's last one. A transaction
+    /// behind which its file ends, or the next one begins, was cut off by the end of its server, which
+    /// takes it back when it starts again.
     ///
     /// # Errors
     /// [`FateError`]
     pub fn event(&mut self, event: &RawEvent<'_>) -> Result<Option<TransactionFate>, FateError> {
-        if event.header.is_artificial() || event.start < self.begin {
+        if !is_of_file(event) || event.start < self.from {
             return Ok(None);
         }
         match self.bounds.event(event)? {
@@ -297,9 +302,6 @@ impl FateScan {
                 self.fate.roll_back(self.savepoints.roll_back_to(&name, event.start)?)?;
             }
             Bound::End => return Ok(Some(std::mem::take(&mut self.fate))),
-            Bound::Begin | Bound::Identity if event.start == self.begin => {}
-            // The identity is the first event, then.
-            Bound::Begin if self.bounds.open_since() == Some(self.begin) => {}
             Bound::Rollback | Bound::Alone | Bound::Begin | Bound::Identity => {
                 self.fate.roll_back(self.begin..event.start)?;
                 return Ok(Some(std::mem::take(&mut self.fate)));
@@ -307,6 +309,14 @@ impl FateScan {
             Bound::Inside => {}
         }
         Ok(None)
+    }
+}
+
+impl FateScan {
+    /// The fate of a transaction whose file ends, and is not the last one.
+    #[must_use]
+    pub fn cut_off(self) -> TransactionFate {
+        TransactionFate { rolled_back: std::iter::once(self.begin..u64::MAX).collect() }
     }
 }
 

@@ -183,6 +183,13 @@ impl Arena {
         self.advance(count);
     }
 
+    /// Moves bytes that were written to an earlier place.
+    pub(crate) fn copy_back(&mut self, from: std::ops::Range<usize>, to: usize) {
+        if from.end <= self.len && to <= from.start {
+            self.bytes.copy_within(from, to);
+        }
+    }
+
     /// Forgets what was written behind `len`.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);

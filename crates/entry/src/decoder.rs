@@ -1,6 +1,7 @@
 //! Events in, blocks of entries out: a state machine without I/O.
 
 mod options;
+mod rollback;
 mod rows;
 mod statement;
 mod structures;
@@ -13,6 +14,7 @@ pub use structures::{DoubtfulStatement, StructureRecord, UnknownTable};
 use std::sync::Arc;
 
 use towpath_binlog::event::{self, Payload};
+use towpath_binlog::transaction::FateScan;
 use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, event_type as t};
 
 use crate::block::{Block, EntryInfo, EntryKind};
@@ -22,6 +24,7 @@ use crate::message::{self, FrontParts, FrontWriter, GtidProps, Origin};
 use crate::output::{Output, Throttle};
 use crate::piece::Piece;
 use crate::rows::RowsWriter;
+use rollback::Outcome;
 use structures::{Doubts, Records, Unknown};
 use tables::Tables;
 use transaction::HeldBegin;
@@ -45,6 +48,10 @@ pub enum Step {
         /// Table name.
         table: String,
     },
+    /// More of the transaction has come than is held until its end, and its source may have rolled back some
+    /// of it. Nothing was consumed: read ahead, from this event on, until the scan knows the transaction's
+    /// fate, hand that to [`Decoder::learn_fate`], and feed the same event again.
+    NeedFate(Box<FateScan>),
 }
 
 /// A place between two transactions.
@@ -84,6 +91,8 @@ pub struct Decoder {
     boundary: Option<Boundary>,
     /// Between the begin of a transaction and its end: nothing in between is a boundary.
     in_transaction: bool,
+    /// What is known of how the transaction ends.
+    outcome: Outcome,
     held: Option<HeldBegin>,
     held_file: Option<Arc<str>>,
     payload: Option<OpenPayload>,
@@ -111,6 +120,7 @@ impl Decoder {
             bounds: Throttle::default(),
             boundary: None,
             in_transaction: false,
+            outcome: Outcome::default(),
             held: None,
             held_file: None,
             payload: None,
@@ -138,6 +148,11 @@ impl Decoder {
             timestamp_s: event.header.timestamp_s,
             server_id: event.header.server_id,
         };
+        if self.output.holds_too_much()
+            && let Some(scan) = self.outcome.scan(event.start)
+        {
+            return Ok(Step::NeedFate(Box::new(scan)));
+        }
         let kind = event.header.event_type;
         let result = if kind == t::TRANSACTION_PAYLOAD {
             self.payload(event, &origin)
@@ -208,6 +223,7 @@ impl Decoder {
     pub fn restart(&mut self) {
         self.held = None;
         self.output.abandon_group();
+        self.outcome.forget();
         self.tables.forget_maps();
         self.payload = None;
         self.in_transaction = false;
@@ -254,9 +270,9 @@ impl Decoder {
             t::MARIADB_QUERY_COMPRESSED => self.compressed_query(header, body, format, origin)?,
             t::XID => self.xid(body, origin)?,
             t::GTID | t::GTID_TAGGED | t::ANONYMOUS_GTID => {
-                self.mysql_gtid(header.event_type, body)?;
+                self.mysql_gtid(header.event_type, body, format, origin)?;
             }
-            t::MARIADB_GTID => self.mariadb_gtid(header.server_id, body)?,
+            t::MARIADB_GTID => self.mariadb_gtid(body, origin)?,
             t::ROWS_QUERY => self.rows_query(event::parse_rows_query(body)?, origin),
             t::MARIADB_ANNOTATE_ROWS => self.annotate(event::parse_annotate(body), origin),
             t::INTVAR | t::RAND | t::USER_VAR => self.variable(header.event_type, body, origin)?,
@@ -265,7 +281,13 @@ impl Decoder {
                 return Err(DecodeError::Incident { number, message });
             }
             // Table maps may look different from here on.
-            t::FORMAT_DESCRIPTION => self.tables.begin_file(format),
+            t::FORMAT_DESCRIPTION => {
+                // A server makes one up when a dump begins.
+                if origin.end > origin.start {
+                    self.cut_off(origin);
+                }
+                self.tables.begin_file(format);
+            }
             other if carries_nothing(other) || header.flags & FLAG_IGNORABLE != 0 => {}
             event_type => return Err(DecodeError::UnknownEvent { event_type }),
         }
@@ -282,6 +304,8 @@ impl Decoder {
                 OpenPayload { start: event.start, inner, offset: 0 }
             }
         };
+        // Servers compress transactions of rows only, which they roll back without a trace.
+        self.outcome.all_are_rows();
         while let Some(rest) = open.inner.get(open.offset..).filter(|rest| !rest.is_empty()) {
             let header = EventHeader::parse(rest)?;
             let len = usize::try_from(header.event_len).unwrap_or(usize::MAX);

@@ -1,6 +1,7 @@
 //! Why an event could not be turned into entries.
 
 use thiserror::Error;
+use towpath_binlog::transaction::SavepointError;
 use towpath_binlog::{ParseError, StreamError};
 
 /// A fault that stops the decoder.
@@ -36,6 +37,15 @@ pub enum DecodeError {
         /// The table id.
         table_id: u64,
     },
+    /// A rollback of what has been handed on.
+    #[error(
+        "a rollback of rows that were handed on: the start lies inside a transaction; start at a \
+         transaction's begin"
+    )]
+    RolledBack,
+    /// A rollback to a savepoint that is not known.
+    #[error(transparent)]
+    Savepoint(#[from] SavepointError),
     /// No structure is known for the table.
     #[error(
         "{schema}.{table} has {in_binlog} columns in the binlog, and no structure of it is known at \
@@ -95,6 +105,11 @@ impl DecodeError {
         if let Self::At { source, .. } = self {
             return source.is_inside_a_transaction();
         }
-        matches!(self, Self::NoTableMap { .. })
+        matches!(
+            self,
+            Self::NoTableMap { .. }
+                | Self::RolledBack
+                | Self::Savepoint(SavepointError::Unknown(_))
+        )
     }
 }

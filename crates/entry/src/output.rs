@@ -6,6 +6,9 @@ use crate::arena::{Arena, CHUNK_LEN};
 use crate::block::{Block, Context, EntryInfo, EntryKind};
 use crate::message::Origin;
 
+/// What is held of a transaction at most until its end is known: entries, and bytes.
+const HELD_MAX: usize = 16 << 10;
+const HELD_BYTES_MAX: usize = 2 << 20;
 /// Entries that a group holds before it is handed on unfinished.
 const GROUP_MAX: usize = 1024;
 /// Bytes of an open group that are handed on before its end: it has rows, so it will not be swallowed.
@@ -28,6 +31,10 @@ pub(crate) struct Output {
     contexts: Vec<Context>,
     ready: usize,
     ready_bytes: usize,
+    /// What may be taken of it: all, unless a transaction is held.
+    free: usize,
+    free_bytes: usize,
+    hold: Hold,
     /// How long the arena is with another entry like the last one; 0 while nothing is finished.
     next_len: usize,
     /// Entries of the open group, those included that were handed on.
@@ -35,6 +42,18 @@ pub(crate) struct Output {
     /// The open group has a `ROWDATA`.
     has_rows: bool,
     empty: Throttle,
+}
+
+/// Whether finished groups may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Hold {
+    #[default]
+    Nothing,
+    /// What came since stays: it may have to be taken back.
+    Since {
+        /// There is more than may stay.
+        is_full: bool,
+    },
 }
 
 /// Lets one through when enough time or enough others have passed.
@@ -83,7 +102,78 @@ impl Output {
             EntryKind::End => self.close_group(),
         }
         let next_len = self.bytes.len() + entry_len + NEXT_SLACK;
-        self.next_len = if self.ready > 0 { next_len } else { 0 };
+        self.next_len = if self.free > 0 { next_len } else { 0 };
+        if let Hold::Since { is_full } = &mut self.hold {
+            *is_full = self.bytes.len() - self.free_bytes > HELD_BYTES_MAX
+                || self.infos.len() - self.free > HELD_MAX;
+        }
+    }
+
+    /// From here on nothing may be taken, until [`Self::release`].
+    pub(crate) const fn hold(&mut self) {
+        self.hold = Hold::Since { is_full: false };
+    }
+
+    /// What was held may be taken.
+    pub(crate) const fn release(&mut self) {
+        self.hold = Hold::Nothing;
+        self.free = self.ready;
+        self.free_bytes = self.ready_bytes;
+    }
+
+    /// More is held than may stay in memory.
+    #[inline]
+    pub(crate) const fn holds_too_much(&self) -> bool {
+        matches!(self.hold, Hold::Since { is_full: true })
+    }
+
+    /// Takes back the row changes among what is held whose events are rolled back, and what only speaks of
+    /// them. Statements stay: it is not written which tables they changed.
+    pub(crate) fn retract(&mut self, is_rolled_back: impl Fn(u64) -> bool) {
+        let held = self.infos.split_off(self.free);
+        let is_back = |info: &EntryInfo| is_rolled_back(info.start_offset);
+        let is_statement = |info: &EntryInfo| match info.kind {
+            EntryKind::Rows => info.row_count == 0,
+            EntryKind::Ddl => true,
+            EntryKind::Begin | EntryKind::Query | EntryKind::End => false,
+        };
+        let has_statements = held.iter().any(|info| is_back(info) && is_statement(info));
+        let (mut from, mut to) = (self.free_bytes, self.free_bytes);
+        let mut ready_left = self.ready - self.free;
+        (self.ready, self.ready_bytes) = (self.free, self.free_bytes);
+        for mut info in held {
+            let is_gone = is_back(&info)
+                && match info.kind {
+                    EntryKind::Rows => info.row_count > 0,
+                    EntryKind::Query => !has_statements,
+                    EntryKind::Begin | EntryKind::Ddl | EntryKind::End => false,
+                };
+            let end = info.end;
+            if !is_gone {
+                self.bytes.copy_back(from..end, to);
+                to += end - from;
+                info.end = to;
+                self.infos.push(info);
+            }
+            from = end;
+            if ready_left > 0 {
+                ready_left -= 1;
+                (self.ready, self.ready_bytes) = (self.infos.len(), to);
+            }
+        }
+        self.bytes.truncate(to);
+        if self.holds_no_more_than_a_begin() {
+            // It waits for what comes.
+            (self.ready, self.ready_bytes) = (self.free, self.free_bytes);
+        }
+        let open = self.infos.get(self.ready..).unwrap_or_default();
+        self.has_rows = open.iter().any(|info| info.kind != EntryKind::Begin);
+    }
+
+    /// Whether nothing but a begin is held.
+    pub(crate) fn holds_no_more_than_a_begin(&self) -> bool {
+        let held = self.infos.get(self.free..).unwrap_or_default();
+        held.iter().all(|info| info.kind == EntryKind::Begin)
     }
 
     /// True when a transaction without rows that began at this time is delivered all the same.
@@ -160,6 +250,10 @@ impl Output {
     const fn hand_on(&mut self) {
         self.ready = self.infos.len();
         self.ready_bytes = self.bytes.len();
+        if matches!(self.hold, Hold::Nothing) {
+            self.free = self.ready;
+            self.free_bytes = self.ready_bytes;
+        }
     }
 
     /// The open group is delivered, whatever is in it.
@@ -167,8 +261,10 @@ impl Output {
         self.has_rows = true;
     }
 
-    /// Drops the open group.
+    /// Drops the open group, and what is held.
     pub(crate) fn abandon_group(&mut self) {
+        (self.ready, self.ready_bytes) = (self.free, self.free_bytes);
+        self.hold = Hold::Nothing;
         self.drop_open();
         self.group_len = 0;
         self.has_rows = false;
@@ -176,50 +272,52 @@ impl Output {
 
     /// Nothing can be taken.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.ready == 0
+        self.free == 0
     }
 
     /// There is enough for a block: the arena would have to grow, or nearly so.
     pub(crate) const fn is_full(&self) -> bool {
-        self.ready_bytes >= FULL_LEN || self.next_len > CHUNK_LEN
+        self.free_bytes >= FULL_LEN || self.next_len > CHUNK_LEN
     }
 
     /// Takes the finished groups.
     pub(crate) fn take(&mut self) -> Option<Block> {
         self.next_len = 0;
-        if self.ready == 0 {
+        if self.free == 0 {
             return None;
         }
-        let (bytes, spare_bytes) = self.bytes.take(self.ready_bytes);
+        let (bytes, spare_bytes) = self.bytes.take(self.free_bytes);
         let (entries, contexts) = self.take_infos();
-        self.ready = 0;
-        self.ready_bytes = 0;
+        self.ready -= self.free;
+        self.ready_bytes -= self.free_bytes;
+        self.free = 0;
+        self.free_bytes = 0;
         Some(Block { bytes, entries, contexts, spare_bytes })
     }
 
     /// The facts of the finished groups. What is not finished counts from them on.
     fn take_infos(&mut self) -> (Vec<EntryInfo>, Vec<Context>) {
-        let last = self.infos.get(self.ready).or(self.infos.last()).map_or(0, |info| info.context);
+        let last = self.infos.get(self.free).or(self.infos.last()).map_or(0, |info| info.context);
         // Those of the open group; without one that of the last entry, which is likely to go on.
         let kept = usize::try_from(last).unwrap_or_default();
         let rest: Vec<Context> = self.contexts.get(kept..).unwrap_or_default().to_vec();
         let mut contexts = std::mem::replace(&mut self.contexts, rest);
         contexts.truncate(kept + 1);
-        let open = self.infos.get(self.ready..).unwrap_or_default();
+        let open = self.infos.get(self.free..).unwrap_or_default();
         // As much room as was needed this time; a list that is mostly empty is copied instead.
-        let entries = if self.ready < self.infos.capacity() / 2 {
-            let entries = self.infos.get(..self.ready).unwrap_or_default().to_vec();
-            self.infos.drain(..self.ready);
+        let entries = if self.free < self.infos.capacity() / 2 {
+            let entries = self.infos.get(..self.free).unwrap_or_default().to_vec();
+            self.infos.drain(..self.free);
             entries
         } else {
             let mut next = Vec::with_capacity(self.infos.len());
             next.extend_from_slice(open);
             let mut entries = std::mem::replace(&mut self.infos, next);
-            entries.truncate(self.ready);
+            entries.truncate(self.free);
             entries
         };
         for info in &mut self.infos {
-            info.end -= self.ready_bytes;
+            info.end -= self.free_bytes;
             info.context -= last;
         }
         (entries, contexts)

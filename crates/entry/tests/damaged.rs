@@ -1,5 +1,6 @@
 //! Any bytes give entries or an error: no panic, and no memory that the bytes do not justify.
 
+use towpath_binlog::transaction::TransactionFate;
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
 use towpath_entry::read::Entry;
 use towpath_entry::{Block, Decoder, DecoderOptions, Step};
@@ -67,6 +68,10 @@ fn feed(decoder: &mut Decoder, event: &RawEvent<'_>) -> Result<(), ()> {
         Ok(Step::Done) => Ok(()),
         Ok(Step::NeedTable { schema, table }) => {
             decoder.learn_table(&schema, &table, StructureAnswer::default());
+            decoder.event(event).map(|_| ()).map_err(|_| ())
+        }
+        Ok(Step::NeedFate(_)) => {
+            decoder.learn_fate(TransactionFate::default());
             decoder.event(event).map(|_| ()).map_err(|_| ())
         }
         Err(_) => Err(()),

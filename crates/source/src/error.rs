@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use towpath_binlog::StreamError;
+use towpath_binlog::transaction::FateError;
 use towpath_schema::StructureAnswer;
 
 /// A fault of the source or of the way to it.
@@ -116,6 +117,17 @@ pub enum SourceError {
         address: String,
         /// The server id of this reader.
         server_id: u32,
+    },
+    /// Reading ahead through a transaction failed.
+    #[error("{file}:{offset}: what the source rolled back of a transaction cannot be told")]
+    Fate {
+        /// Binlog file.
+        file: String,
+        /// Offset of the event.
+        offset: u64,
+        /// The cause.
+        #[source]
+        source: FateError,
     },
     /// The source is not set up for replication by row.
     #[error("{address}: {reason}")]
@@ -377,6 +389,7 @@ impl SourceError {
             | Self::OtherServer { .. }
             | Self::Behind { .. }
             | Self::Stream(_)
+            | Self::Fate { .. }
             | Self::File { .. }
             | Self::BadFile { .. } => Recovery::Stop,
         }
@@ -452,6 +465,7 @@ impl SourceError {
             | Self::Archive { .. }
             | Self::Gap { .. }
             | Self::Stream(_)
+            | Self::Fate { .. }
             | Self::File { .. }
             | Self::BadFile { .. } => None,
         }

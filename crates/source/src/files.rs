@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, StreamError};
 
 use crate::Filled;
 use crate::error::SourceError;
+use crate::fate;
 use crate::start::Start;
 
 const MAGIC: [u8; 4] = [0xfe, 0x62, 0x69, 0x6e];
@@ -162,6 +164,29 @@ impl FileSource {
         }
     }
 
+    /// See [`crate::Source::fate`]. A transaction at the end of the last file is perhaps still being written.
+    pub(crate) fn fate(&self, mut scan: FateScan) -> Result<TransactionFate, SourceError> {
+        let limit = self.event_len_max;
+        let Some(open) = &self.open else { return Ok(TransactionFate::default()) };
+        let mut ahead = open.again()?;
+        loop {
+            while let Some(event) = ahead.next_event(limit)? {
+                if let Some(fate) = fate::of_event(&mut scan, &event)? {
+                    return Ok(fate);
+                }
+            }
+            match ahead.fill() {
+                Ok(true) => {}
+                // What stands before a cut is told first, then the cut.
+                Ok(false) | Err(SourceError::BadFile { .. }) if self.waiting.is_empty() => {
+                    return Ok(TransactionFate::default());
+                }
+                Ok(false) => return Ok(scan.cut_off()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     pub(crate) fn file(&self) -> Option<Arc<str>> {
         self.open.as_ref().map(|open| Arc::clone(open.stream.file()))
     }
@@ -202,6 +227,19 @@ impl OpenFile {
             last: (0, 0),
             from,
         })
+    }
+
+    /// The same file again from the event on that came last, to read ahead.
+    fn again(&self) -> Result<Self, SourceError> {
+        let failed = |source| SourceError::File { path: self.path.clone(), source };
+        let (start, offset) = self.last;
+        let at = self.at - widen(self.unread.start - start);
+        let mut file = File::open(&self.path).map_err(failed)?;
+        file.seek(SeekFrom::Start(at)).map_err(failed)?;
+        let mut stream = self.stream.clone();
+        stream.unread(offset);
+        let path = self.path.clone();
+        Ok(Self { path, file, stream, buffer: Vec::new(), unread: 0..0, at, last: (0, 0), from: 0 })
     }
 
     /// Reads the next block; false at the end of the file.

@@ -6,6 +6,7 @@
 mod archive;
 mod connection;
 mod error;
+mod fate;
 mod files;
 mod inspect;
 mod mysql;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use towpath_binlog::RawEvent;
+use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_schema::{NameCase, PackedTable, StructureAnswer};
 
 pub use archive::{AccessKey, ArchiveConfig};
@@ -239,6 +241,17 @@ impl Source {
         match self {
             Self::Mysql(source) => source.table(schema, table).await,
             Self::Files(_) => Ok(StructureAnswer::default()),
+        }
+    }
+
+    /// What becomes of the transaction in which the event lies that came last: reads ahead from there.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn fate(&mut self, scan: FateScan) -> Result<TransactionFate, SourceError> {
+        match self {
+            Self::Mysql(source) => source.fate(scan).await,
+            Self::Files(source) => source.fate(scan),
         }
     }
 

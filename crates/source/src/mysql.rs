@@ -4,6 +4,7 @@ mod archived;
 pub(crate) mod dialect;
 mod dump;
 mod end;
+mod fate;
 mod feed;
 mod find;
 mod gtid;

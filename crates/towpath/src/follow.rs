@@ -1,5 +1,6 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
+use towpath_binlog::transaction::FateScan;
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
 use towpath_source::{Filled, Source};
 
@@ -15,6 +16,14 @@ pub(crate) struct Follow {
     /// There may be more events in the source's buffer.
     has_events: bool,
     failed: Option<Failure>,
+}
+
+/// What has to be looked up before decoding can go on.
+enum Need {
+    /// The structure of a table.
+    Table { schema: String, table: String },
+    /// The end of a long transaction.
+    Fate(Box<FateScan>),
 }
 
 impl Follow {
@@ -58,7 +67,16 @@ impl Follow {
     /// Decodes events in the buffer, until there are enough entries or no more events.
     async fn decode(&mut self) -> Result<(), Failure> {
         self.has_events = false;
-        while let Some((schema, table)) = self.decode_known()? {
+        while let Some(need) = self.decode_known()? {
+            let (schema, table) = match need {
+                Need::Table { schema, table } => (schema, table),
+                Need::Fate(scan) => {
+                    let fate = self.source.fate(*scan).await.map_err(Failure::source)?;
+                    self.decoder.learn_fate(fate);
+                    self.source.unread();
+                    continue;
+                }
+            };
             let found = match self.source.table(&schema, &table).await {
                 // What the stream says of the table counts then, if it is enough.
                 Err(error) if error.is_about_a_table() => error.as_answer(),
@@ -73,9 +91,8 @@ impl Follow {
         Ok(())
     }
 
-    /// The same up to a table whose structure has to be looked up. Apart from what waits, so that the
-    /// loop lives in registers.
-    fn decode_known(&mut self) -> Result<Option<(String, String)>, Failure> {
+    /// The same up to what has to be looked up. Apart from what waits, so that the loop lives in registers.
+    fn decode_known(&mut self) -> Result<Option<Need>, Failure> {
         while !self.decoder.is_full() {
             // The event stays where it is: moving it costs more than most events do.
             let next = self.source.next_event();
@@ -84,7 +101,10 @@ impl Follow {
             };
             match self.decoder.event(event) {
                 Ok(Step::Done) => {}
-                Ok(Step::NeedTable { schema, table }) => return Ok(Some((schema, table))),
+                Ok(Step::NeedTable { schema, table }) => {
+                    return Ok(Some(Need::Table { schema, table }));
+                }
+                Ok(Step::NeedFate(scan)) => return Ok(Some(Need::Fate(scan))),
                 Err(error) => return Err(Failure::new("cannot decode the binlog", error)),
             }
         }

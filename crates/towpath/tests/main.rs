@@ -32,6 +32,7 @@ mod memory;
 mod numbers;
 mod positions;
 mod refusals;
+mod rolled_back;
 mod semi_sync;
 mod sequence;
 mod stalls;

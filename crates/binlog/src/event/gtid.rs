@@ -19,9 +19,15 @@ pub struct GtidEvent {
     pub sequence_number: i64,
     /// Bytes of the whole transaction in the binlog, this event included; 0 when not sent.
     pub transaction_len: u64,
+    /// Changes may be logged as statements, not as rows. Servers before 5.7.19, and 8.0.0 and 8.0.1, always
+    /// say so.
+    pub may_have_statements: bool,
 }
 
 impl GtidEvent {
+    /// `FLAG_MAY_HAVE_SBR`.
+    const MAY_HAVE_STATEMENTS: u8 = 1;
+
     /// Reads a `GTID` or `ANONYMOUS_GTID` (mysql-source 2.2, row 33).
     ///
     /// # Errors
@@ -29,7 +35,7 @@ impl GtidEvent {
     #[inline]
     pub fn parse(body: &[u8]) -> Result<Self, ParseError> {
         let mut r = Reader::new(body);
-        r.u8("flags")?;
+        let flags = r.u8("flags")?;
         let uuid = Uuid(r.array("server UUID")?);
         let number = r.u64("transaction number")?;
         let mut event = Self {
@@ -39,6 +45,7 @@ impl GtidEvent {
             last_committed: 0,
             sequence_number: 0,
             transaction_len: 0,
+            may_have_statements: flags & Self::MAY_HAVE_STATEMENTS != 0,
         };
         if r.u8("logical clock type") == Ok(2) {
             event.last_committed = i64::from_le_bytes(r.array("last committed")?);
@@ -69,13 +76,18 @@ impl GtidEvent {
             last_committed: 0,
             sequence_number: 0,
             transaction_len: 0,
+            may_have_statements: false,
         };
         varint(&mut r, "serialization version")?;
         varint(&mut r, "message size")?;
         let last_known = varint(&mut r, "last non-ignorable field")?;
         while !r.is_empty() {
             match varint(&mut r, "field id")? {
-                0 | 6 | 7 | 9 | 10 | 11 => {
+                0 => {
+                    let flags = varint(&mut r, "flags")?;
+                    event.may_have_statements = flags & u64::from(Self::MAY_HAVE_STATEMENTS) != 0;
+                }
+                6 | 7 | 9 | 10 | 11 => {
                     varint(&mut r, "field")?;
                 }
                 1 => {

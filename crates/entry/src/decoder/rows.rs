@@ -34,7 +34,10 @@ impl Decoder {
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
         let (table_id, flags) = RowsEvent::peek_table_id(body, event_type, format)?;
-        let result = self.rows_of_table((event_type, table_id, flags), body, format, origin);
+        let result = match self.outcome.is_rolled_back(origin) {
+            true => Ok(()),
+            false => self.rows_of_table((event_type, table_id, flags), body, format, origin),
+        };
         if result.is_ok() && flags & RowsEvent::STMT_END != 0 {
             self.tables.end_statement();
         }

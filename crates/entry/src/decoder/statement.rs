@@ -2,6 +2,7 @@
 
 use towpath_binlog::event::{IntVar, QueryEvent, Rand, UserVar, UserVarValue, decompress_mariadb};
 use towpath_binlog::event_type as t;
+use towpath_binlog::transaction::StatementRole;
 use towpath_binlog::{EventHeader, FLAG_THREAD_SPECIFIC, FormatDescription};
 use towpath_schema::{CanalKind, Classified, ServerKind, SessionId};
 
@@ -61,19 +62,6 @@ fn xid_text<'a>(sql: &'a str, literal: &str) -> &'a str {
     sql.split_once(literal).map_or("", |(_, xid)| xid)
 }
 
-/// `CREATE TABLE ... START TRANSACTION` (how MySQL 8.0.21 and later log `CREATE ... SELECT`), and
-/// savepoints: the transaction goes on behind them.
-fn is_inside_transaction(sql: &str) -> bool {
-    let ends_open =
-        sql.trim_end().rsplit_once(|c: char| c.is_whitespace()).is_some_and(|(head, last)| {
-            last.eq_ignore_ascii_case("transaction")
-                && head.trim_end().to_ascii_lowercase().ends_with("start")
-        });
-    ends_open
-        || starts_with(sql.trim_start(), "savepoint")
-        || starts_with(sql.trim_start(), "rollback to")
-}
-
 /// The server that wrote a file, if its format description told.
 fn server_kind(format: &FormatDescription) -> Option<ServerKind> {
     let (major, minor, patch) = format.version_number();
@@ -94,8 +82,7 @@ impl Decoder {
         let mut inflated = Vec::new();
         decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
         query.sql = &inflated;
-        self.statement(&query, header.flags, format, origin);
-        Ok(())
+        self.statement(&query, header.flags, format, origin)
     }
 
     pub(super) fn query(
@@ -108,11 +95,10 @@ impl Decoder {
         // The usual case, and the one that must be fast.
         if let Some(thread_id) = QueryEvent::begin_of(body, format)? {
             self.begin(thread_id, &[], origin);
-        } else {
-            let query = QueryEvent::parse(body, format)?;
-            self.statement(&query, header.flags, format, origin);
+            return Ok(());
         }
-        Ok(())
+        let query = QueryEvent::parse(body, format)?;
+        self.statement(&query, header.flags, format, origin)
     }
 
     fn statement(
@@ -121,7 +107,7 @@ impl Decoder {
         flags: u16,
         format: &FormatDescription,
         origin: &Origin<'_>,
-    ) {
+    ) -> Result<(), DecodeError> {
         let (sql, is_exact) = statement_text(query.sql, query.client_charset);
         let word = sql.trim().trim_end_matches(';').trim_end();
         if starts_with(&sql, "XA START") {
@@ -138,10 +124,9 @@ impl Decoder {
             self.begin(query.thread_id, &[], origin);
         } else if word.eq_ignore_ascii_case("COMMIT") {
             self.end("0", &[], origin);
-        } else {
-            if word.eq_ignore_ascii_case("ROLLBACK") {
-                self.in_transaction = false;
-            }
+        } else if word.eq_ignore_ascii_case("ROLLBACK") {
+            self.rolled_back(origin)?;
+        } else if !self.divides(query.sql, origin)? {
             let reading = Reading {
                 server: server_kind(format),
                 sql_mode: query.sql_mode,
@@ -151,6 +136,7 @@ impl Decoder {
             };
             self.other_statement(query, &sql, reading, origin);
         }
+        Ok(())
     }
 
     fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin<'_>) {
@@ -222,7 +208,7 @@ impl Decoder {
     }
 
     fn is_inside(&self, sql: &str) -> bool {
-        self.in_transaction || is_inside_transaction(sql)
+        self.in_transaction || StatementRole::of(sql.as_bytes()) == StatementRole::OpensTransaction
     }
 
     /// A statement commits by itself, unless it is part of a transaction.
@@ -246,8 +232,8 @@ impl Decoder {
     }
 
     /// An entry that carries a statement and belongs to no table (2.4).
-    fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin<'_>) {
-        if self.options.suppress.has(Suppress::QUERY_DML) {
+    pub(super) fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin<'_>) {
+        if self.options.suppress.has(Suppress::QUERY_DML) || self.outcome.is_rolled_back(origin) {
             return;
         }
         self.write_held();

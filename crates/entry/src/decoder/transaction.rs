@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use towpath_binlog::FormatDescription;
 use towpath_binlog::event::{self, GtidEvent, MariadbGtidEvent};
 use towpath_binlog::event_type as t;
 
@@ -35,9 +36,12 @@ impl Decoder {
         if let Some(held) = self.held.take() {
             // A transaction that has no end.
             self.end_held(&held);
+        } else if self.in_transaction {
+            self.cut_off(origin);
         }
         self.output.close_group();
         self.in_transaction = true;
+        self.hold_transaction(origin);
         if !self.bound_passes(EntryKind::Begin, origin) {
             return;
         }
@@ -102,6 +106,7 @@ impl Decoder {
             && !self.end_held(&held)
         {
             self.in_transaction = false;
+            self.release_transaction();
             self.passed(origin);
             return;
         }
@@ -116,6 +121,7 @@ impl Decoder {
             self.output.close_without_end(origin, self.gtid.set.as_ref());
         }
         self.in_transaction = false;
+        self.release_transaction();
         self.passed(origin);
     }
 
@@ -131,6 +137,7 @@ impl Decoder {
         let told = Origin { timestamp_s: time_s, ..origin.clone() };
         self.held = None;
         self.output.abandon_group();
+        self.outcome.forget();
         self.gtid.current.clear();
         self.gtid.set = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
         self.store.clear();
@@ -193,14 +200,22 @@ impl Decoder {
         Ok(())
     }
 
-    pub(super) fn mysql_gtid(&mut self, event_type: u8, body: &[u8]) -> Result<(), DecodeError> {
+    pub(super) fn mysql_gtid(
+        &mut self,
+        event_type: u8,
+        body: &[u8],
+        format: &FormatDescription,
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
         self.write_held();
+        self.cut_off(origin);
         let event = if event_type == t::GTID_TAGGED {
             GtidEvent::parse_tagged(body)?
         } else {
             GtidEvent::parse(body)?
         };
         self.in_transaction = false;
+        self.outcome.identified(event.may_have_statements, format);
         if event_type == t::ANONYMOUS_GTID {
             self.gtid.current.clear();
             return Ok(());
@@ -215,12 +230,20 @@ impl Decoder {
         Ok(())
     }
 
-    pub(super) fn mariadb_gtid(&mut self, server_id: u32, body: &[u8]) -> Result<(), DecodeError> {
+    pub(super) fn mariadb_gtid(
+        &mut self,
+        body: &[u8],
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
         self.write_held();
         let event = MariadbGtidEvent::parse(body)?;
+        self.cut_off(origin);
         self.in_transaction = event.opens_transaction();
+        if self.in_transaction {
+            self.hold_transaction(origin);
+        }
         if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {
-            set.update(event.domain, server_id, event.sequence);
+            set.update(event.domain, origin.server_id, event.sequence);
             self.gtid.set = Some(Arc::from(set.to_string()));
         }
         Ok(())

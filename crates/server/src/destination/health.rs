@@ -19,6 +19,8 @@ pub enum Stage {
     Decoding,
     /// It asks the source for the structure of a table.
     Structure,
+    /// It reads ahead for the end of a long transaction.
+    Fate,
     /// It writes the history of structures.
     History,
     /// It waits for room in the store: for clients to take and to acknowledge.
@@ -35,6 +37,7 @@ impl Stage {
             Self::Archive => "waiting for the archive",
             Self::Decoding => "decoding",
             Self::Structure => "asking for the structure of a table",
+            Self::Fate => "reading ahead for the end of a long transaction",
             Self::History => "writing the history of structures",
             Self::Room => "waiting for room in the store",
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use towpath_binlog::event_type;
+use towpath_binlog::transaction::FateScan;
 use towpath_entry::{Block, DecodeError, Decoder, EntryKind, Step, TableFilter};
 use towpath_schema::HistoryPosition;
 use towpath_source::{Filled, Gap, Recovery, Source, SourceError, Start};
@@ -41,6 +42,8 @@ enum Pause {
     FileBegins { begun_s: u32 },
     /// The structure of a table has to be looked up.
     NeedTable { schema: String, table: String },
+    /// The end of a long transaction has to be looked up.
+    NeedFate(Box<FateScan>),
 }
 
 /// The last entry that was handed on.
@@ -224,6 +227,12 @@ impl<'a> Pump<'a> {
                     self.destination.health().enter(Stage::Decoding);
                     self.source.unread();
                 }
+                Pause::NeedFate(scan) => {
+                    self.destination.health().enter(Stage::Fate);
+                    self.learn_fate(*scan).await?;
+                    self.destination.health().enter(Stage::Decoding);
+                    self.source.unread();
+                }
             }
             if self.decoder.is_full() {
                 self.publish().await?;
@@ -256,6 +265,7 @@ impl<'a> Pump<'a> {
                 Step::NeedTable { schema, table } => {
                     return Ok(Pause::NeedTable { schema, table });
                 }
+                Step::NeedFate(scan) => return Ok(Pause::NeedFate(scan)),
             }
             if self.decoder.is_full() {
                 return Ok(Pause::Full);
@@ -310,6 +320,21 @@ impl<'a> Pump<'a> {
             }
         };
         self.decoder.learn_table(schema, table, found);
+        Ok(())
+    }
+
+    async fn learn_fate(&mut self, scan: FateScan) -> Result<(), InstanceError> {
+        let fate = loop {
+            match self.source.fate(scan.clone()).await {
+                Err(error) if error.recovery() == Recovery::Retry => {
+                    let destination = self.destination.name();
+                    tracing::warn!(destination, %error, "the end of a long transaction cannot be read, trying again");
+                    sleep(RETRY_PAUSE).await;
+                }
+                result => break result?,
+            }
+        };
+        self.decoder.learn_fate(fate);
         Ok(())
     }
 

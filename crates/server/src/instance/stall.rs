@@ -60,7 +60,7 @@ impl StallWatch<'_> {
             self.tell(&end, &now);
             *told = Some(end);
             match now.stage {
-                Stage::Source | Stage::Structure => return,
+                Stage::Source | Stage::Structure | Stage::Fate => return,
                 // To leave these half done would lose more than it could gain.
                 Stage::Opening
                 | Stage::Archive

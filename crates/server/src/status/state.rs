@@ -131,6 +131,7 @@ fn waits_running(look: &Look, since_ms: i64) -> (&'static str, i64) {
         Stage::Source => ("the source to send more", look.reading.heard_ms.max(since_ms)),
         Stage::Archive => ("a file of the source's archive", since),
         Stage::Opening => ("the source to tell structures", since),
+        Stage::Fate => ("the source to tell the end of a long transaction", since),
         Stage::Structure => ("the source to tell the structure of a table", since),
         Stage::History => ("the disk to take the history of structures", since),
         Stage::Decoding => ("nothing: it decodes", since),

@@ -39,7 +39,7 @@ pub(super) fn place_of(start: &Start) -> Option<From> {
 }
 
 /// The files that the server has.
-async fn kept(connection: &mut Connection) -> Result<Vec<String>, SourceError> {
+pub(super) async fn kept(connection: &mut Connection) -> Result<Vec<String>, SourceError> {
     Ok(dialect::files(connection).await?.into_iter().map(|file| file.name).collect())
 }
 

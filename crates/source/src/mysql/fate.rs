@@ -1,0 +1,67 @@
+//! Reads ahead, on a connection of its own or in the archive, for what becomes of a transaction.
+
+use towpath_binlog::transaction::{FateScan, TransactionFate};
+use tracing::debug;
+
+use super::dump::{AtEnd, Dump, Request};
+use super::feed::Feed;
+use super::{FILL_TIMEOUT, From, MysqlSource, archived, prepare};
+use crate::SourceConfig;
+use crate::archive::{Ended, Reading};
+use crate::connection::Connection;
+use crate::error::SourceError;
+use crate::fate;
+
+impl MysqlSource {
+    /// See [`crate::Source::fate`].
+    pub(crate) async fn fate(&mut self, scan: FateScan) -> Result<TransactionFate, SourceError> {
+        let Some((file, offset)) = self.feed.place() else {
+            return Ok(TransactionFate::default());
+        };
+        debug!(source = %self.servers.current(), file, offset,
+            "reading ahead for the end of a long transaction");
+        if let Feed::Archive(reading) = &self.feed {
+            let mut connection = Connection::open(self.servers.current()).await?;
+            let kept = archived::kept(&mut connection).await?;
+            let Some(ahead) = Box::pin(reading.again(&kept)).await? else {
+                return Ok(TransactionFate::default());
+            };
+            return in_archive(scan, ahead).await;
+        }
+        // Another reader to the server, or it ends the dump that is running.
+        let config = SourceConfig::default();
+        let server_id = prepare::generated_id(&config);
+        let from = From::Position { file: file.clone(), offset };
+        let connection = Connection::open(self.servers.current()).await?;
+        let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
+        in_dump(scan, Dump::begin(connection, &request).await?).await
+    }
+}
+
+async fn in_dump(mut scan: FateScan, mut dump: Dump) -> Result<TransactionFate, SourceError> {
+    loop {
+        while let Some(event) = dump.next_event()? {
+            if let Some(fate) = fate::of_event(&mut scan, &event)? {
+                return Ok(fate);
+            }
+        }
+        // A server sends whole transactions: its binlog does not end here.
+        dump.fill(FILL_TIMEOUT).await?;
+    }
+}
+
+async fn in_archive(
+    mut scan: FateScan,
+    mut ahead: Reading,
+) -> Result<TransactionFate, SourceError> {
+    loop {
+        if let Ended::Before(_) = ahead.fill().await? {
+            return Ok(scan.cut_off());
+        }
+        while let Some(event) = ahead.next_event()? {
+            if let Some(fate) = fate::of_event(&mut scan, &event)? {
+                return Ok(fate);
+            }
+        }
+    }
+}
