@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::cursor::Name;
 use crate::history::PackedTable;
+use crate::session::{SessionId, Sessions, Speaker};
 use crate::statement::{Body, Change, Doubt, Parsed, Step};
 use crate::table::Table;
 
@@ -64,6 +65,15 @@ pub enum StructureChange {
         /// It may have changed tables of these databases that it does not name.
         is_any: bool,
     },
+    /// The same of a temporary table of a session.
+    Temporary {
+        /// The session.
+        session: SessionId,
+        /// What became of the table.
+        change: Box<Self>,
+    },
+    /// The server was started: no temporary table is there any more.
+    ServerStarted,
 }
 
 impl StructureChange {
@@ -73,18 +83,20 @@ impl StructureChange {
         match self {
             Self::Set(table) | Self::Learned(table) => Some(table.names()),
             Self::Lost { schema, table } | Self::Removed { schema, table } => Some((schema, table)),
-            Self::Doubted { .. } => None,
+            Self::Doubted { .. } | Self::Temporary { .. } | Self::ServerStarted => None,
         }
     }
 
-    /// Whether it may have changed this table.
+    /// Whether it is a doubt that covers this table.
     #[must_use]
-    pub fn may_change(&self, schema: &str, table: &str) -> bool {
+    pub fn doubts(&self, schema: &str, table: &str) -> bool {
         match self {
-            Self::Set(_) | Self::Lost { .. } | Self::Removed { .. } => {
-                self.name() == Some((schema, table))
-            }
-            Self::Learned(_) => false,
+            Self::Set(_)
+            | Self::Lost { .. }
+            | Self::Removed { .. }
+            | Self::Learned(_)
+            | Self::Temporary { .. }
+            | Self::ServerStarted => false,
             Self::Doubted { database, words, is_any } => {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 Doubt::from_parts(words, *is_any).covers(schema, table, database)
@@ -132,6 +144,8 @@ pub struct Catalog {
     case: NameCase,
     generation: u64,
     journal: Journal,
+    /// Tables that only their sessions see.
+    sessions: Sessions,
 }
 
 fn fold(name: &str) -> String {
@@ -149,6 +163,7 @@ impl Catalog {
     pub fn keep_changes(&mut self) {
         if self.journal == Journal::Off {
             self.journal = Journal::On(Vec::new());
+            self.sessions.keep_changes();
         }
     }
 
@@ -158,6 +173,30 @@ impl Catalog {
             Journal::Off => Vec::new(),
             Journal::On(changes) => std::mem::take(changes),
         }
+    }
+
+    /// What is known of temporary tables, as changes that lead to it.
+    pub fn temporary_tables(&self) -> Vec<StructureChange> {
+        self.sessions.changes_so_far()
+    }
+
+    /// The server was started: no session of before is there any more.
+    pub fn server_starts(&mut self) {
+        self.note(|| StructureChange::ServerStarted);
+        self.sessions.server_starts();
+    }
+
+    /// Takes out of a statement what it does to temporary tables of its session, and does that. What is left
+    /// is what others see of the statement.
+    #[must_use]
+    pub fn separate(&mut self, parsed: Parsed, by: &Speaker<'_>) -> Parsed {
+        let mut sessions = std::mem::take(&mut self.sessions);
+        let parsed = sessions.separate(parsed, by, self);
+        if let Journal::On(changes) = &mut self.journal {
+            changes.append(&mut sessions.take_changes());
+        }
+        self.sessions = sessions;
+        parsed
     }
 
     /// Grows with each change of any structure.
@@ -171,6 +210,14 @@ impl Catalog {
         self.entries().filter_map(|entry| match entry {
             Entry::Known(table) => Some(table),
             Entry::Lost(_) => None,
+        })
+    }
+
+    /// Everything that is known of tables, as changes that lead to it.
+    pub(crate) fn changes_so_far(&self) -> impl Iterator<Item = StructureChange> {
+        self.entries().map(|entry| match entry {
+            Entry::Known(table) => StructureChange::Set(table.clone()),
+            Entry::Lost(key) => lost(key),
         })
     }
 
@@ -204,6 +251,10 @@ impl Catalog {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 self.doubt(&Doubt::from_parts(&words, is_any), database);
             }
+            StructureChange::Temporary { session, change } => {
+                self.sessions.replay(session, *change, self.case);
+            }
+            StructureChange::ServerStarted => self.sessions.server_starts(),
         }
     }
 

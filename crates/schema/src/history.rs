@@ -8,6 +8,7 @@ mod packed;
 use thiserror::Error;
 
 use crate::catalog::{NameCase, StructureChange};
+use crate::session::SessionId;
 use bytes::{Reader, count, string};
 pub use packed::PackedTable;
 
@@ -90,6 +91,10 @@ const LEARNED: u8 = 2;
 const LOST: u8 = 3;
 const REMOVED: u8 = 4;
 const DOUBTED: u8 = 5;
+const TEMPORARY: u8 = 6;
+
+const SERVER_STARTED: u8 = 0;
+const OF_SESSION: u8 = 1;
 
 impl HistoryRecord {
     /// Where it holds from, if it is about a place.
@@ -130,7 +135,7 @@ impl HistoryRecord {
                 out.extend_from_slice(&timestamp_s.to_le_bytes());
                 count(&mut out, changes.len());
                 for each in changes {
-                    change(&mut out, each);
+                    change_bytes(&mut out, each);
                 }
             }
             Self::Mark { at } => {
@@ -193,7 +198,7 @@ fn position(out: &mut Vec<u8>, at: &HistoryPosition) {
     string(out, &at.gtid);
 }
 
-fn change(out: &mut Vec<u8>, change: &StructureChange) {
+fn change_bytes(out: &mut Vec<u8>, change: &StructureChange) {
     match change {
         StructureChange::Set(set) => {
             out.push(SET);
@@ -220,6 +225,13 @@ fn change(out: &mut Vec<u8>, change: &StructureChange) {
             count(out, words.len());
             words.iter().for_each(|word| string(out, word));
         }
+        StructureChange::Temporary { session, change: of_table } => {
+            out.extend_from_slice(&[TEMPORARY, OF_SESSION]);
+            out.extend_from_slice(&session.server_id.to_le_bytes());
+            out.extend_from_slice(&session.thread_id.to_le_bytes());
+            change_bytes(out, of_table);
+        }
+        StructureChange::ServerStarted => out.extend_from_slice(&[TEMPORARY, SERVER_STARTED]),
     }
 }
 
@@ -233,12 +245,6 @@ fn read_position(r: &mut Reader<'_>) -> Result<HistoryPosition, HistoryError> {
 
 fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
     Ok(match r.u8("kind of change")? {
-        SET => StructureChange::Set(PackedTable::read(r)?),
-        LEARNED => StructureChange::Learned(PackedTable::read(r)?),
-        LOST => StructureChange::Lost { schema: r.string("database")?, table: r.string("table")? },
-        REMOVED => {
-            StructureChange::Removed { schema: r.string("database")?, table: r.string("table")? }
-        }
         DOUBTED => StructureChange::Doubted {
             database: r.string("database")?,
             is_any: match r.u8("reach of a doubt")? {
@@ -248,6 +254,29 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
             },
             words: r.list(|r| r.string("word"))?,
         },
+        TEMPORARY => match r.u8("change of temporary tables")? {
+            SERVER_STARTED => StructureChange::ServerStarted,
+            OF_SESSION => {
+                let session =
+                    SessionId { server_id: r.u32("server id")?, thread_id: r.u32("thread id")? };
+                let kind = r.u8("kind of change")?;
+                let change = Box::new(read_table_change(kind, r)?);
+                StructureChange::Temporary { session, change }
+            }
+            _ => return Err(r.error("change of temporary tables is not 0 or 1")),
+        },
+        kind => return read_table_change(kind, r),
+    })
+}
+
+fn read_table_change(kind: u8, r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
+    Ok(match kind {
+        SET => StructureChange::Set(PackedTable::read(r)?),
+        LEARNED => StructureChange::Learned(PackedTable::read(r)?),
+        LOST => StructureChange::Lost { schema: r.string("database")?, table: r.string("table")? },
+        REMOVED => {
+            StructureChange::Removed { schema: r.string("database")?, table: r.string("table")? }
+        }
         _ => return Err(r.error("kind of change is not known")),
     })
 }
@@ -299,6 +328,14 @@ mod tests {
                         database: String::new(),
                         words: vec!["t".to_owned(), "中".to_owned()],
                         is_any: true,
+                    },
+                    StructureChange::ServerStarted,
+                    StructureChange::Temporary {
+                        session: SessionId { server_id: 1, thread_id: u32::MAX },
+                        change: Box::new(StructureChange::Lost {
+                            schema: "s".to_owned(),
+                            table: "t".to_owned(),
+                        }),
                     },
                 ],
             },

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::{Catalog, Lookup, qualified};
+use crate::catalog::{Catalog, Lookup, NameCase, StructureChange, qualified};
 use crate::cursor::Name;
 use crate::statement::{Body, CanalKind, Change, Draft, Parsed, Step};
 use crate::table::Table;
@@ -50,9 +50,11 @@ enum Knowledge {
 
 /// The temporary tables of sessions.
 #[derive(Debug, Default)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     tables: HashMap<SessionId, Catalog>,
     knowledge: Knowledge,
+    /// Where they are kept: what changed since they were taken.
+    changes: Option<Vec<StructureChange>>,
 }
 
 /// Names whose results are nobody's business.
@@ -65,20 +67,47 @@ struct Hidden {
 
 impl Sessions {
     /// The server was started: no session of before is there any more.
-    pub fn server_starts(&mut self) {
+    pub(crate) fn server_starts(&mut self) {
         self.tables.clear();
         self.knowledge = Knowledge::Whole;
     }
 
-    /// Reading begins at another place.
-    pub fn forget(&mut self) {
-        *self = Self::default();
+    /// Keeps changes from now on, until they are taken.
+    pub(crate) fn keep_changes(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    pub(crate) fn take_changes(&mut self) -> Vec<StructureChange> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Everything that is known, as changes that lead to it.
+    pub(crate) fn changes_so_far(&self) -> Vec<StructureChange> {
+        let mut changes = Vec::new();
+        if self.knowledge == Knowledge::Whole {
+            changes.push(StructureChange::ServerStarted);
+        }
+        for (session, tables) in &self.tables {
+            changes.extend(tables.changes_so_far().map(|change| of_session(*session, change)));
+        }
+        changes
+    }
+
+    /// Takes a change of the history.
+    pub(crate) fn replay(&mut self, session: SessionId, change: StructureChange, case: NameCase) {
+        self.tables.entry(session).or_insert_with(|| Catalog::new(case)).replay(change);
+        self.forget_empty(session);
+    }
+
+    fn forget_empty(&mut self, session: SessionId) {
+        if self.tables.get(&session).is_some_and(|tables| tables.len() == 0) {
+            self.tables.remove(&session);
+        }
     }
 
     /// Takes out of a statement what it does to temporary tables of its session, and does that; `real` has the
     /// other tables. What is left is what others see of it.
-    #[must_use]
-    pub fn separate(&mut self, parsed: Parsed, by: &Speaker<'_>, real: &Catalog) -> Parsed {
+    pub(crate) fn separate(&mut self, parsed: Parsed, by: &Speaker<'_>, real: &Catalog) -> Parsed {
         let is_concerned = by.is_bound
             || self.tables.contains_key(&by.id)
             || parsed.changes.iter().any(Change::is_of_temporary_tables);
@@ -225,9 +254,17 @@ impl Sessions {
             if let Change::DropTemporary(names) = change { Change::Drop(names) } else { change };
         let parsed = Parsed { changes: vec![change], ..Parsed::default() };
         let tables = self.tables.entry(by.id).or_insert_with(|| Catalog::new(real.case()));
-        tables.apply(&parsed, by.database);
-        if tables.len() == 0 {
-            self.tables.remove(&by.id);
+        if self.changes.is_some() {
+            tables.keep_changes();
         }
+        tables.apply(&parsed, by.database);
+        if let Some(changes) = &mut self.changes {
+            changes.extend(tables.take_changes().into_iter().map(|c| of_session(by.id, c)));
+        }
+        self.forget_empty(by.id);
     }
+}
+
+fn of_session(session: SessionId, change: StructureChange) -> StructureChange {
+    StructureChange::Temporary { session, change: Box::new(change) }
 }

@@ -253,6 +253,10 @@ fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Hi
         }
     }
     parts.push(part(tables, true));
+    let changes = catalog.temporary_tables();
+    if !changes.is_empty() {
+        parts.push(HistoryRecord::Changes { at: at.clone(), timestamp_s, changes });
+    }
     parts
 }
 
@@ -435,10 +439,12 @@ fn learned_later(later: &[HistoryRecord]) -> Vec<StructureChange> {
         if let HistoryRecord::Changes { changes, .. } = record {
             for change in changes {
                 let Some((schema, table)) = change.name() else {
-                    doubted.push(change);
+                    if matches!(change, StructureChange::Doubted { .. }) {
+                        doubted.push(change);
+                    }
                     continue;
                 };
-                if !doubted.iter().any(|doubt| doubt.may_change(schema, table)) {
+                if !doubted.iter().any(|doubt| doubt.doubts(schema, table)) {
                     first.entry((schema, table)).or_insert(change);
                 }
             }

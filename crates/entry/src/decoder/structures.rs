@@ -102,6 +102,11 @@ impl Decoder {
         }
     }
 
+    /// The server was started where reading begins: it has no temporary table there.
+    pub fn server_starts(&mut self) {
+        self.tables.server_starts();
+    }
+
     /// The known structures, as of the last event.
     #[must_use]
     pub const fn catalog(&self) -> &Catalog {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
 use towpath_schema::{
-    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, SessionId, Sessions,
-    Speaker, StructureAnswer, StructureChange, Table,
+    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, SessionId, Speaker,
+    StructureAnswer, StructureChange, Table,
 };
 
 use super::Step;
@@ -48,7 +48,6 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Tables {
     catalog: Catalog,
-    sessions: Sessions,
     kept: Cache,
     /// The first `in_force` are in force. Behind them are left those of the statement before: the next
     /// statement is often like it, and then nothing is looked up or counted.
@@ -81,7 +80,6 @@ impl Tables {
     pub(super) fn new() -> Self {
         Self {
             catalog: Catalog::default(),
-            sessions: Sessions::default(),
             kept: Cache::default(),
             maps: Vec::new(),
             in_force: 0,
@@ -93,7 +91,6 @@ impl Tables {
     /// Replaces all that is known.
     pub(super) fn set_catalog(&mut self, catalog: Catalog) {
         self.catalog = catalog;
-        self.sessions.forget();
         self.forget_plans();
         self.generation = self.catalog.generation();
     }
@@ -304,9 +301,13 @@ impl Tables {
     /// Table maps may look different from here on. Sessions do not outlive a start of the server.
     pub(super) fn begin_file(&mut self, format: &FormatDescription) {
         if format.created_s > 0 {
-            self.sessions.server_starts();
+            self.server_starts();
         }
         self.forget_plans();
+    }
+
+    pub(super) fn server_starts(&mut self) {
+        self.catalog.server_starts();
     }
 
     /// Those in force stay so.
@@ -330,7 +331,7 @@ impl Tables {
             is_mariadb: reading.server.is_some_and(|server| server.is_mariadb),
             is_bound: reading.is_bound,
         };
-        let parsed = self.sessions.separate(parsed, &speaker, &self.catalog);
+        let parsed = self.catalog.separate(parsed, &speaker);
         self.catalog.apply(&parsed, database);
         (towpath_schema::classify(&parsed, database), parsed.is_in_doubt())
     }

@@ -11,8 +11,8 @@ use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
     Catalog, Column, Fate, HiddenKey, LaterStatements, NameCase, PackedTable, ParseOptions,
-    ServerKind, SessionId, Sessions, Speaker, StructureAnswer, Table, charset_of, column_type,
-    parse, table_from_create,
+    ServerKind, SessionId, Speaker, StructureAnswer, Table, charset_of, column_type, parse,
+    table_from_create,
 };
 use tracing::info;
 
@@ -35,7 +35,8 @@ const TABLES_MAX: usize = 250_000;
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     statements: LaterStatements,
-    sessions: Sessions,
+    /// Knows temporary tables only: what the structures of the others are has to be found out.
+    sessions: Catalog,
     /// Up to here the statements are known.
     until: Option<(String, u64)>,
 }
@@ -95,8 +96,7 @@ impl Ahead {
             is_mariadb: server.is_mariadb,
             is_bound: event.header.flags & FLAG_THREAD_SPECIFIC != 0,
         };
-        // What structures are here is what has to be found out.
-        let parsed = self.sessions.separate(parsed, &speaker, &Catalog::new(NameCase::Unknown));
+        let parsed = self.sessions.separate(parsed, &speaker);
         self.statements.push(&event.file, event.start, parsed, &database);
         Ok(())
     }

@@ -40,7 +40,7 @@ impl Pump<'_> {
     pub(super) async fn begin(&mut self) -> Result<(), InstanceError> {
         // Behind a gap the source says what the place stands for.
         let behind_gap = self.gap.as_ref().and_then(|_| self.source.gtid_set().map(str::to_owned));
-        let (at, cursor, begun_s) = loop {
+        let (at, cursor, begun_s, server_starts) = loop {
             let Some(event) = self.source.next_event()? else { return Ok(()) };
             if event.header.event_type == event_type::ROTATE {
                 // It only announces the file.
@@ -61,7 +61,8 @@ impl Pump<'_> {
             self.file = Some(Arc::clone(&event.file));
             // Nothing for the decoder, and not to be read twice.
             let is_used = event.header.event_type == event_type::FORMAT_DESCRIPTION;
-            break (at, cursor, is_used.then_some(event.header.timestamp_s));
+            let server_starts = is_used && event.format.created_s > 0;
+            break (at, cursor, is_used.then_some(event.header.timestamp_s), server_starts);
         };
         self.source.identity().clone_into(&mut self.identity);
         let case = self.source.name_case();
@@ -80,6 +81,9 @@ impl Pump<'_> {
                 self.decoder.set_catalog(catalog);
             }
             Begin::Known => {}
+        }
+        if server_starts {
+            self.decoder.server_starts();
         }
         if let Some(cursor) = cursor {
             self.destination.set_origin(cursor);
