@@ -1,6 +1,7 @@
 //! A server as the source: dump its binlog as a replica would, and come back after a fault.
 
 mod archived;
+mod boundary;
 pub(crate) mod dialect;
 mod dump;
 mod end;

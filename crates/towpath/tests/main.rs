@@ -38,6 +38,7 @@ mod stalls;
 mod status;
 mod streams;
 mod structures;
+mod times;
 mod vectors;
 mod workload;
 
