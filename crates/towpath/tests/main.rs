@@ -27,6 +27,7 @@ mod heartbeats;
 mod hidden_key;
 mod kills;
 mod large;
+mod last;
 mod live;
 mod logins;
 mod memory;
