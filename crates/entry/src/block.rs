@@ -13,8 +13,10 @@ pub enum EntryKind {
     Rows,
     /// `ROWDATA` of CREATE, ALTER, ERASE, TRUNCATE, RENAME, CINDEX or DINDEX.
     Ddl,
-    /// `ROWDATA` of any other type: QUERY, XACOMMIT, XAROLLBACK.
+    /// `ROWDATA` of any other type inside a transaction: QUERY.
     Query,
+    /// The same between two transactions, also XACOMMIT and XAROLLBACK: reading can go on behind it.
+    Statement,
     /// `TRANSACTIONEND`.
     End,
 }

@@ -340,9 +340,11 @@ impl Decoder {
     fn push_bound_told(&mut self, told: &Origin<'_>, origin: &Origin<'_>, kind: EntryKind) {
         let entry_type = match kind {
             EntryKind::End => message::entry_type::TRANSACTION_END,
-            EntryKind::Begin | EntryKind::Rows | EntryKind::Ddl | EntryKind::Query => {
-                message::entry_type::TRANSACTION_BEGIN
-            }
+            EntryKind::Begin
+            | EntryKind::Rows
+            | EntryKind::Ddl
+            | EntryKind::Query
+            | EntryKind::Statement => message::entry_type::TRANSACTION_BEGIN,
         };
         self.push_store((told, origin), kind, &FrontParts::new(entry_type, None, None));
     }

@@ -95,7 +95,7 @@ impl Output {
                     self.hand_on();
                 }
             }
-            EntryKind::Ddl | EntryKind::Query => {
+            EntryKind::Ddl | EntryKind::Query | EntryKind::Statement => {
                 self.has_rows = true;
                 self.close_group();
             }

@@ -89,7 +89,8 @@ pub(crate) struct Taken {
     pub(crate) first: u64,
     /// Sequence number behind the last entry.
     pub(crate) end: u64,
-    /// The last transaction end or DDL among them: what an ack moves the cursor to.
+    /// The last transaction end, or statement between two transactions, among them: what an ack moves
+    /// the cursor to.
     pub(crate) ack: Option<Cursor>,
     /// How much it is.
     pub(crate) amount: Amount,
@@ -281,7 +282,7 @@ fn cost_bytes(block: &Block) -> usize {
 
 const fn is_boundary(entry: &EntryInfo) -> bool {
     match entry.kind {
-        EntryKind::End | EntryKind::Ddl => true,
+        EntryKind::End | EntryKind::Ddl | EntryKind::Statement => true,
         EntryKind::Begin | EntryKind::Rows | EntryKind::Query => false,
     }
 }

@@ -38,9 +38,11 @@ pub struct SourceConfig {
     pub server_id: Option<u32>,
     /// UUID by which the server tells its replicas apart: a stale dump of the same UUID is ended.
     pub uuid: String,
-    /// How often the server sends a heartbeat when it has nothing else.
+    /// How often the server sends a heartbeat when it has nothing else. The end of another dump makes
+    /// it count anew: several should fit into `read_timeout`.
     pub heartbeat: Duration,
-    /// Silence after which the connection is taken as dead; longer than `heartbeat`.
+    /// Silence after which the connection is taken as dead, unless the server says otherwise; longer
+    /// than `heartbeat`.
     pub read_timeout: Duration,
     /// Longest event in bytes.
     pub event_len_max: usize,
@@ -127,7 +129,7 @@ impl Default for SourceConfig {
             destination: "example".to_owned(),
             server_id: None,
             uuid: random_uuid(),
-            heartbeat: Duration::from_secs(15),
+            heartbeat: Duration::from_secs(5),
             read_timeout: Duration::from_secs(25),
             event_len_max: 1 << 30,
             by: FollowBy::Position,

@@ -1,6 +1,7 @@
 //! A server as the source: dump its binlog as a replica would, and come back after a fault.
 
 mod archived;
+mod boundary;
 pub(crate) mod dialect;
 mod dump;
 mod end;
@@ -10,6 +11,7 @@ mod find;
 mod gtid;
 mod jump;
 mod prepare;
+mod quiet;
 mod raw;
 mod semi_sync;
 mod servers;
@@ -34,6 +36,7 @@ use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
 pub use end::EndProbe;
 use feed::Feed;
+use quiet::Quiet;
 pub use raw::throw_away;
 use servers::{Detector, Servers};
 use structure::Ahead;
@@ -86,6 +89,7 @@ pub struct MysqlSource {
     gap: Option<Gap>,
     /// The place that the last event told, if it was a heartbeat.
     heartbeat: u32,
+    quiet: Quiet,
 }
 
 /// How far reading has come.
@@ -157,6 +161,7 @@ impl MysqlSource {
             behind_since: None,
             gap,
             heartbeat: 0,
+            quiet: Quiet::default(),
         };
         if matches!(source.feed, Feed::Nothing) {
             source.dump_on(connection).await?;
@@ -176,6 +181,7 @@ impl MysqlSource {
         let url = self.servers.current();
         self.detector = self.config.detect.as_ref().map(|detect| Detector::start(url, detect));
         self.since = Instant::now();
+        self.quiet = Quiet::default();
         Ok(())
     }
 
@@ -246,29 +252,18 @@ impl MysqlSource {
                     },
                     Err(fault) => fault,
                 },
-                Feed::Server(dump) => {
-                    let silence = self.config.read_timeout;
-                    let filled = match &mut self.detector {
-                        None => dump.fill(silence).await,
-                        Some(detector) => tokio::select! {
-                            biased;
-                            () = detector.lost() => Err(self.servers.lost()),
-                            filled = dump.fill(silence) => filled,
-                        },
-                    };
-                    match filled {
-                        Ok(()) => return Ok(Filled::Events),
-                        Err(fault) => {
-                            // A dump that ends as soon as it began, as with a second reader of the
-                            // same server id, is no success.
-                            if self.since.elapsed() > BACKOFF_MAX {
-                                self.backoff = BACKOFF_MIN;
-                                self.attempt = 0;
-                            }
-                            fault
+                Feed::Server(_) => match self.fill_from_server().await {
+                    Ok(()) => return Ok(Filled::Events),
+                    Err(fault) => {
+                        // A dump that ends as soon as it began, as with a second reader of the
+                        // same server id, is no success.
+                        if self.since.elapsed() > BACKOFF_MAX {
+                            self.backoff = BACKOFF_MIN;
+                            self.attempt = 0;
                         }
+                        fault
                     }
-                }
+                },
                 Feed::Nothing => {
                     tokio::time::sleep(self.jittered()).await;
                     match self.reconnect().await {

@@ -143,8 +143,8 @@ impl FailoverArguments {
     fn apply(self, config: &mut SourceConfig) {
         let seconds = |count: u32| Duration::from_secs(count.into());
         config.read_timeout = seconds(self.source_timeout);
-        // Canal's pair is 15 and 25 seconds.
-        config.heartbeat = config.read_timeout * 3 / 5;
+        // Canal's pair is 15 and 25 seconds: one heartbeat that is late is too late then.
+        config.heartbeat = config.read_timeout / 5;
         config.fallback = seconds(self.fallback_interval);
         config.semi_sync = self.semi_sync;
         config.when_purged = match self.when_purged {

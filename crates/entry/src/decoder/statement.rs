@@ -42,7 +42,7 @@ const fn event_type(kind: CanalKind) -> u64 {
 const fn entry_kind(kind: CanalKind) -> EntryKind {
     match kind {
         CanalKind::Insert | CanalKind::Update | CanalKind::Delete => EntryKind::Rows,
-        CanalKind::Query => EntryKind::Query,
+        CanalKind::Query => EntryKind::Statement,
         CanalKind::Create
         | CanalKind::Alter
         | CanalKind::Erase
@@ -147,7 +147,7 @@ impl Decoder {
         proto::pair(&mut self.store, 13, b"XA_TYPE", literal.as_bytes());
         proto::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
         let names = encode_names(Some(""), Some(""));
-        self.push(origin, EntryKind::Query, &names, number);
+        self.push(origin, EntryKind::Statement, &names, number);
         self.passed(origin);
     }
 
@@ -199,8 +199,8 @@ impl Decoder {
             proto::bytes(&mut self.store, 14, database.as_bytes());
         }
         let names = encode_names(first.schema.as_deref(), first.table.as_deref());
-        // DDL inside a transaction must not move a cursor past what is still to come.
-        let inside = kind == EntryKind::Ddl && self.is_inside(sql);
+        // Inside a transaction it must not move a cursor past what is still to come.
+        let inside = kind != EntryKind::Rows && self.is_inside(sql);
         self.push(origin, if inside { EntryKind::Query } else { kind }, &names, number);
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);

@@ -397,7 +397,7 @@ impl<'a> Pump<'a> {
         }
         let unfinished = self.last.take().filter(|last| match last.kind {
             EntryKind::Begin | EntryKind::Rows | EntryKind::Query => true,
-            EntryKind::End | EntryKind::Ddl => false,
+            EntryKind::End | EntryKind::Ddl | EntryKind::Statement => false,
         });
         let Some(last) = unfinished else { return Ok(()) };
         let boundary = self.decoder.boundary();

@@ -1,8 +1,8 @@
 //! From a start as the operator names it to a position of this server (mysql-source 3).
 
-use towpath_binlog::event::MariadbGtidEvent;
 use towpath_binlog::event_type as t;
 
+use super::boundary::Boundaries;
 use super::dialect::{self, LogFile};
 use super::dump::{AtEnd, Dump, Request};
 use super::gtid::{self, End};
@@ -196,31 +196,27 @@ async fn at_time(
         return Err(SourceError::Purged { address: url.address(), wanted, kept, lost });
     }
     let mut dump = open(url, &file.name, server_id).await?;
-    let mut boundary = 4;
+    let mut boundaries = Boundaries::new();
+    let found = |offset| Ok(From::Position { file: file.name.clone(), offset });
     loop {
         while let Some(event) = dump.next_event()? {
             if *event.file != *file.name {
-                return Ok(From::Position { file: file.name.clone(), offset: boundary });
+                return found(boundaries.last());
             }
             let header = event.header;
             let real = header.timestamp_s != 0 && header.event_type != t::FORMAT_DESCRIPTION;
             if real && u64::from(header.timestamp_s) >= unix_s {
-                return Ok(From::Position { file: file.name.clone(), offset: boundary });
+                return found(boundaries.last());
             }
-            let ends = match header.event_type {
-                t::XID | t::TRANSACTION_PAYLOAD | t::XA_PREPARE => true,
-                t::QUERY => !event.body.ends_with(b"BEGIN"),
-                _ => boundary == 4,
-            };
-            if ends && !header.is_artificial() {
-                boundary = event.end;
+            if !header.is_artificial() {
+                boundaries.event(&event)?;
             }
         }
         match dump.fill(FILL_TIMEOUT).await {
             Ok(()) => {}
             // The end of the last file.
             Err(SourceError::Ended { .. } | SourceError::Silence { .. }) => {
-                return Ok(From::Position { file: file.name.clone(), offset: boundary });
+                return found(boundaries.last());
             }
             Err(error) => return Err(error),
         }
@@ -234,40 +230,21 @@ pub(super) async fn transaction_begin(
     server_id: u32,
 ) -> Result<u64, SourceError> {
     let mut dump = open(url, file, server_id).await?;
-    let (mut boundary, mut inside) = (4, false);
+    let mut boundaries = Boundaries::new();
     loop {
         while let Some(event) = dump.next_event()? {
             if event.header.is_artificial() {
                 continue;
             }
             if *event.file != *file || event.end > offset {
-                return Ok(boundary);
+                return Ok(boundaries.last());
             }
-            let ends_with = |text: &[u8]| event.body.ends_with(text);
-            let is_end = match event.header.event_type {
-                t::XID | t::TRANSACTION_PAYLOAD | t::XA_PREPARE => true,
-                t::MARIADB_GTID => {
-                    let gtid = MariadbGtidEvent::parse(event.body);
-                    inside = gtid.is_ok_and(|gtid| gtid.opens_transaction());
-                    false
-                }
-                t::QUERY if ends_with(b"BEGIN") => {
-                    inside = true;
-                    false
-                }
-                t::QUERY => !inside || ends_with(b"COMMIT") || ends_with(b"ROLLBACK"),
-                // What a file begins with.
-                t::FORMAT_DESCRIPTION | t::PREVIOUS_GTIDS | t::MARIADB_GTID_LIST => true,
-                _ => false,
-            };
-            if is_end {
-                (boundary, inside) = (event.end, false);
-            }
+            boundaries.event(&event)?;
         }
         match dump.fill(FILL_TIMEOUT).await {
             Ok(()) => {}
             // The end of the last file.
-            Err(SourceError::Ended { .. }) => return Ok(boundary),
+            Err(SourceError::Ended { .. }) => return Ok(boundaries.last()),
             Err(error) => return Err(error),
         }
     }

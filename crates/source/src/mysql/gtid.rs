@@ -2,8 +2,11 @@
 //! stands for (mysql-source 1.6, 3.3).
 
 use towpath_binlog::event::GtidEvent;
-use towpath_binlog::{MariadbGtidSet, MysqlGtidSet, RawEvent, event_type as t};
+use towpath_binlog::{
+    MariadbGtidSet, MysqlGtidSet, ParseError, RawEvent, StreamError, event_type as t,
+};
 
+use super::boundary::Boundaries;
 use super::dialect::{self, Flavour};
 use super::{FILL_TIMEOUT, From, find};
 use crate::connection::Connection;
@@ -157,10 +160,14 @@ pub(super) async fn of_position(
 ) -> Result<From, SourceError> {
     check_mode(connection).await?;
     if connection.flavour() == Flavour::Mariadb {
-        return mariadb_state(connection, file, offset).await.map(From::Gtid);
+        // Refuses what is no event. Behind its GTID event a transaction counts as executed.
+        mariadb_state(connection, file, offset).await?;
+        let begin = find::transaction_begin(url, (file, offset), server_id).await?;
+        return mariadb_state(connection, file, begin).await.map(From::Gtid);
     }
     let mut dump = find::open(url, file, server_id).await?;
-    let mut scan = Scan { file, offset, set: MysqlGtidSet::default(), open: None, inside: false };
+    let set = MysqlGtidSet::default();
+    let mut scan = Scan { file, offset, set, open: None, boundaries: Boundaries::new() };
     loop {
         while let Some(event) = dump.next_event()? {
             if !scan.event(&event)? {
@@ -181,9 +188,9 @@ struct Scan<'a> {
     file: &'a str,
     offset: u64,
     set: MysqlGtidSet,
+    /// Of the transaction whose end is still to come.
     open: Option<GtidEvent>,
-    /// Between BEGIN and the end of the transaction.
-    inside: bool,
+    boundaries: Boundaries,
 }
 
 impl Scan<'_> {
@@ -195,38 +202,25 @@ impl Scan<'_> {
         if *event.file != *self.file || event.end > self.offset {
             return Ok(false);
         }
-        let bad = |e: towpath_binlog::ParseError| SourceError::Setup {
-            address: String::new(),
-            reason: format!("{}:{}: {e}", event.file, event.start),
+        let kind = event.header.event_type;
+        let bad = |fault: ParseError| StreamError {
+            file: event.file.to_string(),
+            offset: event.start,
+            event_type: kind,
+            source: fault.into(),
         };
-        match event.header.event_type {
+        match kind {
             t::PREVIOUS_GTIDS => self.set = MysqlGtidSet::decode(event.body).map_err(bad)?,
-            t::GTID => self.begin(GtidEvent::parse(event.body).map_err(bad)?),
-            t::GTID_TAGGED => self.begin(GtidEvent::parse_tagged(event.body).map_err(bad)?),
-            t::XID | t::TRANSACTION_PAYLOAD | t::XA_PREPARE => self.end(),
-            t::QUERY => {
-                let ends_with = |text: &[u8]| event.body.ends_with(text);
-                if ends_with(b"BEGIN") || event.body.windows(8).any(|w| w == b"XA START") {
-                    self.inside = true;
-                } else if !self.inside || ends_with(b"COMMIT") || ends_with(b"ROLLBACK") {
-                    self.end();
-                }
-            }
+            t::GTID => self.open = Some(GtidEvent::parse(event.body).map_err(bad)?),
+            t::GTID_TAGGED => self.open = Some(GtidEvent::parse_tagged(event.body).map_err(bad)?),
             _ => {}
         }
-        Ok(true)
-    }
-
-    fn begin(&mut self, gtid: GtidEvent) {
-        self.open = Some(gtid);
-        self.inside = false;
-    }
-
-    fn end(&mut self) {
-        self.inside = false;
-        if let Some(gtid) = self.open.take() {
+        if self.boundaries.event(event)?
+            && let Some(gtid) = self.open.take()
+        {
             self.set.add(gtid.uuid, &gtid.tag, gtid.number);
         }
+        Ok(true)
     }
 }
 

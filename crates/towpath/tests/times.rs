@@ -1,0 +1,280 @@
+//! Where transactions begin and end, whatever sessions do: starts by time, starts at any event, and the
+//! GTID set that stands for a place.
+
+use towpath_binlog::event_type;
+use towpath_source::{Filled, FollowBy, MysqlSource, Source, SourceConfig, SourceUrl, Start};
+use towpath_testkit::{Feature, Server, Version};
+
+/// Random numbers that come again with their seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
+    }
+}
+
+/// Makes sessions.
+struct Sessions {
+    random: Random,
+    version: Version,
+    now_s: u64,
+    next: u64,
+}
+
+impl Sessions {
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn change(&mut self) -> String {
+        let table = self.random.of(&["t", "t", "m"]);
+        let number = self.next();
+        match self.random.below(4) {
+            0 => format!("UPDATE d.{table} SET b = {number} LIMIT 2;"),
+            1 => format!("DELETE FROM d.{table} ORDER BY a LIMIT 1;"),
+            _ => format!("INSERT INTO d.{table} (b) VALUES ({number});"),
+        }
+    }
+
+    fn in_transaction(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut names = Vec::new();
+        for _ in 0..=self.random.below(5) {
+            match self.random.below(4) {
+                0 => {
+                    let name = self.random.of(&["a", "`commit`", "`xa start`", "begin_"]);
+                    all.push(format!("SAVEPOINT {name};"));
+                    names.push(name);
+                }
+                1 if !names.is_empty() => {
+                    all.push(format!("ROLLBACK TO {};", self.random.of(&names)));
+                }
+                _ => all.push(self.change()),
+            }
+        }
+        all
+    }
+
+    /// One transaction, statement by statement.
+    fn transaction(&mut self) -> Vec<String> {
+        let writes_prepared = !matches!(self.version, Version::Mysql55 | Version::Mariadb102);
+        let number = self.next();
+        let of = |sql: &str| vec![sql.to_owned()];
+        match self.random.below(10) {
+            0 => of(&format!("CREATE TABLE d.c{number} (a INT); ")),
+            1 => of("ALTER TABLE d.t COMMENT 'begin'; "),
+            2 => of("TRUNCATE TABLE d.e;"),
+            3 if writes_prepared => {
+                let mut all = vec![format!("XA START 'x{number}';")];
+                all.push(format!("INSERT INTO d.t (b) VALUES ({number});"));
+                all.push(format!("XA END 'x{number}'; XA PREPARE 'x{number}';"));
+                all
+            }
+            4 => vec![
+                "SET binlog_format = STATEMENT;".to_owned(),
+                "BEGIN; SET @v = 7;".to_owned(),
+                format!("INSERT INTO d.t (b) VALUES (@v + {number}), (RAND() * 100);"),
+                self.random
+                    .of(&["COMMIT;", "SAVEPOINT s; INSERT INTO d.t (b) VALUES (1); COMMIT;"])
+                    .to_owned(),
+                "SET binlog_format = ROW;".to_owned(),
+            ],
+            5 => vec![self.change()],
+            _ => {
+                let mut all = of("BEGIN;");
+                all.extend(self.in_transaction());
+                all.push(self.random.of(&["COMMIT;", "COMMIT;", "ROLLBACK;"]).to_owned());
+                all
+            }
+        }
+    }
+
+    /// The same with a time before each statement.
+    fn timed(&mut self) -> String {
+        let mut sql = String::new();
+        for statement in self.transaction() {
+            self.now_s += self.random.below(3);
+            sql += &format!("SET TIMESTAMP = {}; {statement}\n", self.now_s);
+        }
+        sql
+    }
+}
+
+/// A place between two transactions.
+struct Place {
+    offset: u64,
+    set: String,
+}
+
+fn open(server: &Server, by: FollowBy, start: &Start) -> Source {
+    let config = SourceConfig { by, ..SourceConfig::default() };
+    let runtime = tokio::runtime::Handle::current();
+    let opened = tokio::task::block_in_place(|| {
+        runtime.block_on(MysqlSource::open(SourceUrl::parse(&server.url()).unwrap(), config, start))
+    });
+    Source::Mysql(Box::new(opened.unwrap_or_else(|error| panic!("{start}: {error}"))))
+}
+
+/// Where reading goes on after a start at an event, when its transaction is to come whole.
+async fn begin_of(server: &Server, file: &str, offset: u64) -> u64 {
+    let start = Start::At { file: file.to_owned(), offset };
+    let mut source = open(server, FollowBy::Position, &start);
+    loop {
+        if let Some(event) = source.next_event().unwrap() {
+            if event.header.is_artificial() || event.start < offset {
+                continue;
+            }
+            break;
+        }
+        source.fill().await.unwrap();
+    }
+    assert!(source.rewind().await.unwrap());
+    while source.fill().await.unwrap() != Filled::Reconnected {}
+    let begin = source.position().unwrap().1;
+    source.close().await;
+    begin
+}
+
+/// What a server said of its binlog's end, again and again.
+fn read_places(said: &str, file: &str) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    let mut end = None;
+    for line in said.lines() {
+        if let Some(rest) = line.strip_prefix(file) {
+            end = rest.trim().split('\t').next().map(|offset| offset.parse().unwrap());
+        } else if let Some(set) = line.strip_prefix("SET ")
+            && let Some(offset) = end.take()
+            && places.last().is_none_or(|place| place.offset != offset)
+        {
+            places.push(Place { offset, set: set.to_owned() });
+        }
+    }
+    places
+}
+
+async fn bounds(version: Version, seed: u64) {
+    let mut arguments = Vec::new();
+    if matches!(version, Version::Mysql57 | Version::Mysql80) {
+        arguments.extend(["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
+    }
+    if version == Version::Mariadb118 || version == Version::Mariadb114 {
+        arguments.extend(["--log-bin-compress=ON", "--binlog-alter-two-phase=ON"]);
+    }
+    let server = Server::start(version, &arguments);
+    server.run(
+        "CREATE DATABASE d; CREATE TABLE d.t (a INT AUTO_INCREMENT PRIMARY KEY, b INT) \
+         ENGINE=InnoDB; CREATE TABLE d.e (a INT); CREATE TABLE d.m (a INT AUTO_INCREMENT PRIMARY KEY, b INT) ENGINE=MyISAM; \
+         INSERT INTO d.t (b) VALUES (1); INSERT INTO d.m (b) VALUES (1)",
+    );
+    let has_gtid = version.has(Feature::MysqlGtid) || version.has(Feature::MariadbGtid);
+    let now_s = server.query("SELECT UNIX_TIMESTAMP()")[0][0].parse::<u64>().unwrap() + 100;
+    let mut sessions = Sessions { random: Random(seed), version, now_s, next: 0 };
+    let variable = match has_gtid {
+        true if version.is_mariadb() => "@@global.gtid_binlog_pos",
+        true => "@@global.gtid_executed",
+        false => "''",
+    };
+    // Behind a statement the binlog ends between two transactions.
+    let look = format!("{}; SELECT CONCAT('SET ', {variable});\n", version.status_sql());
+    let file = server.binlog_end().0;
+    let mut said = server.answers(&look);
+    for _ in 0..40 {
+        let sql = sessions.timed().replace('\n', &format!("\n{look}"));
+        said += &server.answers(&sql);
+        if let Some((_, xid)) = sql.split_once("XA PREPARE ") {
+            sessions.now_s += 1;
+            let (time_s, xid) = (sessions.now_s, xid.split_once(';').unwrap().0);
+            let end = sessions.random.of(&["COMMIT", "ROLLBACK"]);
+            said += &server.answers(&format!("SET TIMESTAMP = {time_s}; XA {end} {xid}; {look}"));
+        }
+    }
+    let mut places = read_places(&said, &file);
+    assert!(places.len() > 20, "{said}");
+    let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
+    // An ALTER in two phases is two transactions.
+    for pair in events.windows(3) {
+        if let Some(gtid) = pair[0][5].strip_suffix(" START ALTER")
+            && pair[2][5].contains(" COMMIT ALTER")
+        {
+            let set = gtid.trim_start_matches("GTID ").to_owned();
+            places.push(Place { offset: pair[2][1].parse().unwrap(), set });
+        }
+    }
+    places.sort_by_key(|place| place.offset);
+    let times = times(&server, &file, &places).await;
+    let before = |offset| places.iter().rev().find(|place| place.offset <= offset).unwrap();
+    for moment in now_s..=sessions.now_s {
+        let at = open(&server, FollowBy::Position, &Start::Time { unix_s: moment });
+        let found = at.position().unwrap().1;
+        at.close().await;
+        let first = times.iter().find(|(_, time_s)| *time_s >= moment);
+        let expected = first.map_or(places[places.len() - 1].offset, |(at, _)| before(*at).offset);
+        assert_eq!(found, expected, "{version:?} seed {seed}: {moment} in {events:#?}");
+    }
+    let offsets = events.iter().map(|row| row[1].parse::<u64>().unwrap());
+    let first = places[0].offset;
+    for offset in offsets.filter(|offset| *offset >= first) {
+        let boundary = before(offset);
+        if has_gtid {
+            let start = Start::At { file: file.clone(), offset };
+            let source = open(&server, FollowBy::Gtid, &start);
+            assert_eq!(
+                source.gtid_set(),
+                Some(&*boundary.set),
+                "{version:?} seed {seed}: {offset} in {events:#?}"
+            );
+            source.close().await;
+        }
+        if sessions.random.below(4) == 0 {
+            let begin = begin_of(&server, &file, offset).await;
+            assert_eq!(begin, boundary.offset, "{version:?} seed {seed}: {offset} in {events:#?}");
+        }
+    }
+}
+
+/// Offset and time of each event.
+async fn times(server: &Server, file: &str, places: &[Place]) -> Vec<(u64, u64)> {
+    let start = Start::At { file: file.to_owned(), offset: places[0].offset };
+    let mut source = open(server, FollowBy::Position, &start);
+    let mut times = Vec::new();
+    loop {
+        while let Some(event) = source.next_event().unwrap() {
+            let header = event.header;
+            if !header.is_artificial() && header.event_type != event_type::FORMAT_DESCRIPTION {
+                times.push((event.start, u64::from(header.timestamp_s)));
+            }
+            if event.end >= places[places.len() - 1].offset {
+                source.close().await;
+                return times;
+            }
+        }
+        source.fill().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn starts_lie_between_transactions_on_mysql() {
+    for version in [Version::Mysql97, Version::Mysql80, Version::Mysql57, Version::Mysql55] {
+        bounds(version, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn starts_lie_between_transactions_on_mariadb() {
+    for version in
+        [Version::Mariadb118, Version::Mariadb114, Version::Mariadb1011, Version::Mariadb102]
+    {
+        bounds(version, 2).await;
+    }
+}
