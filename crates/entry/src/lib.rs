@@ -25,4 +25,4 @@ pub use decoder::{
 };
 pub use error::DecodeError;
 pub use filter::{FieldFilter, FieldFilterError, FilterError, TableFilter};
-pub use text::{Zone, statement_text};
+pub use text::{Zone, ZoneError, statement_text};

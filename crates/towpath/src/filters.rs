@@ -1,9 +1,10 @@
-//! What is left out: the arguments of all commands that decode a binlog, by Canal's rules.
+//! What is left out, and the time zone of what is not: the arguments of all commands that decode a binlog, by Canal's rules.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter};
+use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter, Zone};
 
 use crate::report::Failure;
+use crate::zone::ZoneArguments;
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -24,6 +25,8 @@ pub(crate) struct FilterArguments {
     black_fields: String,
     #[command(flatten)]
     switches: Switches,
+    #[command(flatten)]
+    zone: ZoneArguments,
 }
 
 impl FilterArguments {
@@ -34,7 +37,13 @@ impl FilterArguments {
         let fields = FieldFilter::new(&self.fields, &self.black_fields)
             .map_err(|error| Failure::new("cannot use --fields or --black-fields", error))?;
         let Switches(suppress) = self.switches;
-        Ok(DecoderOptions { filter, fields, suppress, ..DecoderOptions::default() })
+        let zone = self.zone()?;
+        Ok(DecoderOptions { filter, fields, suppress, zone, ..DecoderOptions::default() })
+    }
+
+    /// The zone in which values and times are shown.
+    pub(crate) fn zone(&self) -> Result<Zone, Failure> {
+        self.zone.zone()
     }
 
     /// The filter that a client can ask a server for: only that of tables.

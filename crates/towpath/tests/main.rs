@@ -41,6 +41,7 @@ mod streams;
 mod structures;
 mod vectors;
 mod workload;
+mod zones;
 
 use std::path::Path;
 
