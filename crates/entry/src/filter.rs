@@ -6,6 +6,8 @@ mod pattern;
 mod program;
 mod remarks;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 pub(crate) use fields::FieldRule;
@@ -84,6 +86,10 @@ impl Patterns {
         if text.len() > FILTER_LEN_MAX {
             return Err(FilterError::TooLong { len: text.len() });
         }
+        Self::of_any_len(text)
+    }
+
+    fn of_any_len(text: &str) -> Result<Self, FilterError> {
         let mut pieces = split(text);
         if pieces.is_empty() {
             return Ok(Self::Empty);
@@ -178,13 +184,13 @@ fn split(text: &str) -> Vec<&str> {
 /// those that the black list names.
 #[derive(Debug, Clone)]
 pub struct TableFilter {
-    white: Patterns,
-    black: Patterns,
+    white: Arc<Patterns>,
+    black: Arc<Patterns>,
 }
 
 impl Default for TableFilter {
     fn default() -> Self {
-        Self { white: Patterns::Empty, black: Patterns::Empty }
+        Self { white: Arc::new(Patterns::Empty), black: Arc::new(Patterns::Empty) }
     }
 }
 
@@ -194,7 +200,7 @@ impl TableFilter {
     /// # Errors
     /// [`FilterError`] names the part that cannot be used.
     pub fn new(white: &str, black: &str) -> Result<Self, FilterError> {
-        Ok(Self { white: Patterns::new(white)?, black: Patterns::new(black)? })
+        Ok(Self { white: Arc::new(Patterns::new(white)?), black: Arc::new(Patterns::new(black)?) })
     }
 
     /// The same black list with another white list: what a client's subscription does.
@@ -202,7 +208,17 @@ impl TableFilter {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_white(&self, white: &str) -> Result<Self, FilterError> {
-        Ok(Self { white: Patterns::new(white)?, black: self.black.clone() })
+        Ok(Self { white: Arc::new(Patterns::new(white)?), black: Arc::clone(&self.black) })
+    }
+
+    /// The same with a white list that was accepted before: by an earlier version, or by Canal. Its
+    /// length is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::new`], but for [`FilterError::TooLong`].
+    pub fn with_stored_white(&self, white: &str) -> Result<Self, FilterError> {
+        let white = Arc::new(Patterns::of_any_len(white)?);
+        Ok(Self { white, black: Arc::clone(&self.black) })
     }
 
     /// True when rows of the table are delivered.

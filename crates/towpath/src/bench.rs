@@ -11,6 +11,7 @@ use clap::Args;
 use towpath_entry::{DecoderOptions, TableFilter};
 use towpath_source::Start;
 
+use crate::filters::remark;
 use crate::place::Place;
 use crate::report::Failure;
 use crate::zone::ZoneArguments;
@@ -115,6 +116,7 @@ fn age_us(bytes: &[u8]) -> Option<u64> {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.zone.zone()?;
+    remark("--filter", &arguments.filter);
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
         None if arguments.place.contains("://") => dump::run(&arguments).await?,

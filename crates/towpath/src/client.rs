@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use towpath_client::{Batch, Client, ClientError, Connection, Status};
 use towpath_entry::Zone;
 
+use crate::filters::remark;
 use crate::report::{Failure, say};
 use crate::signals::Shutdown;
 use crate::tail::render::{FormatArguments, Renderer};
@@ -122,6 +123,7 @@ fn build(arguments: &Arguments) -> Result<Client, ClientError> {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let failed = |error| Failure::new("cannot follow the server", error);
     let zone = arguments.zone.zone()?;
+    remark("--filter", &arguments.filter);
     let client = build(&arguments).map_err(failed)?;
     let shutdown = Shutdown::listen()?;
     let mut connection = client.start();

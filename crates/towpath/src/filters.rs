@@ -1,9 +1,9 @@
 //! What is left out, and the time zone of what is not: the arguments of all commands that decode a binlog, by Canal's rules.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter, Zone};
+use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter, Zone, filter_remarks};
 
-use crate::report::Failure;
+use crate::report::{Failure, say};
 use crate::zone::ZoneArguments;
 
 /// See the module.
@@ -32,6 +32,8 @@ pub(crate) struct FilterArguments {
 impl FilterArguments {
     /// Settings of a decoder with these filters.
     pub(crate) fn options(&self) -> Result<DecoderOptions, Failure> {
+        remark("--filter", &self.filter);
+        remark("--black-filter", &self.black_filter);
         let filter = TableFilter::new(&self.filter, &self.black_filter)
             .map_err(|error| Failure::new("cannot use --filter or --black-filter", error))?;
         let fields = FieldFilter::new(&self.fields, &self.black_fields)
@@ -50,11 +52,19 @@ impl FilterArguments {
     pub(crate) fn of_a_client(&self) -> Result<&str, Failure> {
         let others = [&self.black_filter, &self.fields, &self.black_fields];
         if others.iter().all(|text| text.is_empty()) && self.switches.0 == Suppress::NONE {
+            remark("--filter", &self.filter);
             return Ok(&self.filter);
         }
         Err(Failure::of(
             "a client can only ask for tables, with --filter: give the other filters to the server",
         ))
+    }
+}
+
+/// Says what is odd about a filter.
+pub(crate) fn remark(option: &str, filter: &str) {
+    for remark in filter_remarks(filter) {
+        say(&format!("warning: {option}: {remark}"));
     }
 }
 
