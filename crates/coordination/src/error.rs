@@ -34,6 +34,20 @@ pub enum StateError {
         #[source]
         source: std::io::Error,
     },
+    /// What would be written could not be read again.
+    #[error(
+        "{} would have {len} bytes and could not be read again, {max} are allowed: unsubscribe clients that \
+         nobody uses",
+        path.display()
+    )]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Bytes it would have.
+        len: usize,
+        /// Bytes it can have.
+        max: u64,
+    },
     /// A file in it cannot be read.
     #[error("{} cannot be read: {source}", path.display())]
     Read {

@@ -19,7 +19,7 @@ pub use backoff::Backoff;
 pub use cursor::{Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
 pub use local::{RecordLog, StateDirectory};
-pub use store::{CursorStore, CursorWriter, Written};
+pub use store::{CursorStore, CursorWriter, Written, stored_len};
 pub use zookeeper::{
     Contender, Ensemble, Fence, Lease, LeaseLost, NodeWatch, Presence, Running, Servers,
     ServersChanged, Taken, Tree, ZkCursors, ZkError, ZkSession, ZkStatus, ZkUrl,

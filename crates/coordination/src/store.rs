@@ -118,6 +118,17 @@ fn open(place: Place, state: State) -> (CursorStore, CursorWriter) {
     )
 }
 
+/// Bytes that a text takes in a state file.
+#[must_use]
+pub fn stored_len(text: &str) -> usize {
+    let of = |byte: u8| match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.bytes().map(of).sum()
+}
+
 impl CursorStore {
     /// All clients, in the order in which they subscribed.
     #[must_use]
@@ -129,6 +140,14 @@ impl CursorStore {
     #[must_use]
     pub fn client_count(&self) -> usize {
         self.state.borrow().clients.len()
+    }
+
+    /// Bytes that the filters of all clients but one take in a state file.
+    #[must_use]
+    pub fn filter_bytes(&self, but: i16) -> usize {
+        let state = self.state.borrow();
+        let others = state.clients.iter().filter(|client| client.id != but);
+        others.filter_map(|client| client.filter.as_deref()).map(stored_len).sum()
     }
 
     /// The cursor of a client.

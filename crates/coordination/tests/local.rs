@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use towpath_coordination::{
     Client, Cursor, CursorStore, CursorWriter, Resume, SourceAddress, StateDirectory, StateError,
+    stored_len,
 };
 
 fn address() -> SourceAddress {
@@ -171,4 +172,29 @@ async fn directories_that_cannot_be_used_say_so_at_once() {
     fs::create_dir_all(directory.path().join("state/blocked/meta.dat.tmp")).unwrap();
     let error = state.destination("blocked", address()).unwrap_err();
     assert!(matches!(error, StateError::Write { .. }), "{error}");
+}
+
+/// What an earlier version accepted of its clients is read, and written again.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_state_with_many_long_filters_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let filter = "db\\..*,".repeat((1 << 20) / 8);
+    write(directory.path(), |store| {
+        for id in 0..70 {
+            store.subscribe(id, Some(&filter));
+        }
+        assert_eq!(store.filter_bytes(0), 69 * stored_len(&filter));
+    })
+    .await;
+    let len = fs::metadata(directory.path().join("example/meta.dat")).unwrap().len();
+    assert!(len > 70 << 20, "{len}");
+    let (store, _writer) = open(directory.path()).unwrap();
+    assert_eq!(store.client_count(), 70);
+}
+
+#[test]
+fn the_length_of_a_text_is_that_in_a_file() {
+    for text in ["", "a", "a\\..*\"\n\u{1}é\u{7f}"] {
+        assert!(stored_len(text) + 2 >= serde_json::to_string(text).unwrap().len(), "{text:?}");
+    }
 }

@@ -4,6 +4,8 @@ use thiserror::Error;
 use towpath_binlog::transaction::SavepointError;
 use towpath_binlog::{ParseError, StreamError};
 
+use crate::filter::FilterError;
+
 /// A fault that stops the decoder.
 #[derive(Debug, Error)]
 pub enum DecodeError {
@@ -79,6 +81,9 @@ pub enum DecodeError {
         /// The first column that does not fit.
         detail: String,
     },
+    /// Whether the filter wants the table cannot be told.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     /// The source reports that it lost events.
     #[error("the source reports an incident ({number}): {message}; its binlog has a gap here")]
     Incident {

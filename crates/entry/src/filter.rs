@@ -1,22 +1,69 @@
 //! Canal's table filters (server-runtime 6.3).
 
 mod fields;
+mod names;
+mod pattern;
+mod program;
+mod remarks;
 
-use fancy_regex::Regex;
+use std::sync::Arc;
+
 use thiserror::Error;
 
 pub(crate) use fields::FieldRule;
 pub use fields::{FieldFilter, FieldFilterError};
+use names::Names;
+use program::{PROGRAM_LEN_MAX, Program};
+pub use remarks::{filter_remarks, shown_filter};
 
-/// A filter text that cannot be used.
-#[derive(Debug, Error)]
-#[error("`{part}` is not a regular expression: {source}")]
-pub struct FilterError {
-    /// The part of the list that does not compile.
-    pub part: String,
-    /// Why.
-    #[source]
-    pub source: Box<fancy_regex::Error>,
+/// Bytes of a filter. It lies in cursor files and in ZooKeeper, whose nodes hold 1 MiB; a list of 5,000
+/// tables has 250 KB.
+pub const FILTER_LEN_MAX: usize = 512 << 10;
+
+/// A filter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// A part of the list is no pattern.
+    #[error("`{part}` is not a regular expression: {reason}, at offset {offset}")]
+    Syntax {
+        /// The part of the list, shortened.
+        part: String,
+        /// Byte in the part.
+        offset: usize,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// The list is too long.
+    #[error("a filter of {len} bytes is too long: {FILTER_LEN_MAX} are allowed")]
+    TooLong {
+        /// Its bytes.
+        len: usize,
+    },
+    /// A pattern would take too long, or too much memory.
+    #[error("`{part}` is too complex a pattern: {reason}")]
+    TooComplex {
+        /// The part of the list, shortened.
+        part: String,
+        /// What is too complex.
+        reason: &'static str,
+    },
+    /// A name for which matching was given up: whether the filter wants it is not known.
+    #[error("matching {subject} with the filter takes too long: simplify the filter")]
+    GivenUp {
+        /// `schema.table`.
+        subject: String,
+    },
+}
+
+impl FilterError {
+    fn syntax(part: &str, offset: usize, reason: &str) -> Self {
+        Self::Syntax { part: shown_filter(part), offset, reason: reason.to_owned() }
+    }
+
+    fn complex(part: &str, reason: &'static str) -> Self {
+        Self::TooComplex { part: shown_filter(part), reason }
+    }
 }
 
 /// One list of patterns.
@@ -26,45 +73,88 @@ enum Patterns {
     Empty,
     /// `.*` or `.*\..*`, the usual white list.
     All,
-    List(Regex),
+    /// Each pattern by itself.
+    Each { names: Names, programs: Box<[Program]> },
+    /// All patterns as alternatives of one. The first alternative that matches counts, and must reach
+    /// the end: that differs where a pattern has alternatives of its own, which are anchored at its
+    /// outer ends only, or refers back to a group, whose number is that in the whole list.
+    Joined(Box<Program>),
 }
 
 impl Patterns {
     fn new(text: &str) -> Result<Self, FilterError> {
+        if text.len() > FILTER_LEN_MAX {
+            return Err(FilterError::TooLong { len: text.len() });
+        }
+        Self::of_any_len(text)
+    }
+
+    fn of_any_len(text: &str) -> Result<Self, FilterError> {
         let mut pieces = split(text);
         if pieces.is_empty() {
             return Ok(Self::Empty);
         }
+        let (mut names, mut others) = (Names::default(), Vec::new());
+        let (mut room, mut is_joined) = (PROGRAM_LEN_MAX, false);
+        for piece in &pieces {
+            let pattern = pattern::parse(piece)?;
+            is_joined |= pattern.has_references() || pattern.is_split();
+            if !is_joined && !names.add(&pattern.node) {
+                let program = Program::new(&pattern.anchored(), piece, room)?;
+                room -= program.len();
+                others.push(program);
+            }
+        }
+        if is_joined {
+            pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+            let anchored: Vec<String> = pieces.iter().map(|piece| format!("^{piece}$")).collect();
+            let pattern = pattern::parse(&anchored.join("|"))?;
+            let program = Program::new(&pattern, text, PROGRAM_LEN_MAX)?;
+            return Ok(Self::Joined(Box::new(program)));
+        }
         if pieces.iter().any(|piece| matches!(*piece, ".*" | r".*\..*")) {
             return Ok(Self::All);
         }
-        for piece in &pieces {
-            compile(piece, piece)?;
-        }
-        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
-        let anchored: Vec<String> = pieces.iter().map(|piece| format!("^{piece}$")).collect();
-        Ok(Self::List(compile(&anchored.join("|"), text)?))
+        Ok(Self::Each { names, programs: others.into() })
     }
 
     /// Canal's match: at offset 0, the first alternative that matches, which must reach the end.
-    fn matches(&self, subject: &str) -> Option<bool> {
+    fn matches(&self, subject: &Subject) -> Result<Option<bool>, FilterError> {
+        let chars = subject.chars.as_slice();
+        let reaches_the_end = |program: &Program| match program.find(chars) {
+            Ok(end) => Ok(end == Some(chars.len())),
+            Err(program::GivenUp) => {
+                Err(FilterError::GivenUp { subject: subject.chars.iter().collect() })
+            }
+        };
         match self {
-            Self::Empty => None,
-            Self::All => Some(true),
-            Self::List(regex) => Some(
-                regex
-                    .find(subject)
-                    .ok()
-                    .flatten()
-                    .is_some_and(|found| found.start() == 0 && found.end() == subject.len()),
-            ),
+            Self::Empty => Ok(None),
+            Self::All => Ok(Some(true)),
+            Self::Joined(program) => reaches_the_end(program).map(Some),
+            Self::Each { names, programs } => {
+                if names.holds(chars) {
+                    return Ok(Some(true));
+                }
+                for program in programs {
+                    if reaches_the_end(program)? {
+                        return Ok(Some(true));
+                    }
+                }
+                Ok(Some(false))
+            }
         }
     }
 }
 
-fn compile(pattern: &str, part: &str) -> Result<Regex, FilterError> {
-    Regex::new(&format!("(?is)\\A(?:{pattern})"))
-        .map_err(|e| FilterError { part: part.to_owned(), source: Box::new(e) })
+/// `schema.table` in lower case.
+struct Subject {
+    chars: Vec<char>,
+}
+
+impl Subject {
+    fn new(schema: &str, table: &str) -> Self {
+        Self { chars: format!("{schema}.{table}").to_lowercase().chars().collect() }
+    }
 }
 
 /// Splits at commas outside of brackets; a backslash protects what follows; blanks stay.
@@ -94,13 +184,13 @@ fn split(text: &str) -> Vec<&str> {
 /// those that the black list names.
 #[derive(Debug, Clone)]
 pub struct TableFilter {
-    white: Patterns,
-    black: Patterns,
+    white: Arc<Patterns>,
+    black: Arc<Patterns>,
 }
 
 impl Default for TableFilter {
     fn default() -> Self {
-        Self { white: Patterns::Empty, black: Patterns::Empty }
+        Self { white: Arc::new(Patterns::Empty), black: Arc::new(Patterns::Empty) }
     }
 }
 
@@ -108,9 +198,9 @@ impl TableFilter {
     /// Comma-separated regular expressions on `schema.table`, ignoring case.
     ///
     /// # Errors
-    /// [`FilterError`] names the part that does not compile.
+    /// [`FilterError`] names the part that cannot be used.
     pub fn new(white: &str, black: &str) -> Result<Self, FilterError> {
-        Ok(Self { white: Patterns::new(white)?, black: Patterns::new(black)? })
+        Ok(Self { white: Arc::new(Patterns::new(white)?), black: Arc::new(Patterns::new(black)?) })
     }
 
     /// The same black list with another white list: what a client's subscription does.
@@ -118,31 +208,48 @@ impl TableFilter {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_white(&self, white: &str) -> Result<Self, FilterError> {
-        Ok(Self { white: Patterns::new(white)?, black: self.black.clone() })
+        Ok(Self { white: Arc::new(Patterns::new(white)?), black: Arc::clone(&self.black) })
+    }
+
+    /// The same with a white list that was accepted before: by an earlier version, or by Canal. Its
+    /// length is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::new`], but for [`FilterError::TooLong`].
+    pub fn with_stored_white(&self, white: &str) -> Result<Self, FilterError> {
+        let white = Arc::new(Patterns::of_any_len(white)?);
+        Ok(Self { white, black: Arc::clone(&self.black) })
     }
 
     /// True when rows of the table are delivered.
-    #[must_use]
-    pub fn matches(&self, schema: &str, table: &str) -> bool {
-        let subject = format!("{schema}.{table}").to_lowercase();
-        self.passes_white(&subject) && !self.hits_black(&subject)
+    ///
+    /// # Errors
+    /// [`FilterError::GivenUp`] when that cannot be told.
+    pub fn matches(&self, schema: &str, table: &str) -> Result<bool, FilterError> {
+        let subject = Subject::new(schema, table);
+        Ok(self.passes_white(&subject)? && !self.hits_black(&subject)?)
     }
 
     /// A rename is delivered when either name is wanted, unless both are unwanted.
-    #[must_use]
-    pub fn matches_rename(&self, target: (&str, &str), source: (&str, &str)) -> bool {
-        let subject = |(schema, table): (&str, &str)| format!("{schema}.{table}").to_lowercase();
-        let (target, source) = (subject(target), subject(source));
-        (self.passes_white(&target) || self.passes_white(&source))
-            && !(self.hits_black(&target) && self.hits_black(&source))
+    ///
+    /// # Errors
+    /// As [`Self::matches`].
+    pub fn matches_rename(
+        &self,
+        target: (&str, &str),
+        source: (&str, &str),
+    ) -> Result<bool, FilterError> {
+        let (target, source) = (Subject::new(target.0, target.1), Subject::new(source.0, source.1));
+        Ok((self.passes_white(&target)? || self.passes_white(&source)?)
+            && !(self.hits_black(&target)? && self.hits_black(&source)?))
     }
 
-    fn passes_white(&self, subject: &str) -> bool {
-        self.white.matches(subject).unwrap_or(true)
+    fn passes_white(&self, subject: &Subject) -> Result<bool, FilterError> {
+        Ok(self.white.matches(subject)?.unwrap_or(true))
     }
 
-    fn hits_black(&self, subject: &str) -> bool {
-        self.black.matches(subject).unwrap_or(false)
+    fn hits_black(&self, subject: &Subject) -> Result<bool, FilterError> {
+        Ok(self.black.matches(subject)?.unwrap_or(false))
     }
 }
 
@@ -164,10 +271,11 @@ mod tests {
             (r".*\..*", "a", "b", true),
         ] {
             let filter = TableFilter::new(pattern, "").unwrap();
-            assert_eq!(filter.matches(schema, table), want, "{pattern} on {schema}.{table}");
+            assert_eq!(filter.matches(schema, table), Ok(want), "{pattern} on {schema}.{table}");
         }
         assert!(TableFilter::new("a([", "").is_err());
         let black = TableFilter::new("", r"mysql\.slave_.*").unwrap();
-        assert!(!black.matches("mysql", "slave_x") && black.matches("a", "b"));
+        assert_eq!(black.matches("mysql", "slave_x"), Ok(false));
+        assert_eq!(black.matches("a", "b"), Ok(true));
     }
 }

@@ -24,5 +24,8 @@ pub use decoder::{
     UnknownTable,
 };
 pub use error::DecodeError;
-pub use filter::{FieldFilter, FieldFilterError, FilterError, TableFilter};
-pub use text::{Zone, statement_text};
+pub use filter::{
+    FILTER_LEN_MAX, FieldFilter, FieldFilterError, FilterError, TableFilter, filter_remarks,
+    shown_filter,
+};
+pub use text::{Zone, ZoneError, statement_text};

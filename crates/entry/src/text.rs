@@ -5,6 +5,7 @@ mod digits;
 mod float;
 mod json;
 mod temporal;
+mod zone;
 
 pub(crate) use charset::Charset;
 pub use charset::statement_text;
@@ -20,7 +21,7 @@ use towpath_binlog::{ColumnKind, Reader};
 
 use crate::message::no_room;
 
-pub use temporal::Zone;
+pub use zone::{Zone, ZoneError};
 
 /// Bytes that functions that put a short text may touch: those of the longest one (a DECIMAL of 65 digits,
 /// with sign and point), and what a word writes beyond them.

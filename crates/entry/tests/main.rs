@@ -13,5 +13,6 @@ mod filters;
 mod forks;
 mod golden;
 mod made;
+mod patterns;
 mod recorded;
 mod restart;

@@ -18,8 +18,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written};
-use towpath_entry::{Block, TableFilter};
+use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written, stored_len};
+use towpath_entry::{Block, TableFilter, shown_filter};
 
 use crate::error::{InstanceError, RequestError};
 use crate::figures::{Amount, Figures, Reading, now_ms};
@@ -34,6 +34,9 @@ pub use state::{InstanceState, InstanceStatus};
 /// Batches that a client may have without acknowledging one.
 const OUTSTANDING_MAX: usize = 10_000;
 
+/// Bytes that the filters of all clients may take in a state file: it is written as a whole.
+const FILTERS_LEN_MAX: usize = 8 << 20;
+
 /// How long a full store is normal.
 const FULL_WARNING: Duration = Duration::from_secs(30);
 
@@ -47,6 +50,15 @@ pub(crate) struct Batch {
     pub(crate) len: usize,
 }
 
+/// A client's filter, as text and as what became of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientFilter {
+    pub(crate) text: String,
+    pub(crate) compiled: TableFilter,
+    /// What is odd about it.
+    pub(crate) remarks: Vec<String>,
+}
+
 #[derive(Debug)]
 struct Core {
     store: Store,
@@ -57,7 +69,7 @@ struct Core {
     /// Acknowledged positions that the ack pointer has not reached, by the sequence behind them.
     ahead: BTreeMap<u64, Cursor>,
     /// The filter in force, if a client set one.
-    filter: Option<String>,
+    filter: Option<ClientFilter>,
     figures: Figures,
 }
 
@@ -184,9 +196,10 @@ impl Destination {
         let Some((client_id, text)) = stored else { return Ok(self.base_filter.clone()) };
         let filter = self
             .base_filter
-            .with_white(&text)
+            .with_stored_white(&text)
             .map_err(|source| InstanceError::StoredFilter { client_id, source })?;
-        core.filter = Some(text);
+        let (compiled, remarks) = (filter.clone(), Vec::new());
+        core.filter = Some(ClientFilter { text, compiled, remarks });
         Ok(filter)
     }
 
@@ -320,24 +333,36 @@ impl Destination {
         self.fence.as_ref().map(Fence::epoch)
     }
 
-    /// Records a client and its filter; its batches go to `reader` from now on, and to no earlier one. The
-    /// number is that of the change on disk.
+    /// The filter in force, if it is this one.
+    pub(crate) fn filter_in_force(&self, text: &str) -> Option<ClientFilter> {
+        self.core().filter.clone().filter(|filter| filter.text == text)
+    }
+
+    /// What a client's filter is compiled with.
+    pub(crate) const fn base_filter(&self) -> &TableFilter {
+        &self.base_filter
+    }
+
+    /// Records a client and its filter, if it brings one; its batches go to `reader` from now on, and to no
+    /// earlier one. The number is that of the change on disk.
     pub(crate) fn subscribe(
         &self,
         (client_id, reader): (i16, Reader),
-        filter: &str,
+        filter: Option<ClientFilter>,
     ) -> Result<u64, RequestError> {
         self.check_started()?;
-        let compiled = if filter.is_empty() {
-            None
-        } else {
-            Some(self.base_filter.with_white(filter).map_err(Arc::new)?)
-        };
         let mut core = self.core();
-        let generation = match core.clients.get(&client_id).and_then(|client| client.same(filter)) {
+        let text = filter.as_ref().map_or("", |filter| &filter.text);
+        let generation = match core.clients.get(&client_id).and_then(|client| client.same(text)) {
             // Some clients subscribe before each request: that costs no write.
             Some(generation) => generation,
-            None => self.enter(&mut core, client_id, filter),
+            None => {
+                let bytes = core.cursors.filter_bytes(client_id) + stored_len(text);
+                if bytes > FILTERS_LEN_MAX && !text.is_empty() {
+                    return Err(RequestError::TooManyFilters { bytes, max: FILTERS_LEN_MAX });
+                }
+                self.enter(&mut core, client_id, text)
+            }
         };
         if let Some(client) = core.clients.get_mut(&client_id)
             && client.is_read_by(reader)
@@ -345,19 +370,27 @@ impl Destination {
             // Its get may be waiting for entries.
             self.entries.notify_waiters();
         }
-        if let Some(compiled) = compiled
-            && core.filter.as_deref() != Some(filter)
+        if let Some(filter) = filter
+            && core.filter.as_ref().is_none_or(|known| known.text != filter.text)
         {
-            core.filter = Some(filter.to_owned());
-            self.filter.send_replace(Some(compiled));
-            tracing::info!(
-                destination = self.name,
-                client_id,
-                filter,
-                "a client's filter replaces that of the destination"
-            );
+            self.filter.send_replace(Some(filter.compiled.clone()));
+            self.tell_filter(client_id, &filter);
+            core.filter = Some(filter);
         }
         Ok(generation)
+    }
+
+    fn tell_filter(&self, client_id: i16, filter: &ClientFilter) {
+        let destination = self.name();
+        tracing::info!(
+            destination,
+            client_id,
+            filter = %shown_filter(&filter.text),
+            "a client's filter replaces that of the destination"
+        );
+        for remark in &filter.remarks {
+            tracing::warn!(destination, client_id, %remark, "a filter may match too little");
+        }
     }
 
     /// Puts a client, or its new filter, into the state directory.

@@ -47,6 +47,15 @@ pub(crate) enum RequestError {
     /// A filter that does not compile.
     #[error("filter {0}")]
     Filter(#[from] Arc<FilterError>),
+    /// The filters of all clients are too much for a state file.
+    #[error(
+        "the filters of all clients would take {bytes} bytes in the state of the server, {max} are allowed: \
+         use a shorter filter, or unsubscribe clients that nobody uses"
+    )]
+    TooManyFilters { bytes: usize, max: usize },
+    /// The filter was not compiled: the server stops.
+    #[error("the filter was not compiled: the server stops")]
+    Uncompiled,
     /// A client id that is no 16-bit number.
     #[error("For input string: \"{text}\"")]
     ClientId { text: String },
@@ -68,6 +77,8 @@ impl RequestError {
             | Self::Superseded { .. }
             | Self::TooManyBatches { .. }
             | Self::NotDurable { .. }
+            | Self::TooManyFilters { .. }
+            | Self::Uncompiled
             | Self::Filter(_) => "com.alibaba.otter.canal.server.exception.CanalServerException",
         }
     }
@@ -78,7 +89,8 @@ impl RequestError {
 pub enum InstanceError {
     /// The filter that a client stored does not compile.
     #[error(
-        "the filter of client {client_id} cannot be used: {source}; subscribe with another one"
+        "the filter that client {client_id} has stored cannot be used: {source}; while the server is \
+         stopped, change it in meta.dat of the state directory, or in the client's filter node in ZooKeeper"
     )]
     StoredFilter {
         /// The client.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -100,6 +100,7 @@ impl Server {
             strangers: ClientFigures::default(),
             subscriptions: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
+            filters: Arc::new(Semaphore::new(1)),
         };
         let shared = Arc::new(shared);
         Ok(Self { config, listener, observed, shared, work, started_ms: now_ms() })

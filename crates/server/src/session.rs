@@ -16,15 +16,18 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use towpath_entry::filter_remarks;
 use towpath_wire::{
     BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
     PacketType, Request, SEED_LEN, Subscription, Text, reply,
 };
 
 use crate::config::Credentials;
-use crate::destination::{Destination, Reader};
+use crate::destination::{ClientFilter, Destination, Reader};
 use crate::error::RequestError;
 use crate::figures::{ClientFigures, Told, now_ms};
 use crate::slot::Slots;
@@ -56,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) subscriptions: AtomicU64,
     /// Connections that are open.
     pub(crate) connections: AtomicUsize,
+    /// Held while a filter is compiled.
+    pub(crate) filters: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -338,12 +343,42 @@ impl Session {
 
     async fn subscribe(&mut self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
         let (destination, client_id) = self.resolve(id.0, id.1)?;
+        destination.check_started()?;
+        let filter = self.compile(&destination, filter).await?;
         let number = self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
         let reader = Reader { number, peer: self.peer, since_ms: now_ms() };
         let change = destination.subscribe((client_id, reader), filter)?;
         self.reader = Some(reader);
         tracing::debug!(destination = id.0, client_id, peer = %self.peer, "subscribed");
         Self::durable(&destination, change).await
+    }
+
+    /// Compiles a filter that is new, away from the tasks of other sessions, and one after the other: so
+    /// memory does not depend on how many clients bring one.
+    async fn compile(
+        &self,
+        destination: &Destination,
+        text: &str,
+    ) -> Result<Option<ClientFilter>, RequestError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if let Some(known) = destination.filter_in_force(text) {
+            return Ok(Some(known));
+        }
+        let stopping = || RequestError::Uncompiled;
+        let permits = Arc::clone(&self.shared.filters);
+        let permit = permits.acquire_owned().await.map_err(|_| stopping())?;
+        let (base, text) = (destination.base_filter().clone(), text.to_owned());
+        let compiling = spawn_blocking(move || {
+            // Until it is done, also if the session is gone by then.
+            let _permit = permit;
+            let compiled = base.with_white(&text)?;
+            let remarks = filter_remarks(&text);
+            Ok(ClientFilter { text, compiled, remarks })
+        });
+        let compiled = compiling.await.map_err(|_| stopping())?;
+        compiled.map(Some).map_err(|error| RequestError::Filter(Arc::new(error)))
     }
 
     /// Waits until a change is on disk.

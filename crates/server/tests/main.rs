@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod filters;
 mod fixture;
 mod instances;
 mod recorded;

@@ -31,8 +31,6 @@ fn shown(body: &[u8]) -> String {
         Reply::Ack(ack) => {
             let text = ack.error_message.unwrap_or_default();
             let (code, line) = (ack.error_code, text.lines().next().unwrap_or_default());
-            // The rest is the regex engine's.
-            let line = line.split(": Parsing error").next().unwrap();
             let line = match (line.find("[id: "), line.find("], exception")) {
                 (Some(from), Some(to)) => format!("{}{}", &line[..from], &line[to + 1..]),
                 _ => line.to_owned(),
@@ -73,7 +71,7 @@ const DIFFERENT: [(&str, &[&str]); 5] = [
             "open",
             "ack Some(1) Some(400) something goes wrong with channel: , exception: \
              com.alibaba.otter.canal.server.exception.CanalServerException: filter `a([` is not a \
-             regular expression",
+             regular expression: a `[` is not closed, at offset 3",
             "open",
         ],
     ),

@@ -337,6 +337,33 @@ impl Server {
         }
     }
 
+    /// Loads time zones of this machine, as the vendor's program prints them, into the server.
+    ///
+    /// # Panics
+    /// When one of them, or the program, is not there.
+    pub fn load_time_zones(&self, names: &[&str]) {
+        let root = cache().join("mysql-9.7");
+        let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+        let libraries = libraries.map(|folder| root.join(folder).display().to_string()).join(":");
+        let mut sql = "SET sql_log_bin = 0; USE mysql;\n".to_owned();
+        for name in names {
+            let output = Command::new(root.join("lib64/ld-linux-x86-64.so.2"))
+                .args(["--library-path", &libraries])
+                .arg(root.join("usr/bin/mysql_tzinfo_to_sql"))
+                .args([&format!("/usr/share/zoneinfo/{name}"), *name])
+                .output();
+            match output {
+                Ok(output) if output.status.success() => {
+                    // A reserved word of MariaDB.
+                    let printed = String::from_utf8_lossy(&output.stdout);
+                    sql += &printed.replace(" Offset,", " `Offset`,");
+                }
+                failed => panic!("mysql_tzinfo_to_sql {name}: {failed:?}"),
+            }
+        }
+        self.run(&sql);
+    }
+
     /// The rows of a query, each value as text.
     ///
     /// # Panics

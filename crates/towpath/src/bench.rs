@@ -8,11 +8,13 @@ use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use towpath_entry::TableFilter;
+use towpath_entry::{DecoderOptions, TableFilter};
 use towpath_source::Start;
 
+use crate::filters::remark;
 use crate::place::Place;
 use crate::report::Failure;
+use crate::zone::ZoneArguments;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -50,6 +52,8 @@ pub(crate) struct Arguments {
     /// arrival of the row: for each of these percentiles.
     #[arg(long, value_name = "PERCENT,...", value_delimiter = ',')]
     latency: Vec<f64>,
+    #[command(flatten)]
+    zone: ZoneArguments,
 }
 
 /// What was read.
@@ -111,13 +115,16 @@ fn age_us(bytes: &[u8]) -> Option<u64> {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let zone = arguments.zone.zone()?;
+    remark("--filter", &arguments.filter);
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
         None if arguments.place.contains("://") => dump::run(&arguments).await?,
         None => {
             let filter = TableFilter::new(&arguments.filter, "")
                 .map_err(|error| Failure::new("cannot use --filter", error))?;
-            files::run(&arguments.place, filter).await?
+            let options = DecoderOptions { filter, zone, ..DecoderOptions::default() };
+            files::run(&arguments.place, options).await?
         }
     };
     let mut text = tally.line();

@@ -6,11 +6,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use towpath_client::{Batch, Client, ClientError, Connection, Status};
+use towpath_entry::Zone;
 
+use crate::filters::remark;
 use crate::report::{Failure, say};
 use crate::signals::Shutdown;
 use crate::tail::render::{FormatArguments, Renderer};
 use crate::tail::{show, written};
+use crate::zone::ZoneArguments;
 
 /// Time to be told that the session with ZooKeeper is over.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -23,7 +26,8 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
   towpath client --json --filter 'shop\\..*' canal://server1,server2/shop
 
 Changes go to standard output, what becomes of the connection to standard error. What was shown is
-acknowledged. It ends at SIGINT or SIGTERM: the lock is released, what was not shown is given back.")]
+acknowledged. --time-zone counts for the times of day that are shown; values of TIMESTAMP columns come
+in the zone of the server that made the entries. It ends at SIGINT or SIGTERM: the lock is released, what was not shown is given back.")]
 pub(crate) struct Arguments {
     /// canal://[user:password@]host:port[,host:port]/destination, or
     /// zk://host:port,host:port/otter/canal?destination=NAME.
@@ -57,6 +61,8 @@ pub(crate) struct Arguments {
     limit: Option<u64>,
     #[command(flatten)]
     format: FormatArguments,
+    #[command(flatten)]
+    zone: ZoneArguments,
 }
 
 /// What was delivered since the last line.
@@ -116,10 +122,12 @@ fn build(arguments: &Arguments) -> Result<Client, ClientError> {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let failed = |error| Failure::new("cannot follow the server", error);
+    let zone = arguments.zone.zone()?;
+    remark("--filter", &arguments.filter);
     let client = build(&arguments).map_err(failed)?;
     let shutdown = Shutdown::listen()?;
     let mut connection = client.start();
-    let result = follow(&arguments, &mut connection, &shutdown).await;
+    let result = follow(&arguments, zone, &mut connection, &shutdown).await;
     let health = client.health();
     connection.close().await;
     client.close(CLOSE_DEADLINE).await;
@@ -131,13 +139,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn follow(
     arguments: &Arguments,
+    zone: Zone,
     connection: &mut Connection,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let out = io::stdout();
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
-    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
+    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
     let mut changes = connection.changes();
     let mut counts = Counts::new();
     let mut seconds = interval(Duration::from_secs(1));

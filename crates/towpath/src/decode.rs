@@ -71,7 +71,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         let out = io::stdout();
         let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let format = arguments.format.format();
-        Output::Lines(Box::new(Renderer::new(BufWriter::new(out), format, colored)))
+        Output::Lines(Box::new(Renderer::new(
+            BufWriter::new(out),
+            format,
+            colored,
+            options.zone.clone(),
+        )))
     };
     let target = match output {
         Output::Entries(_) if io::stderr().is_terminal() => ProgressDrawTarget::stderr(),

@@ -1,9 +1,10 @@
-//! What is left out: the arguments of all commands that decode a binlog, by Canal's rules.
+//! What is left out, and the time zone of what is not: the arguments of all commands that decode a binlog, by Canal's rules.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter};
+use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter, Zone, filter_remarks};
 
-use crate::report::Failure;
+use crate::report::{Failure, say};
+use crate::zone::ZoneArguments;
 
 /// See the module.
 #[derive(Debug, Args)]
@@ -24,28 +25,46 @@ pub(crate) struct FilterArguments {
     black_fields: String,
     #[command(flatten)]
     switches: Switches,
+    #[command(flatten)]
+    zone: ZoneArguments,
 }
 
 impl FilterArguments {
     /// Settings of a decoder with these filters.
     pub(crate) fn options(&self) -> Result<DecoderOptions, Failure> {
+        remark("--filter", &self.filter);
+        remark("--black-filter", &self.black_filter);
         let filter = TableFilter::new(&self.filter, &self.black_filter)
             .map_err(|error| Failure::new("cannot use --filter or --black-filter", error))?;
         let fields = FieldFilter::new(&self.fields, &self.black_fields)
             .map_err(|error| Failure::new("cannot use --fields or --black-fields", error))?;
         let Switches(suppress) = self.switches;
-        Ok(DecoderOptions { filter, fields, suppress, ..DecoderOptions::default() })
+        let zone = self.zone()?;
+        Ok(DecoderOptions { filter, fields, suppress, zone, ..DecoderOptions::default() })
+    }
+
+    /// The zone in which values and times are shown.
+    pub(crate) fn zone(&self) -> Result<Zone, Failure> {
+        self.zone.zone()
     }
 
     /// The filter that a client can ask a server for: only that of tables.
     pub(crate) fn of_a_client(&self) -> Result<&str, Failure> {
         let others = [&self.black_filter, &self.fields, &self.black_fields];
         if others.iter().all(|text| text.is_empty()) && self.switches.0 == Suppress::NONE {
+            remark("--filter", &self.filter);
             return Ok(&self.filter);
         }
         Err(Failure::of(
             "a client can only ask for tables, with --filter: give the other filters to the server",
         ))
+    }
+}
+
+/// Says what is odd about a filter.
+pub(crate) fn remark(option: &str, filter: &str) {
+    for remark in filter_remarks(filter) {
+        say(&format!("warning: {option}: {remark}"));
     }
 }
 

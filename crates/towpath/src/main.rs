@@ -12,6 +12,7 @@ mod report;
 mod serve;
 mod signals;
 mod tail;
+mod zone;
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -25,6 +25,11 @@ impl Failure {
         Self { doing: doing.to_owned(), cause: Some(Box::new(cause)), hint: None }
     }
 
+    /// The same with what can be typed.
+    pub(crate) fn with_hint(self, hint: &str) -> Self {
+        Self { hint: Some(hint.to_owned()), ..self }
+    }
+
     /// A failure whose cause is said.
     pub(crate) fn of(text: &str) -> Self {
         Self { doing: text.to_owned(), cause: None, hint: None }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
-use towpath_entry::{DecoderOptions, Zone};
 use towpath_server::{
     ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
     StoreOptions,
@@ -231,7 +230,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         place: arguments.source.clone(),
         config,
         start: arguments.from,
-        decoder: DecoderOptions { zone: Zone::of_process(), ..decoder },
+        decoder,
         stall_timeout,
     };
     let instance = InstanceConfig {
@@ -264,6 +263,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let zone = arguments.filters.zone()?;
     let (config, instance) = configure(arguments)?;
     let server = Server::bind(config, vec![instance])
         .await
@@ -274,6 +274,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(status) = server.status_addr() {
         say(&format!("status on http://{status}"));
     }
+    say(&format!("TIMESTAMP columns are served in the time zone {zone}"));
     say(&format!("listening on {local}"));
     let stop = shutdown.token().clone();
     server.run(stop).await.map_err(|error| Failure::server("the server stopped", error))

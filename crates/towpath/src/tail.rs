@@ -23,7 +23,8 @@ use render::{FormatArguments, Renderer};
 pub(crate) struct Arguments {
     /// mysql://user:password@host:port, canal://host:port/destination,
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
-    /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows.
+    /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows;
+    /// values of TIMESTAMP columns are then in the zone of the server.
     place: String,
     #[command(flatten)]
     filters: FilterArguments,
@@ -56,7 +57,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let out = io::stdout();
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
-    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored);
+    let zone = arguments.filters.zone()?;
+    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
     if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
         return canal::run(&arguments, &mut renderer).await;
     }

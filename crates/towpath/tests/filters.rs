@@ -139,3 +139,27 @@ fn a_table_that_cannot_be_known_is_skipped_if_that_is_asked_for() {
     assert!(line.contains("d.gone has 2 columns in the binlog"), "{line}");
     assert_eq!(serving.numbers_until(2), exactly(1..=2));
 }
+
+/// A filter that matches nothing that is there is told of, and shown so that it can be copied.
+#[test]
+fn a_doubled_backslash_is_told_of() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let url = server.url();
+    let mut serving = Serving::start(&["--source", &url, "--filter", r"h\\..*", "--from", "now"]);
+    let line = serving.says("warning: --filter");
+    assert!(line.contains(r"`h\\..*` matches only names with a backslash in them"), "{line}");
+    assert!(line.contains(r"was `h\..*` meant?"), "{line}");
+    serving.wait_until_running();
+    write(&server, 1..=1);
+    let place = format!("canal://{}/example", serving.towpath.address());
+    let client = Client::builder().url(&place).unwrap().filter(r"d\\.n,d\.n").build().unwrap();
+    let follower = Follower::start(&client);
+    let line = serving.says("a client's filter replaces");
+    assert!(line.contains(r"filter=d\\.n,d\.n"), "{line}");
+    let line = serving.says("a filter may match too little");
+    assert!(line.contains(r"was `d\.n` meant?"), "{line}");
+    write(&server, 2..=2);
+    follower.wait_for_row("INSERT d.n () (id=2)");
+    drop(follower.close());
+}

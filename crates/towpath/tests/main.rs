@@ -44,6 +44,7 @@ mod structures;
 mod times;
 mod vectors;
 mod workload;
+mod zones;
 
 use std::path::Path;
 

@@ -11,8 +11,9 @@ use crate::StateError;
 use crate::cursor::{Client, State};
 use crate::store::BATCH_IDS_STEP;
 
-/// Bytes a cursor file can have: it is read as a whole.
-const LEN_MAX: u64 = 64 << 20;
+/// Bytes a cursor file can have: it is read as a whole. What clients can bring to it, above all their
+/// filters, is bounded far below, where they subscribe.
+const LEN_MAX: u64 = 256 << 20;
 
 /// `meta.dat` with its previous generation beside it. Holds the lock of the state directory.
 #[derive(Debug)]
@@ -81,6 +82,10 @@ impl MetaFile {
             path: self.current.clone(),
             source: std::io::Error::other(e),
         })?;
+        if u64::try_from(bytes.len()).is_ok_and(|len| len > LEN_MAX) {
+            let (path, len) = (self.current.clone(), bytes.len());
+            return Err(StateError::TooLong { path, len, max: LEN_MAX });
+        }
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| StateError::Write { path, source }

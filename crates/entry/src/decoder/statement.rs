@@ -11,6 +11,7 @@ use super::tables::Reading;
 use super::{Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
+use crate::filter::FilterError;
 use crate::message::encode_names;
 use crate::proto;
 use crate::text::{self, statement_text};
@@ -134,7 +135,7 @@ impl Decoder {
                 session: SessionId { server_id: origin.server_id, thread_id: query.thread_id },
                 is_bound: flags & FLAG_THREAD_SPECIFIC != 0,
             };
-            self.other_statement(query, &sql, reading, origin);
+            self.other_statement(query, &sql, reading, origin)?;
         }
         Ok(())
     }
@@ -157,10 +158,10 @@ impl Decoder {
         sql: &str,
         reading: Reading,
         origin: &Origin<'_>,
-    ) {
+    ) -> Result<(), DecodeError> {
         if query.alter_phase.is_some_and(|phase| !phase.is_done()) {
             self.ddl_boundary(sql, origin);
-            return;
+            return Ok(());
         }
         let database = String::from_utf8_lossy(query.schema);
         let (results, in_doubt) = self.tables.apply(sql, &database, reading);
@@ -170,9 +171,9 @@ impl Decoder {
         let suppress = self.options.suppress;
         let wanted = |result: &Classified| match result.kind {
             CanalKind::Insert | CanalKind::Update | CanalKind::Delete => {
-                !suppress.has(Suppress::QUERY_DML)
+                Ok(!suppress.has(Suppress::QUERY_DML))
             }
-            CanalKind::Query => !suppress.has(Suppress::QUERY_DCL),
+            CanalKind::Query => Ok(!suppress.has(Suppress::QUERY_DCL)),
             CanalKind::Create
             | CanalKind::Alter
             | CanalKind::Erase
@@ -181,12 +182,16 @@ impl Decoder {
             | CanalKind::CreateIndex
             | CanalKind::DropIndex => self.ddl_is_wanted(result),
         };
-        let deliver = results.iter().any(wanted) && !suppress.has(Suppress::QUERY_DDL);
+        let mut is_wanted = false;
+        for result in &results {
+            is_wanted = is_wanted || wanted(result)?;
+        }
+        let deliver = is_wanted && !suppress.has(Suppress::QUERY_DDL);
         let Some(first) = results.first().filter(|_| deliver) else {
             if results.first().is_none_or(|r| entry_kind(r.kind) != EntryKind::Rows) {
                 self.ddl_boundary(sql, origin);
             }
-            return;
+            return Ok(());
         };
         let kind = entry_kind(first.kind);
         let number = event_type(first.kind);
@@ -205,6 +210,7 @@ impl Decoder {
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);
         }
+        Ok(())
     }
 
     fn is_inside(&self, sql: &str) -> bool {
@@ -218,7 +224,7 @@ impl Decoder {
         }
     }
 
-    fn ddl_is_wanted(&self, result: &Classified) -> bool {
+    fn ddl_is_wanted(&self, result: &Classified) -> Result<bool, FilterError> {
         let filter = &self.options.filter;
         let name = |text: &Option<String>| text.as_deref().unwrap_or("null").to_owned();
         let (schema, table) = (name(&result.schema), name(&result.table));

@@ -155,7 +155,7 @@ impl Tables {
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
         let has_rows = !options.suppress.has(Suppress::ROWS);
-        let at_hand = if has_rows && options.filter.matches(&schema, &name) {
+        let at_hand = if has_rows && options.filter.matches(&schema, &name)? {
             let collations = derive::collations(map, format)?;
             let Some(table) = self.structure((map, format), &collations, &schema, &name)? else {
                 return Ok(Err((schema, name)));

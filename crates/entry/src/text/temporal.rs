@@ -2,35 +2,8 @@
 
 use towpath_binlog::column::{Date, DateTime, Time, Timestamp};
 
-use super::ShortRoom;
 use super::digits::{eight, put_int};
-
-/// The zone in which TIMESTAMP columns are printed. Canal takes that of its process.
-#[derive(Debug, Clone, Default)]
-pub enum Zone {
-    /// UTC.
-    #[default]
-    Utc,
-    /// A zone of the time zone database.
-    Named(jiff::tz::TimeZone),
-}
-
-impl Zone {
-    /// The zone of this process, as Canal takes it: `TZ`, else the system's.
-    #[must_use]
-    pub fn of_process() -> Self {
-        Self::Named(jiff::tz::TimeZone::system())
-    }
-
-    /// Seconds east of UTC at a moment.
-    fn offset_s(&self, unix_s: i64) -> i64 {
-        match self {
-            Self::Utc => 0,
-            Self::Named(zone) => jiff::Timestamp::from_second(unix_s)
-                .map_or(0, |moment| i64::from(zone.to_offset(moment).seconds())),
-        }
-    }
-}
+use super::{ShortRoom, Zone};
 
 /// Three numbers below 100 as two digits each, in bytes 0, 1; 3, 4; 6, 7: `00:00:00` and the like. All are
 /// divided by ten at once, a multiplication in lanes.

@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     async fn subscribe(&self, client_id: i16) {
-        let generation = self.destination.subscribe((client_id, reader(0)), "").unwrap();
+        let generation = self.destination.subscribe((client_id, reader(0)), None).unwrap();
         let mut written = self.destination.written();
         written.wait_for(|written| written.generation >= generation).await.unwrap();
     }
@@ -289,18 +289,21 @@ async fn a_batch_that_could_not_be_sent_comes_again() {
 }
 
 #[tokio::test(crate = "towpath_testkit")]
-async fn filters_are_checked_before_anything_changes() {
+async fn a_clients_filter_is_in_force_and_kept() {
     let f = Fixture::subscribed(&[1001]).await;
     let mut changes = f.destination.filter_changes();
-    assert!(text(f.destination.subscribe((1001, reader(0)), "a([")).starts_with("filter `a([`"));
-    assert_eq!(f.destination.core().cursors.clients()[0].filter.as_deref(), Some(""));
-    f.destination.subscribe((1001, reader(0)), r"db\..*").unwrap();
+    let filter = |text: &str| {
+        let compiled = f.destination.base_filter().with_white(text).unwrap();
+        Some(ClientFilter { text: text.to_owned(), compiled, remarks: Vec::new() })
+    };
+    f.destination.subscribe((1001, reader(0)), filter(r"db\..*")).unwrap();
     assert!(changes.has_changed().unwrap());
-    assert!(!changes.borrow_and_update().as_ref().unwrap().matches("other", "t"));
-    f.destination.subscribe((1001, reader(0)), r"db\..*").unwrap();
+    assert_eq!(changes.borrow_and_update().as_ref().unwrap().matches("other", "t"), Ok(false));
+    f.destination.subscribe((1001, reader(0)), filter(r"db\..*")).unwrap();
     assert!(!changes.has_changed().unwrap(), "the same filter is no change");
     let f = Fixture::on(f.end().await);
-    assert!(!f.destination.stored_filter().unwrap().matches("other", "t"));
+    assert_eq!(f.destination.stored_filter().unwrap().matches("other", "t"), Ok(false));
+    assert!(f.destination.filter_in_force(r"db\..*").is_some());
 }
 
 #[tokio::test(crate = "towpath_testkit")]
@@ -310,7 +313,7 @@ async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     f.destination.set_state(InstanceState::Failed(Arc::new(cause)));
     let expected = "destination:example should start first, it stopped: the instance's task failed: \
                     the position is gone";
-    assert_eq!(text(f.destination.subscribe((1001, reader(0)), "")), expected);
+    assert_eq!(text(f.destination.subscribe((1001, reader(0)), None)), expected);
     assert_eq!(text(f.destination.get((1001, None), 1)), expected);
     f.destination.rollback_all(1001);
 }
@@ -356,14 +359,14 @@ async fn a_connection_gets_nothing_once_another_has_subscribed() {
     f.push(0..2).await;
     let (old, new) = (Some(reader(1)), Some(reader(2)));
     for reader in [old, new] {
-        f.destination.subscribe((1001, reader.unwrap()), "").unwrap();
+        f.destination.subscribe((1001, reader.unwrap()), None).unwrap();
         f.destination.rollback_all(1001);
     }
     assert!(f.destination.get((1001, new), 3).unwrap().is_some());
     let refused = text(f.destination.get((1001, old), 3));
     assert!(refused.contains("subscribed again from 127.0.0.1:40000"), "{refused}");
     // It takes over by subscribing, and begins with what was not acknowledged.
-    f.destination.subscribe((1001, reader(3)), "").unwrap();
+    f.destination.subscribe((1001, reader(3)), None).unwrap();
     f.destination.rollback_all(1001);
     assert_eq!(f.get(1001, 9).unwrap().1, [0, 0, 0, 1, 1, 1]);
     assert!(f.destination.get((1001, new), 3).is_err());

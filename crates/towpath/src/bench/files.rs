@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use towpath_entry::{DecoderOptions, TableFilter};
+use towpath_entry::DecoderOptions;
 use towpath_source::{Source, SourceConfig, Start};
 
 use super::Tally;
 use crate::follow::Follow;
 use crate::report::Failure;
 
-pub(super) async fn run(place: &str, filter: TableFilter) -> Result<Tally, Failure> {
+pub(super) async fn run(place: &str, options: DecoderOptions) -> Result<Tally, Failure> {
     let source = Source::open(place, SourceConfig::default(), &Start::Earliest)
         .await
         .map_err(Failure::source)?;
@@ -20,7 +20,7 @@ pub(super) async fn run(place: &str, filter: TableFilter) -> Result<Tally, Failu
     };
     let mut tally = Tally { bytes, ..Tally::default() };
     let begin = Instant::now();
-    let mut follow = Follow::new(source, DecoderOptions { filter, ..DecoderOptions::default() })?;
+    let mut follow = Follow::new(source, options)?;
     while let Some(block) = follow.next().await? {
         tally.rows += block.entries.iter().map(|entry| u64::from(entry.row_count)).sum::<u64>();
         tally.entries += u64::try_from(block.entries.len()).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value, json};
+use towpath_entry::Zone;
 use towpath_entry::flat::FlatWriter;
 use towpath_entry::read::{Column, Entry, Header, RowData, event_type_name};
 
@@ -52,6 +53,8 @@ pub(crate) struct Renderer<W> {
     format: Format,
     styles: Styles,
     flat: FlatWriter,
+    /// In which times of day are shown.
+    zone: Zone,
     /// Changes shown.
     pub(crate) shown: u64,
 }
@@ -80,9 +83,9 @@ impl Styles {
 }
 
 impl<W: Write> Renderer<W> {
-    pub(crate) fn new(out: W, format: Format, colored: bool) -> Self {
+    pub(crate) fn new(out: W, format: Format, colored: bool, zone: Zone) -> Self {
         let styles = if colored { Styles::colored() } else { Styles::default() };
-        Self { out, format, styles, shown: 0, flat: FlatWriter::default() }
+        Self { out, format, styles, shown: 0, flat: FlatWriter::default(), zone }
     }
 
     /// Writes what is in an entry; transaction bounds say nothing.
@@ -126,7 +129,7 @@ impl<W: Write> Renderer<W> {
         }
         let s = self.styles;
         let sql: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        let time = clock(header.execute_time);
+        let time = clock(header.execute_time, &self.zone);
         writeln!(
             self.out,
             "{} {} {}  {}",
@@ -156,7 +159,7 @@ impl<W: Write> Renderer<W> {
                     seen
                 },
             );
-        let time = clock(header.execute_time);
+        let time = clock(header.execute_time, &self.zone);
         write!(
             self.out,
             "{} {} {}  {}",
@@ -226,9 +229,10 @@ fn table_name(header: &Header<'_>) -> String {
     }
 }
 
-/// Time of day in UTC.
-fn clock(time_ms: i64) -> String {
-    let second = time_ms.div_euclid(1000).rem_euclid(86_400);
+/// Time of day.
+fn clock(time_ms: i64, zone: &Zone) -> String {
+    let unix_s = time_ms.div_euclid(1000);
+    let second = unix_s.saturating_add(zone.offset_s(unix_s)).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
@@ -265,7 +269,7 @@ mod tests {
             .join("../../tests/fixtures/golden/mysql57-statements/entries.bin");
         let bytes = std::fs::read(path).unwrap();
         let mut rest = bytes.as_slice();
-        let mut renderer = Renderer::new(Vec::new(), format, false);
+        let mut renderer = Renderer::new(Vec::new(), format, false, Zone::Utc);
         for _ in 0..8 {
             let (len, tail) = rest.split_first_chunk::<4>().unwrap();
             let len = usize::try_from(u32::from_be_bytes(*len)).unwrap();

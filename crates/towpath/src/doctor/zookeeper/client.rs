@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use towpath_coordination::{Cursor, Running, ZkError};
-use towpath_entry::TableFilter;
+use towpath_entry::{TableFilter, filter_remarks, shown_filter};
 
 use super::super::findings::{Finding, Size, Verdict};
 use super::super::mysql::{Positions, Standing};
@@ -49,7 +49,11 @@ impl Cluster<'_> {
             Ok(_) if filter.trim().is_empty() => {
                 Finding::ok(STEP, about, "none of its own: the server's counts")
             }
-            Ok(_) => Finding::ok(STEP, about, format!("`{filter}`")),
+            Ok(_) => match filter_remarks(&filter).into_iter().next() {
+                None => Finding::ok(STEP, about, format!("`{}`", shown_filter(&filter))),
+                Some(remark) => Finding::warning(STEP, about, remark)
+                    .fix("subscribe again with the filter that is meant, if this one is not"),
+            },
             Err(error) => Finding::failure(STEP, about, format!("{path}: {error}"))
                 .fix("no change passes: subscribe again with a filter that compiles"),
         };

@@ -1,0 +1,419 @@
+//! A pattern as a program, and its match: the first way in the order of Perl 5, as Canal's matcher
+//! finds it. What was tried at a place is not tried there again, so that no pattern takes more steps
+//! than its length times that of the name, but for what looks ahead and for back-references, whose
+//! steps are bounded when they are compiled.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::FilterError;
+use super::pattern::{Assertion, Class, Node, Pattern, is_word};
+
+/// Instructions of a whole filter.
+pub(super) const PROGRAM_LEN_MAX: usize = 1 << 18;
+
+/// Characters of `schema.table` for which steps are counted: two names of 64 each.
+const SUBJECT_LEN: f64 = 129.0;
+
+/// Steps that one match may take, counted before.
+const STEPS_MAX: f64 = 1e7;
+
+/// Steps after which a match with back-references is given up: more than [`STEPS_MAX`] can take for a
+/// name of a server.
+const STEPS_GIVEN: u64 = 100_000_000;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Char(char),
+    Any,
+    Class(Box<Class>),
+    /// Goes on at the first, or if that fails at the second.
+    Split(usize, usize),
+    Jump(usize),
+    Save(usize),
+    Again(usize),
+    Assert(Assertion),
+    /// Tries what follows; goes on at `end`.
+    Ahead {
+        is_negative: bool,
+        end: usize,
+    },
+    Found,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    steps: Box<[Step]>,
+    slots: usize,
+    has_references: bool,
+}
+
+/// A match was given up.
+#[derive(Debug)]
+pub(super) struct GivenUp;
+
+impl Program {
+    /// `room`: instructions that are left for it.
+    pub(super) fn new(pattern: &Pattern, text: &str, room: usize) -> Result<Self, FilterError> {
+        let complex = |reason| FilterError::complex(text, reason);
+        let mut writer =
+            Writer { steps: Vec::new(), room, has_references: pattern.has_references() };
+        writer.write(&pattern.node).map_err(complex)?;
+        writer.put(Step::Found).map_err(complex)?;
+        let steps_count = match pattern.has_references() {
+            #[expect(clippy::cast_precision_loss, reason = "below 2^18")]
+            true => ways(&pattern.node) * writer.steps.len() as f64,
+            false => steps(&pattern.node, true),
+        };
+        if steps_count > STEPS_MAX {
+            return Err(complex("there are too many ways to match a name"));
+        }
+        let slots = usize::try_from(pattern.groups).unwrap_or(0) * 2 + 2;
+        let steps = writer.steps.into_boxed_slice();
+        Ok(Self { steps, slots, has_references: pattern.has_references() })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The end of the first match that begins at the beginning.
+    pub(super) fn find(&self, subject: &[char]) -> Result<Option<usize>, GivenUp> {
+        let mut run = Run {
+            program: self,
+            subject,
+            groups: vec![None; self.slots],
+            steps_left: STEPS_GIVEN,
+            aheads: HashMap::new(),
+        };
+        run.from(0..self.steps.len(), 0)
+    }
+}
+
+struct Writer {
+    steps: Vec<Step>,
+    room: usize,
+    has_references: bool,
+}
+
+type Written = Result<(), &'static str>;
+
+impl Writer {
+    fn put(&mut self, step: Step) -> Result<usize, &'static str> {
+        if self.steps.len() >= self.room {
+            return Err("it is too large");
+        }
+        self.steps.push(step);
+        Ok(self.steps.len() - 1)
+    }
+
+    fn set(&mut self, at: usize, step: Step) {
+        if let Some(place) = self.steps.get_mut(at) {
+            *place = step;
+        }
+    }
+
+    fn write(&mut self, node: &Node) -> Written {
+        match node {
+            Node::Char(c) => self.put(Step::Char(*c)).map(drop),
+            Node::Any => self.put(Step::Any).map(drop),
+            Node::Class(class) => self.put(Step::Class(Box::new(class.clone()))).map(drop),
+            Node::Assert(assertion) => self.put(Step::Assert(*assertion)).map(drop),
+            Node::Again(number) => self.put(Step::Again(slot(*number))).map(drop),
+            Node::Concat(parts) => parts.iter().try_for_each(|part| self.write(part)),
+            Node::Alternatives(all) => self.alternatives(all),
+            Node::Group { number, child } if self.has_references => {
+                self.put(Step::Save(slot(*number)))?;
+                self.write(child)?;
+                self.put(Step::Save(slot(*number) + 1)).map(drop)
+            }
+            Node::Group { child, .. } => self.write(child),
+            Node::Ahead { is_negative, child } => {
+                let at = self.put(Step::Found)?;
+                self.write(child)?;
+                let end = self.put(Step::Found)? + 1;
+                self.set(at, Step::Ahead { is_negative: *is_negative, end });
+                Ok(())
+            }
+            Node::Repeat { child, min, max, is_greedy } => {
+                self.repeat(child, (*min, *max), *is_greedy)
+            }
+        }
+    }
+
+    fn alternatives(&mut self, all: &[Node]) -> Written {
+        let mut jumps = Vec::new();
+        for (index, node) in all.iter().enumerate() {
+            if index + 1 == all.len() {
+                self.write(node)?;
+                continue;
+            }
+            let split = self.put(Step::Found)?;
+            self.write(node)?;
+            jumps.push(self.put(Step::Found)?);
+            let next = self.steps.len();
+            self.set(split, Step::Split(split + 1, next));
+        }
+        let end = self.steps.len();
+        for jump in jumps {
+            self.set(jump, Step::Jump(end));
+        }
+        Ok(())
+    }
+
+    fn repeat(&mut self, child: &Node, (min, max): (u32, Option<u32>), is_greedy: bool) -> Written {
+        let split = |first, second| match is_greedy {
+            true => Step::Split(first, second),
+            false => Step::Split(second, first),
+        };
+        for _ in 0..min {
+            self.write(child)?;
+        }
+        let Some(max) = max else {
+            if self.has_references && is_nullable(child) {
+                return Err("beside a back-reference, what is repeated must not be empty");
+            }
+            let at = self.put(Step::Found)?;
+            self.write(child)?;
+            let end = self.put(Step::Jump(at))? + 1;
+            self.set(at, split(at + 1, end));
+            return Ok(());
+        };
+        let mut splits = Vec::new();
+        for _ in min..max {
+            splits.push(self.put(Step::Found)?);
+            self.write(child)?;
+            if self.steps.len() == splits.len() {
+                // It writes nothing.
+                break;
+            }
+        }
+        let end = self.steps.len();
+        for at in splits {
+            self.set(at, split(at + 1, end));
+        }
+        Ok(())
+    }
+}
+
+fn slot(group: u32) -> usize {
+    usize::try_from(group).unwrap_or(0) * 2
+}
+
+/// Whether nothing at all can match.
+fn is_nullable(node: &Node) -> bool {
+    match node {
+        Node::Char(_) | Node::Any | Node::Class(_) => false,
+        Node::Assert(_) | Node::Ahead { .. } | Node::Again(_) => true,
+        Node::Concat(parts) => parts.iter().all(is_nullable),
+        Node::Alternatives(all) => all.iter().any(is_nullable),
+        Node::Group { child, .. } => is_nullable(child),
+        Node::Repeat { child, min, .. } => *min == 0 || is_nullable(child),
+    }
+}
+
+/// In how many ways, at most, something can match from one place on.
+fn ways(node: &Node) -> f64 {
+    match node {
+        Node::Char(_) | Node::Any | Node::Class(_) | Node::Assert(_) | Node::Again(_) => 1.0,
+        Node::Ahead { child, .. } => ways(child),
+        Node::Group { child, .. } => ways(child),
+        Node::Concat(parts) => parts.iter().map(ways).product(),
+        Node::Alternatives(all) => all.iter().map(ways).sum(),
+        Node::Repeat { child, min, max, .. } => {
+            let of_child = ways(child);
+            let most = max.map_or(SUBJECT_LEN, |max| f64::from(max).min(SUBJECT_LEN));
+            let rounds = (most - f64::from(*min) + 1.0).max(1.0);
+            if of_child > 1.0 { of_child.powf(most) * rounds } else { rounds }
+        }
+    }
+}
+
+/// How many steps, at most, a match takes where nothing is tried twice. `is_fixed`: there is only one
+/// place at which the node can begin.
+fn steps(node: &Node, is_fixed: bool) -> f64 {
+    let places = if is_fixed { 1.0 } else { SUBJECT_LEN };
+    match node {
+        Node::Char(_) | Node::Any | Node::Class(_) | Node::Assert(_) => places,
+        Node::Again(_) => places * SUBJECT_LEN,
+        // From each place anew.
+        Node::Ahead { child, .. } => places * steps(child, true),
+        Node::Group { child, .. } => steps(child, is_fixed),
+        Node::Alternatives(all) => all.iter().map(|node| steps(node, is_fixed)).sum(),
+        Node::Concat(parts) => {
+            let mut fixed = is_fixed;
+            let mut sum = 0.0;
+            for part in parts {
+                sum += steps(part, fixed);
+                fixed &= has_one_len(part);
+            }
+            sum
+        }
+        Node::Repeat { child, min, max, .. } => {
+            let copies = f64::from(max.unwrap_or(*min + 1));
+            steps(child, is_fixed && *max == Some(1)) * copies.max(1.0)
+        }
+    }
+}
+
+/// Whether all that it can match has one length.
+fn has_one_len(node: &Node) -> bool {
+    match node {
+        Node::Char(_) | Node::Any | Node::Class(_) | Node::Assert(_) | Node::Ahead { .. } => true,
+        Node::Alternatives(_) | Node::Again(_) => false,
+        Node::Concat(parts) => parts.iter().all(has_one_len),
+        Node::Group { child, .. } => has_one_len(child),
+        Node::Repeat { child, min, max, .. } => *max == Some(*min) && has_one_len(child),
+    }
+}
+
+/// What is tried when a way ends.
+enum Later {
+    Try {
+        step: usize,
+        at: usize,
+    },
+    /// A group gets back what it had.
+    Restore {
+        slot: usize,
+        value: Option<usize>,
+    },
+}
+
+struct Run<'a> {
+    program: &'a Program,
+    subject: &'a [char],
+    groups: Vec<Option<usize>>,
+    steps_left: u64,
+    /// What was found out of looking ahead, by step and place.
+    aheads: HashMap<usize, bool>,
+}
+
+impl Run<'_> {
+    /// The end of the first match of a part of the program that begins at `start`.
+    fn from(&mut self, part: Range<usize>, start: usize) -> Result<Option<usize>, GivenUp> {
+        let (places, first) = (self.subject.len() + 1, part.start);
+        let mut tried = Tried::new(match self.program.has_references {
+            true => 0,
+            false => part.len() * places,
+        });
+        let mut later = vec![Later::Try { step: first, at: start }];
+        while let Some(next) = later.pop() {
+            let (mut step, mut at) = match next {
+                Later::Try { step, at } => (step, at),
+                Later::Restore { slot, value } => {
+                    self.put(slot, value);
+                    continue;
+                }
+            };
+            loop {
+                self.steps_left = self.steps_left.checked_sub(1).ok_or(GivenUp)?;
+                if tried.again((step - first) * places + at) {
+                    break;
+                }
+                match self.program.steps.get(step) {
+                    Some(Step::Found) => return Ok(Some(at)),
+                    Some(Step::Split(one, other)) => {
+                        later.push(Later::Try { step: *other, at });
+                        step = *one;
+                        continue;
+                    }
+                    Some(Step::Jump(to)) => {
+                        step = *to;
+                        continue;
+                    }
+                    Some(Step::Save(slot)) => {
+                        let value = self.groups.get(*slot).copied().flatten();
+                        later.push(Later::Restore { slot: *slot, value });
+                        self.put(*slot, Some(at));
+                    }
+                    Some(Step::Ahead { is_negative, end }) => {
+                        if self.ahead(step..*end, at)? == *is_negative {
+                            break;
+                        }
+                        step = *end;
+                        continue;
+                    }
+                    Some(simple) => match self.simple(simple, at) {
+                        Some(after) => at = after,
+                        None => break,
+                    },
+                    None => break,
+                }
+                step += 1;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where it goes on behind a step that takes characters or looks at them.
+    fn simple(&self, step: &Step, at: usize) -> Option<usize> {
+        let next = self.subject.get(at).copied();
+        let taken = |is_it: bool| is_it.then_some(at + 1);
+        match step {
+            Step::Char(c) => taken(next == Some(*c)),
+            Step::Any => taken(next.is_some()),
+            Step::Class(class) => taken(class.holds(next?)),
+            Step::Assert(assertion) => self.holds(*assertion, at).then_some(at),
+            Step::Again(slot) => {
+                let text = self.subject.get(self.get(*slot)?..self.get(*slot + 1)?)?;
+                self.subject.get(at..)?.starts_with(text).then_some(at + text.len())
+            }
+            Step::Split(..) | Step::Jump(_) | Step::Save(_) | Step::Ahead { .. } | Step::Found => {
+                None
+            }
+        }
+    }
+
+    fn holds(&self, assertion: Assertion, at: usize) -> bool {
+        let is_word_at =
+            |at: Option<usize>| at.and_then(|at| self.subject.get(at)).is_some_and(|c| is_word(*c));
+        let is_boundary = || is_word_at(at.checked_sub(1)) != is_word_at(Some(at));
+        match assertion {
+            Assertion::Start => at == 0,
+            Assertion::End => matches!(self.subject.get(at..), Some([] | ['\n'])),
+            Assertion::Boundary => is_boundary(),
+            Assertion::NoBoundary => !is_boundary(),
+        }
+    }
+
+    fn ahead(&mut self, part: Range<usize>, at: usize) -> Result<bool, GivenUp> {
+        let place = part.start * (self.subject.len() + 1) + at;
+        // What a back-reference names may be another text by now.
+        let is_kept = !self.program.has_references;
+        if let Some(known) = self.aheads.get(&place).filter(|_| is_kept) {
+            return Ok(*known);
+        }
+        let found = self.from(part.start + 1..part.end, at)?.is_some();
+        self.aheads.insert(place, found);
+        Ok(found)
+    }
+
+    fn get(&self, slot: usize) -> Option<usize> {
+        self.groups.get(slot).copied().flatten()
+    }
+
+    fn put(&mut self, slot: usize, value: Option<usize>) {
+        if let Some(place) = self.groups.get_mut(slot) {
+            *place = value;
+        }
+    }
+}
+
+/// What was tried, a bit each. Empty: that is not looked at.
+struct Tried(Vec<u64>);
+
+impl Tried {
+    fn new(count: usize) -> Self {
+        Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn again(&mut self, index: usize) -> bool {
+        let Some(word) = self.0.get_mut(index / 64) else { return false };
+        let bit = 1 << (index % 64);
+        let is_again = *word & bit != 0;
+        *word |= bit;
+        is_again
+    }
+}

@@ -1,0 +1,34 @@
+import java.io.*;
+import java.nio.charset.StandardCharsets;
+import java.util.*;
+import org.apache.oro.text.regex.*;
+
+/** What Canal's table filter (AviaterRegexFilter) answers: a line of patterns and a subject each. */
+public class Match {
+    public static void main(String[] arguments) throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        StringBuilder out = new StringBuilder();
+        for (String line; (line = in.readLine()) != null;) {
+            int end = line.indexOf('\u0002');
+            out.append(answer(line.substring(0, end).split("\u0001"), line.substring(end + 1))).append('\n');
+        }
+        System.out.print(out);
+    }
+
+    static String answer(String[] pieces, String subject) {
+        Arrays.sort(pieces, (a, b) -> Integer.compare(b.length(), a.length()));
+        StringJoiner all = new StringJoiner("|");
+        for (String piece : pieces) {
+            all.add("^" + piece + "$");
+        }
+        try {
+            Pattern pattern = new Perl5Compiler().compile(all.toString(), Perl5Compiler.CASE_INSENSITIVE_MASK
+                | Perl5Compiler.READ_ONLY_MASK | Perl5Compiler.SINGLELINE_MASK);
+            return new Perl5Matcher().matches(subject.toLowerCase(), pattern) ? "1" : "0";
+        } catch (MalformedPatternException e) {
+            return "E";
+        } catch (StackOverflowError | RuntimeException e) {
+            return "X";
+        }
+    }
+}
