@@ -134,7 +134,7 @@ impl Output {
         let is_back = |info: &EntryInfo| is_rolled_back(info.start_offset);
         let is_statement = |info: &EntryInfo| match info.kind {
             EntryKind::Rows => info.row_count == 0,
-            EntryKind::Ddl => true,
+            EntryKind::Ddl | EntryKind::Statement => true,
             EntryKind::Begin | EntryKind::Query | EntryKind::End => false,
         };
         let has_statements = held.iter().any(|info| is_back(info) && is_statement(info));
@@ -146,7 +146,9 @@ impl Output {
                 && match info.kind {
                     EntryKind::Rows => info.row_count > 0,
                     EntryKind::Query => !has_statements,
-                    EntryKind::Begin | EntryKind::Ddl | EntryKind::End => false,
+                    EntryKind::Begin | EntryKind::Ddl | EntryKind::Statement | EntryKind::End => {
+                        false
+                    }
                 };
             let end = info.end;
             if !is_gone {
