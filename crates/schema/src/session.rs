@@ -268,3 +268,112 @@ impl Sessions {
 fn of_session(session: SessionId, change: StructureChange) -> StructureChange {
     StructureChange::Temporary { session, change: Box::new(change) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexer::ParseOptions;
+    use crate::statement::{classify, parse};
+
+    const ONE: SessionId = SessionId { server_id: 1, thread_id: 5 };
+    const TWO: SessionId = SessionId { server_id: 1, thread_id: 6 };
+
+    /// A statement of a session in database `d`; how many results others see of it.
+    fn run(catalog: &mut Catalog, id: SessionId, is_bound: bool, sql: &str) -> usize {
+        let by = Speaker { id, database: Some("d"), is_mariadb: false, is_bound };
+        let parsed = catalog.separate(parse(sql, &ParseOptions::default()), &by);
+        catalog.apply(&parsed, Some("d"));
+        classify(&parsed, Some("d")).len()
+    }
+
+    fn names(catalog: &Catalog, table: &str) -> Option<String> {
+        match catalog.get("d", table) {
+            Lookup::Known(table) => {
+                let names: Vec<String> = table.columns.into_iter().map(|c| c.name).collect();
+                Some(names.join(","))
+            }
+            Lookup::Unknown => None,
+        }
+    }
+
+    fn with_two_tables() -> Catalog {
+        let mut catalog = Catalog::default();
+        catalog.server_starts();
+        run(&mut catalog, ONE, false, "CREATE TABLE t (a INT, b INT)");
+        run(&mut catalog, ONE, true, "CREATE TEMPORARY TABLE t (x INT, y INT)");
+        catalog
+    }
+
+    #[test]
+    fn what_a_session_does_to_its_temporary_table_is_hidden() {
+        let mut catalog = with_two_tables();
+        for sql in [
+            "ALTER TABLE t CHANGE x y INT, CHANGE y x INT",
+            "CREATE INDEX i ON t (x)",
+            "TRUNCATE d.t",
+            "INSERT INTO t VALUES (1, 2)",
+            "ALTER TABLE t RENAME u",
+            "ALTER TABLE u ADD z INT INVISIBLE",
+        ] {
+            assert_eq!(run(&mut catalog, ONE, true, sql), 0, "{sql}");
+        }
+        assert_eq!(names(&catalog, "t").as_deref(), Some("a,b"));
+        assert_eq!(names(&catalog, "u"), None);
+        // What is made like it is everybody's.
+        assert_eq!(run(&mut catalog, ONE, true, "CREATE TABLE v LIKE u"), 1);
+        assert_eq!(names(&catalog, "v").as_deref(), Some("y,x,z"));
+        // The mark stays within a CALL, and `t` is the real one again.
+        assert_eq!(run(&mut catalog, ONE, true, "ALTER TABLE t ADD c INT"), 1);
+        assert_eq!(names(&catalog, "t").as_deref(), Some("a,b,c"));
+    }
+
+    #[test]
+    fn others_see_the_real_table() {
+        let mut catalog = with_two_tables();
+        assert_eq!(run(&mut catalog, TWO, false, "ALTER TABLE t ADD c INT"), 1);
+        assert_eq!(names(&catalog, "t").as_deref(), Some("a,b,c"));
+        // MySQL's RENAME TABLE never means a temporary one.
+        assert_eq!(run(&mut catalog, ONE, false, "RENAME TABLE t TO r"), 1);
+        assert_eq!(names(&catalog, "r").as_deref(), Some("a,b,c"));
+    }
+
+    /// A table that was made before reading began may be a temporary one.
+    #[test]
+    fn a_bound_statement_without_a_known_table_is_no_reason_to_guess() {
+        let mut catalog = Catalog::default();
+        run(&mut catalog, TWO, false, "CREATE TABLE t (a INT, b INT)");
+        run(&mut catalog, ONE, true, "ALTER TABLE t CHANGE a b INT, CHANGE b a INT");
+        assert_eq!(names(&catalog, "t"), None);
+    }
+
+    #[test]
+    fn what_is_known_can_be_learned_again_from_changes() {
+        let mut before = with_two_tables();
+        before.keep_changes();
+        run(&mut before, TWO, true, "CREATE TEMPORARY TABLE w LIKE t");
+        let changes = [before.temporary_tables(), before.take_changes()].concat();
+        let mut after = Catalog::default();
+        run(&mut after, TWO, false, "CREATE TABLE t (a INT, b INT)");
+        changes.into_iter().for_each(|change| after.replay(change));
+        assert_eq!(run(&mut after, ONE, true, "ALTER TABLE t DROP x"), 0);
+        assert_eq!(run(&mut after, TWO, true, "TRUNCATE w"), 0);
+        assert_eq!(run(&mut after, ONE, true, "ALTER TABLE t DROP a"), 0);
+        assert_eq!(names(&after, "t").as_deref(), Some("a,b"));
+        after.server_starts();
+        assert_eq!(run(&mut after, ONE, true, "ALTER TABLE t DROP a"), 1);
+        assert_eq!(names(&after, "t").as_deref(), Some("b"));
+    }
+
+    /// Every table that its words can mean, and no other.
+    #[test]
+    fn a_statement_that_is_not_understood_makes_tables_unknown() {
+        let mut catalog = with_two_tables();
+        run(&mut catalog, TWO, false, "CREATE TABLE u (a INT)");
+        run(&mut catalog, TWO, false, "CREATE TABLE e.t (a INT)");
+        run(&mut catalog, TWO, false, "FROBNICATE LOCAL `t` WITH x");
+        assert_eq!((names(&catalog, "t"), names(&catalog, "u")), (None, Some("a".to_owned())));
+        assert!(matches!(catalog.get("e", "t"), Lookup::Known(_)));
+        run(&mut catalog, TWO, false, "FROBNICATE DATABASE e");
+        assert!(matches!(catalog.get("e", "t"), Lookup::Unknown));
+    }
+}

@@ -62,3 +62,17 @@ fn columns_keep_their_character_set_when_the_default_changes() {
     assert_eq!(sets("a"), [some("latin2"), some("greek"), some("utf8mb3"), some("cp1251")]);
     assert_eq!(sets("b"), [None]);
 }
+
+/// A query behind the list of columns adds columns and changes their order.
+#[test]
+fn columns_of_a_table_made_from_a_query_are_not_guessed() {
+    for query in ["TABLE u", "VALUES ROW(1, 2)", "AS VALUES (1, 2)", "(SELECT a, b FROM u)"] {
+        let mut catalog = Catalog::default();
+        apply(&mut catalog, &format!("CREATE TABLE t (b INT, a INT) {query}"));
+        assert_eq!(names(&catalog, "Shop", "t"), None, "{query}");
+    }
+    let mut catalog = Catalog::default();
+    let partitions = "PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (5))";
+    apply(&mut catalog, &format!("CREATE TABLE t (b INT, a INT) {partitions}"));
+    assert_eq!(names(&catalog, "Shop", "t"), Some(vec!["b".to_owned(), "a".to_owned()]));
+}

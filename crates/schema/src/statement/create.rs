@@ -3,7 +3,7 @@
 use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
 use crate::column::{Definition, charset_of, definition, usual_type};
 use crate::cursor::{Cursor, Name, split_commas};
-use crate::lexer::{ParseOptions, Token, Types, tokens};
+use crate::lexer::{Kind, ParseOptions, Token, Types, tokens};
 use crate::table::{Column, Table};
 
 /// What a created table consists of.
@@ -76,7 +76,7 @@ fn table(
         let mut inside = Cursor::new(inner);
         if let Some(other) = like(&mut inside) {
             Body::Like(other)
-        } else if inside.peek_is("select") || inside.peek_is("with") || has_select(&c) {
+        } else if inside.peek_is("select") || inside.peek_is("with") || has_query(&c) {
             Body::Unknown
         } else {
             let mut table = Table {
@@ -101,9 +101,19 @@ fn table(
     Some(())
 }
 
-/// `CREATE TABLE t (...) ... SELECT`; the words `START TRANSACTION` at the end are no select.
-fn has_select(c: &Cursor<'_, '_>) -> bool {
-    c.rest().iter().any(|token| token.is("select"))
+/// `CREATE TABLE t (...) ... SELECT`, or `TABLE u`, or `VALUES (...)`: its columns come to those of the list, or
+/// change their order. The words `START TRANSACTION` at the end are no query, and the `VALUES` of a partition
+/// stands in parentheses.
+fn has_query(c: &Cursor<'_, '_>) -> bool {
+    let mut depth = 0_usize;
+    c.rest().iter().any(|token| {
+        match token.kind {
+            Kind::Symbol('(') => depth += 1,
+            Kind::Symbol(')') => depth = depth.saturating_sub(1),
+            Kind::Word | Kind::Quoted(_) | Kind::Str | Kind::Number | Kind::Symbol(_) => {}
+        }
+        token.is("select") || depth == 0 && (token.is("table") || token.is("values"))
+    })
 }
 
 /// The character set among table options, empty if that is the database's default; a collation begins with
