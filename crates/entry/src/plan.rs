@@ -3,8 +3,8 @@
 //! A plan holds, for each column, how its values are read and the bytes of its `Column` message
 //! that never change, already encoded.
 
-use towpath_binlog::ColumnKind;
 use towpath_binlog::event::TableMap;
+use towpath_binlog::{ColumnKind, FormatDescription};
 use towpath_schema::{Column, HiddenKey, Table};
 
 use crate::error::DecodeError;
@@ -71,6 +71,18 @@ pub(crate) enum Updates {
     NotTold,
 }
 
+/// What a column is that the after image of an update lacks, while the before image has all columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    /// Left out, as Canal does.
+    LeftOut,
+    /// The same as before: `binlog_row_image=FULL_NODUP`.
+    Unchanged,
+}
+
+/// The first MariaDB that has `FULL_NODUP`.
+const FULL_NODUP_SINCE: (u32, u32, u32) = (11, 4, 0);
+
 /// One column.
 #[derive(Debug)]
 pub(crate) struct ColumnPlan {
@@ -107,6 +119,7 @@ pub(crate) struct Plan {
     pub(crate) json_columns: usize,
     /// Whether a column is not written as others are: one that is left out, or a hidden key.
     pub(crate) has_exceptions: bool,
+    pub(crate) lacking: Lacking,
     /// Header fields 8 and 9: schemaName and tableName.
     pub(crate) names: Piece,
     pub(crate) schema: Box<str>,
@@ -118,7 +131,7 @@ impl Plan {
     /// structure (hidden ones) are the caller's concern: counts must fit. `collations`: of each column,
     /// where the map tells it.
     pub(crate) fn new(
-        map: &TableMap<'_>,
+        (map, format): (&TableMap<'_>, &FormatDescription),
         table: &Table,
         collations: &[Option<u64>],
         fields: Option<FieldRule<'_>>,
@@ -144,11 +157,13 @@ impl Plan {
         }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
+        let has_full_nodup = format.is_mariadb() && format.version_number() >= FULL_NODUP_SINCE;
         Ok(Self {
             column_count: kinds.len(),
             has_exceptions: columns.iter().any(ColumnPlan::is_exception),
             quick: columns.iter().map(ColumnPlan::quick).collect(),
             columns,
+            lacking: if has_full_nodup { Lacking::Unchanged } else { Lacking::LeftOut },
             json_columns,
             names: encode_names(Some(&schema), Some(&name)),
             schema: schema.into(),

@@ -164,7 +164,7 @@ impl Tables {
                 return Ok(Err((schema, name)));
             };
             let fields = options.fields.of_table(&schema, &name);
-            TableAtHand::Plan(Box::new(Plan::new(map, &table, &collations, fields)?))
+            TableAtHand::Plan(Box::new(Plan::new((map, format), &table, &collations, fields)?))
         } else {
             TableAtHand::Skip
         };
