@@ -142,6 +142,11 @@ impl Plan {
         let hidden_key = hidden_key(table, &kinds);
         let all = table.columns.iter().chain(&hidden_key);
         for (index, (&kind, column)) in kinds.iter().zip(all).enumerate() {
+            let kind = kind.with_old_fraction(match format.is_mariadb() {
+                true => old_fraction(&column.type_text),
+                // `TIMESTAMP(14)` was a width there.
+                false => 0,
+            });
             let charset = match collations.get(index).copied().flatten() {
                 Some(collation) => Charset::by_collation(collation),
                 None => column.charset_in(table).and_then(Charset::by_name),
@@ -238,6 +243,12 @@ impl ColumnPlan {
     }
 }
 
+/// Digits of the fraction of a time, as it is declared.
+fn old_fraction(type_text: &str) -> u8 {
+    let inside = type_text.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    inside.and_then(|(digits, _)| digits.trim().parse().ok()).unwrap_or(0).min(6)
+}
+
 /// The key that the server has added to a table without one, if there is such a column behind the known
 /// ones (entry-format 3.9).
 pub(crate) fn hidden_key(table: &Table, kinds: &[ColumnKind]) -> Option<Column> {
@@ -324,11 +335,11 @@ fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
         ColumnKind::Bit { .. } => one(t::BIT),
         ColumnKind::Year => one(t::VARCHAR),
         ColumnKind::Date => one(t::DATE),
-        ColumnKind::Time { .. } | ColumnKind::OldTime => one(t::TIME),
+        ColumnKind::Time { .. } | ColumnKind::OldTime { .. } => one(t::TIME),
         ColumnKind::DateTime { .. }
         | ColumnKind::Timestamp { .. }
-        | ColumnKind::OldDateTime
-        | ColumnKind::OldTimestamp => one(t::TIMESTAMP),
+        | ColumnKind::OldDateTime { .. }
+        | ColumnKind::OldTimestamp { .. } => one(t::TIMESTAMP),
         ColumnKind::Char { .. } if is_binary_type(text) => one(t::BLOB),
         ColumnKind::Char { .. } => one(t::CHAR),
         ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. }

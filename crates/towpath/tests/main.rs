@@ -28,6 +28,7 @@ mod kills;
 mod large;
 mod live;
 mod logins;
+mod mariadb_values;
 mod memory;
 mod numbers;
 mod positions;

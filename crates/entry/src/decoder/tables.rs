@@ -250,10 +250,13 @@ impl Tables {
         let table = match fitting.pop().filter(|_| count == 1) {
             Some(table) => table,
             // The binlog names the columns itself; only the spelling of types may differ.
-            None if facts.has_names() => {
+            None if facts.has_names() && facts.untold(format.is_mariadb()).is_none() => {
                 derive::from_metadata(map, format)?.served_with(hidden_key)
             }
-            None => return Err(not_known(map, (schema, name), misfit, (count, answer.obstacle))),
+            None => {
+                let obstacle = facts.untold(format.is_mariadb()).or(answer.obstacle);
+                return Err(not_known(map, (schema, name), misfit, (count, obstacle)));
+            }
         };
         // The names of the table map count, whatever the server's case rules.
         let mut table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };

@@ -70,6 +70,9 @@ pub(super) fn complete(
         } else {
             !kind.is_numeric() || sign.is_some()
         };
+        if kind.is_old_time() && format.is_mariadb() {
+            return Ok(Err(untold_fraction(&column.name)));
+        }
         let fits = !later.is_empty() && type_fits(later, *kind) && is_same;
         column.type_text = if fits && !(is_character(*kind, format) && is_known) {
             later.to_owned()
@@ -83,6 +86,14 @@ pub(super) fn complete(
         };
     }
     Ok(Ok(table))
+}
+
+/// Why the structure is not known of a table with a time whose fraction is not told.
+pub(super) fn untold_fraction(column: &str) -> String {
+    format!(
+        "column `{column}` is in the format before MySQL 5.6, and the digits of its fraction are not \
+         written in the binlog"
+    )
 }
 
 pub(super) fn from_metadata(
@@ -198,9 +209,9 @@ impl<'a> Lists<'a> {
             K::Time { fraction: digits } => fraction("time", digits),
             K::DateTime { fraction: digits } => fraction("datetime", digits),
             K::Timestamp { fraction: digits } => fraction("timestamp", digits),
-            K::OldTime => "time".to_owned(),
-            K::OldDateTime => "datetime".to_owned(),
-            K::OldTimestamp => "timestamp".to_owned(),
+            K::OldTime { .. } => "time".to_owned(),
+            K::OldDateTime { .. } => "datetime".to_owned(),
+            K::OldTimestamp { .. } => "timestamp".to_owned(),
             K::Char { max_len } if binary => format!("binary({max_len})"),
             K::Char { max_len } => format!("char({})", chars(max_len)),
             K::VarChar { max_len } | K::CompressedVarChar { max_len } if binary => {

@@ -29,6 +29,14 @@ impl<'a> Facts<'a> {
         &self.kinds
     }
 
+    /// Why the names alone are not enough: MariaDB's times in the old format have fractions, of which
+    /// table maps do not tell.
+    pub(super) fn untold(&self, is_mariadb: bool) -> Option<String> {
+        let is_old = |(_, kind): &(&&[u8], &K)| kind.is_old_time();
+        let column = self.names.iter().zip(&self.kinds).find(is_old).filter(|_| is_mariadb);
+        column.map(|(name, _)| derive::untold_fraction(&String::from_utf8_lossy(name)))
+    }
+
     pub(super) const fn has_names(&self) -> bool {
         !self.names.is_empty()
     }
@@ -104,9 +112,9 @@ pub(super) fn type_fits(type_text: &str, kind: K) -> bool {
         "bit" => matches!(kind, K::Bit { .. } | K::Tiny),
         "year" => kind == K::Year,
         "date" => kind == K::Date,
-        "time" => matches!(kind, K::Time { .. } | K::OldTime),
-        "datetime" => matches!(kind, K::DateTime { .. } | K::OldDateTime),
-        "timestamp" => matches!(kind, K::Timestamp { .. } | K::OldTimestamp),
+        "time" => matches!(kind, K::Time { .. } | K::OldTime { .. }),
+        "datetime" => matches!(kind, K::DateTime { .. } | K::OldDateTime { .. }),
+        "timestamp" => matches!(kind, K::Timestamp { .. } | K::OldTimestamp { .. }),
         "enum" => matches!(kind, K::Enum { .. }),
         "set" => matches!(kind, K::Set { .. }),
         "json" => matches!(kind, K::Json { .. } | K::Blob { .. } | K::CompressedBlob { .. }),
