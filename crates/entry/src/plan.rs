@@ -103,7 +103,7 @@ pub(crate) struct ColumnPlan {
     pub(crate) null_updated_at: usize,
     /// Index among the columns of type JSON.
     pub(crate) nth_json: usize,
-    /// The field filter does not want it.
+    /// The field filter does not want it, or it is one of the server's own.
     pub(crate) is_left_out: bool,
     pub(crate) updates: Updates,
 }
@@ -128,7 +128,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A plan for the columns of `map`, named by `table`. Columns of the map behind those of the
-    /// structure (hidden ones) are the caller's concern: counts must fit. `collations`: of each column,
+    /// structure are hidden ones: that they fit is the caller's concern. `collations`: of each column,
     /// where the map tells it.
     pub(crate) fn new(
         (map, format): (&TableMap<'_>, &FormatDescription),
@@ -140,7 +140,11 @@ impl Plan {
         let mut json_columns = 0;
         let mut columns = Vec::with_capacity(kinds.len());
         let hidden_key = hidden_key(table, &kinds);
-        let all = table.columns.iter().chain(&hidden_key);
+        // Behind all others MariaDB has hidden columns with hashes; those of MySQL are in no row.
+        let hash = Column::new("", "bigint unsigned");
+        let hash_count = if format.is_mariadb() { usize::MAX } else { 0 };
+        let hashes = std::iter::repeat_n(&hash, hash_count);
+        let all = table.columns.iter().chain(&hidden_key).chain(hashes);
         for (index, (&kind, column)) in kinds.iter().zip(all).enumerate() {
             let kind = kind.with_old_fraction(match format.is_mariadb() {
                 true => old_fraction(&column.type_text),
@@ -156,6 +160,7 @@ impl Plan {
             plan.is_left_out = fields.is_some_and(|fields| fields.leaves_out(&column.name));
             if index >= table.columns.len() {
                 plan.updates = Updates::NotTold;
+                plan.is_left_out |= format.is_mariadb();
             }
             columns.push(plan);
             json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));

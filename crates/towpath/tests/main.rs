@@ -23,6 +23,7 @@ mod failover;
 mod filters;
 mod follower;
 mod gaps;
+mod hidden_hashes;
 mod hidden_key;
 mod kills;
 mod large;

@@ -49,7 +49,7 @@ fn a_row_of_no_bytes_is_a_row() {
 fn an_update_without_duplicates_is_whole() {
     for version in [Version::Mariadb114, Version::Mariadb118] {
         let sql = "DROP DATABASE IF EXISTS f; CREATE DATABASE f; USE f;
-             CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT UNSIGNED, c TEXT, d TEXT);
+             CREATE TABLE t (id INT PRIMARY KEY, a INT, b INT UNSIGNED, c TEXT, d TEXT UNIQUE);
              INSERT INTO t VALUES (1, 1, 4000000000, 'x', 'é'), (2, NULL, NULL, NULL, NULL);
              UPDATE t SET a = 100 WHERE id = 1; UPDATE t SET a = NULL, c = 'y';
              UPDATE t SET id = id + 10 ORDER BY id DESC; UPDATE t SET b = 5, d = NULL WHERE id = 12;

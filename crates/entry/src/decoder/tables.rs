@@ -250,11 +250,12 @@ impl Tables {
         let table = match fitting.pop().filter(|_| count == 1) {
             Some(table) => table,
             // The binlog names the columns itself; only the spelling of types may differ.
-            None if facts.has_names() && facts.untold(format.is_mariadb()).is_none() => {
-                derive::from_metadata(map, format)?.served_with(hidden_key)
+            None if facts.has_names() && facts.untold().is_none() => {
+                let table = derive::from_metadata((map, format), facts.named_hashes())?;
+                table.served_with(hidden_key)
             }
             None => {
-                let obstacle = facts.untold(format.is_mariadb()).or(answer.obstacle);
+                let obstacle = facts.untold().or(answer.obstacle);
                 return Err(not_known(map, (schema, name), misfit, (count, obstacle)));
             }
         };

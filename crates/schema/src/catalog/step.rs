@@ -1,8 +1,8 @@
 //! One step of an ALTER TABLE, applied to a structure.
 
 use crate::column::Place;
-use crate::statement::{Step, add_versioning};
-use crate::table::{Column, Table};
+use crate::statement::{Key, Step, add_versioning};
+use crate::table::{Column, Table, UniqueKey};
 
 /// The structure after the steps of one statement; `None` when they do not fit it, or when only the
 /// server knows. Names of existing columns are those before the statement, `AFTER` means those after
@@ -29,6 +29,11 @@ pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
     }
     keep_key(before, &mut table.columns, steps);
     table.columns.extend(hidden);
+    for step in steps {
+        key_step(&mut table.unique_keys, step);
+    }
+    add_keys(&mut table.unique_keys, steps);
+    table.forget_short_keys();
     let had_key = before.columns.iter().any(|column| column.is_key);
     let has_period = steps.iter().any(|step| matches!(step, Step::Period(..)));
     for step in steps {
@@ -57,6 +62,48 @@ fn keep_key(before: &Table, columns: &mut [Column], steps: &[Step]) {
         {
             column.is_key = true;
             column.nullable = false;
+        }
+    }
+}
+
+/// What becomes of the UNIQUE keys that are there.
+fn key_step(keys: &mut Vec<UniqueKey>, step: &Step) {
+    if let Step::DropKey(name) = step {
+        keys.retain(|key| !is_same(&key.name, name));
+    } else if let Step::RenameKey { old, new } = step {
+        for key in keys.iter_mut().filter(|key| is_same(&key.name, old)) {
+            new.clone_into(&mut key.name);
+        }
+    } else if let Step::Drop { name, .. } = step {
+        keys.retain_mut(|key| {
+            let was_known = !key.parts.is_empty();
+            key.parts.retain(|part| !is_same(&part.column, name));
+            was_known != key.parts.is_empty()
+        });
+    } else if let Step::RenameColumn { old, new, .. } = step {
+        rename_parts(keys, old, new);
+    } else if let Step::Change { old, column, .. } = step {
+        rename_parts(keys, old, &column.name);
+    }
+}
+
+fn rename_parts(keys: &mut [UniqueKey], old: &str, new: &str) {
+    for part in keys.iter_mut().flat_map(|key| &mut key.parts) {
+        if is_same(&part.column, old) {
+            new.clone_into(&mut part.column);
+        }
+    }
+}
+
+fn add_keys(keys: &mut Vec<UniqueKey>, steps: &[Step]) {
+    for step in steps {
+        let Step::AddKey { key, if_not_exists } = step else { continue };
+        let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
+        let is_there = names.iter().any(|name| is_same(name, key.name()));
+        if let Key::Unique(key) = key.clone().named(&names)
+            && !(*if_not_exists && is_there)
+        {
+            keys.push(key);
         }
     }
 }
@@ -160,6 +207,9 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
         | Step::Drop { .. }
         | Step::RenameColumn { .. }
         | Step::DropPrimaryKey
+        | Step::AddKey { .. }
+        | Step::DropKey(_)
+        | Step::RenameKey { .. }
         | Step::RenameTo(_) => {}
         Step::Period(_, names) => {
             for name in names {
@@ -220,9 +270,11 @@ fn is_character(type_text: &str) -> bool {
 }
 
 pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
-    columns.iter().position(|column| {
-        column.name.eq_ignore_ascii_case(name) || column.name.to_lowercase() == name.to_lowercase()
-    })
+    columns.iter().position(|column| is_same(&column.name, name))
+}
+
+fn is_same(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
 }
 
 /// Bytes of the longest character of a character set.

@@ -96,9 +96,10 @@ pub(super) fn untold_fraction(column: &str) -> String {
     )
 }
 
+/// `hidden`: how many columns at the end are the server's own.
 pub(super) fn from_metadata(
-    map: &TableMap<'_>,
-    format: &FormatDescription,
+    (map, format): (&TableMap<'_>, &FormatDescription),
+    hidden: usize,
 ) -> Result<Table, DecodeError> {
     let metadata = map.metadata();
     let kinds = map.columns()?;
@@ -113,6 +114,7 @@ pub(super) fn from_metadata(
         column.nullable = map.is_nullable(index);
         table.columns.push(column);
     }
+    table.columns.truncate(kinds.len().saturating_sub(hidden));
     // Columns of these names that were declared are rare, and may lie elsewhere.
     let last: Vec<&str> = table.columns.iter().rev().take(2).map(|c| c.name.as_str()).collect();
     table.has_implicit_versioning = format.is_mariadb() && last == ["row_end", "row_start"];
