@@ -191,7 +191,9 @@ impl ColumnPlan {
     ) -> Self {
         let text = column.type_text.to_ascii_lowercase();
         let unsigned = text.contains("unsigned");
-        let (sql_type, null_type, wide_type) = sql_types(kind, &text, unsigned);
+        let is_binary =
+            is_binary_type(&text) || charset == Charset::Binary && column.is_character();
+        let (sql_type, null_type, wide_type) = sql_types(kind, &text, (unsigned, is_binary));
         let prefix = |sql_type: i32| {
             let mut out = Vec::new();
             proto::int(&mut out, 1, proto::len64(index));
@@ -282,7 +284,10 @@ const fn sign_of(kind: ColumnKind) -> Sign {
 fn is_text_type(text: &str) -> bool {
     let name = text.split(['(', ' ']).next().unwrap_or_default();
     // Servers that are not strict make a text of a VARCHAR that is too long.
-    matches!(name, "tinytext" | "text" | "mediumtext" | "longtext" | "json" | "long" | "varchar")
+    let is_text = name.ends_with("text")
+        || name.contains("char")
+        || matches!(name, "json" | "long" | "national" | "clob");
+    is_text && !text.contains("binary")
 }
 
 /// A vector of MariaDB is stored as a VARCHAR.
@@ -324,7 +329,8 @@ fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
 }
 
 /// The sqlType of a value, of NULL, and of a value beyond the signed range (entry-format 3.3).
-fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
+/// `is_binary`: it has bytes, not characters.
+fn sql_types(kind: ColumnKind, text: &str, (unsigned, is_binary): (bool, bool)) -> (i32, i32, i32) {
     use sql_type as t;
     let one = |sql_type| (sql_type, sql_type, sql_type);
     let wide = |sql_type, wide| (sql_type, sql_type, if unsigned { wide } else { sql_type });
@@ -345,15 +351,15 @@ fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
         | ColumnKind::Timestamp { .. }
         | ColumnKind::OldDateTime { .. }
         | ColumnKind::OldTimestamp { .. } => one(t::TIMESTAMP),
-        ColumnKind::Char { .. } if is_binary_type(text) => one(t::BLOB),
+        ColumnKind::Char { .. } if is_binary => one(t::BLOB),
         ColumnKind::Char { .. } => one(t::CHAR),
-        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. }
-            if is_binary_type(text) =>
-        {
+        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. } if is_binary => {
             one(t::BLOB)
         }
         ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. } => one(t::VARCHAR),
-        ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. } if is_text_type(text) => {
+        ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. }
+            if is_text_type(text) && !is_binary =>
+        {
             one(t::CLOB)
         }
         ColumnKind::Blob { .. }

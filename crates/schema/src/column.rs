@@ -164,12 +164,16 @@ fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
         "double" => &["precision"],
         "character" | "char" => &["varying"],
-        "nchar" => &["varying", "varchar"],
-        "national" => &["char", "character", "varchar", "varying"],
-        "long" => &["varchar", "varbinary", "char"],
+        "nchar" => &["varying", "varchar", "varcharacter"],
+        "national" => &["char", "character", "varchar", "varcharacter", "varying"],
+        "long" => &["varchar", "varcharacter", "varbinary", "char", "character", "varying"],
         _ => &[],
     };
     while let Some(word) = c.peek().filter(|token| follow.iter().any(|w| token.is(w))) {
+        if c.rest().get(1).is_some_and(|token| token.is("set")) {
+            // `LONG CHARACTER SET latin1`
+            break;
+        }
         name.push(' ');
         name.push_str(word.text);
         c.next();

@@ -221,9 +221,35 @@ impl Column {
         self.type_text.strip_prefix(Self::UNSURE)
     }
 
+    /// The word that its type begins with, in small letters.
+    fn type_name(&self) -> String {
+        let lower = self.type_text.trim_start_matches(Self::UNSURE).to_ascii_lowercase();
+        lower.split(['(', ' ']).next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether its type has a character set: `binary` is one of them, and makes a BLOB of a TEXT.
+    #[must_use]
+    pub fn is_character(&self) -> bool {
+        match self.type_name().as_str() {
+            "char" | "character" | "varchar" | "varcharacter" | "nchar" | "nvarchar"
+            | "national" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set"
+            | "clob" | "varchar2" => true,
+            "long" => !self.type_text.to_ascii_lowercase().contains("binary"),
+            _ => false,
+        }
+    }
+
+    /// MariaDB's JSON is a LONGTEXT in UTF-8, whatever the table's default.
+    fn is_json(&self) -> bool {
+        self.type_name() == "json"
+    }
+
     /// The character set of its text, where the definitions tell it.
     #[must_use]
     pub fn charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        if self.charset.is_none() && self.is_json() {
+            return Some("utf8mb4");
+        }
         // Histories of earlier versions have the word DEFAULT.
         let is_named = |name: &&str| !name.is_empty() && !name.eq_ignore_ascii_case("default");
         self.charset.as_deref().or(table.charset.as_deref()).filter(is_named)

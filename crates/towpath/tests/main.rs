@@ -14,6 +14,7 @@ mod chaos;
 mod charsets;
 mod clients;
 mod cluster;
+mod convert_charset;
 mod damage;
 mod ddl;
 mod differential;
@@ -43,6 +44,7 @@ mod stalls;
 mod status;
 mod streams;
 mod structures;
+mod type_words;
 mod vectors;
 mod workload;
 

@@ -163,6 +163,7 @@ impl Tables {
             let Some(table) = self.structure((map, format), &collations, &schema, &name)? else {
                 return Ok(Err((schema, name)));
             };
+            let table = derive::sized(table, &map.columns()?);
             let fields = options.fields.of_table(&schema, &name);
             TableAtHand::Plan(Box::new(Plan::new((map, format), &table, &collations, fields)?))
         } else {

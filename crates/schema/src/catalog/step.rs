@@ -228,7 +228,7 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
         Step::Charset(charset) => {
             table.charset = Some(charset.clone()).filter(|name| !name.is_empty());
         }
-        Step::Convert(charset) => return convert(table, charset.as_deref()),
+        Step::Convert(charset) => convert(table, charset.as_deref()),
         Step::AddVersioning if table.has_implicit_versioning => return None,
         Step::AddVersioning => add_versioning(table),
         Step::DropVersioning if table.has_implicit_versioning => {
@@ -245,28 +245,10 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
 /// Columns keep the character set that they have when the table's default changes.
 pub(crate) fn pin_charsets(table: &mut Table) {
     for column in &mut table.columns {
-        if column.charset.is_none() && is_character(&column.type_text) {
+        if column.charset.is_none() && column.is_character() {
             column.charset = Some(table.charset.clone().unwrap_or_default());
         }
     }
-}
-
-fn is_character(type_text: &str) -> bool {
-    let lower = type_text.to_ascii_lowercase();
-    let name = lower.split(['(', ' ']).next().unwrap_or_default();
-    matches!(
-        name,
-        "tinytext"
-            | "text"
-            | "mediumtext"
-            | "longtext"
-            | "long"
-            | "char"
-            | "varchar"
-            | "character"
-            | "enum"
-            | "set"
-    )
 }
 
 pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
@@ -292,29 +274,46 @@ fn char_len(charset: &str) -> Option<u8> {
     })
 }
 
-/// `CONVERT TO CHARACTER SET`: a text type grows to the next one when its characters may become
-/// longer, and then only the server knows.
-fn convert(table: &mut Table, charset: Option<&str>) -> Option<()> {
-    let new_len = charset.and_then(char_len);
+/// `CONVERT TO CHARACTER SET`. A text type may grow to the next one when its characters become longer: the
+/// table map tells its size.
+fn convert(table: &mut Table, charset: Option<&str>) {
+    let before = table.charset.clone();
+    let is_binary = charset.is_some_and(|name| name.eq_ignore_ascii_case("binary"));
     for column in &mut table.columns {
-        let lower = column.type_text.to_ascii_lowercase();
-        let name = lower.split(['(', ' ']).next().unwrap_or_default();
-        let is_text = matches!(name, "tinytext" | "text" | "mediumtext" | "long");
-        let is_character = is_text
-            || matches!(name, "char" | "varchar" | "longtext" | "enum" | "set" | "character");
-        if is_text {
-            let old = column.charset.as_deref().or(table.charset.as_deref()).and_then(char_len);
-            if !matches!((old, new_len), (Some(old), Some(new)) if new <= old) {
-                return None;
-            }
+        let is_json = column.type_text.eq_ignore_ascii_case("json");
+        // MySQL's JSON has no character set, MariaDB's is a LONGTEXT.
+        if !column.is_character() && !is_json {
+            continue;
         }
-        if charset == Some("binary") && is_character {
-            return None;
+        if is_json && column.charset.is_none() {
+            column.charset = Some("utf8mb4".to_owned());
         }
-        if is_character {
-            column.charset = charset.map(ToOwned::to_owned);
+        if is_binary {
+            let old = column.charset.as_deref().or(before.as_deref()).and_then(char_len);
+            make_binary(column, old.unwrap_or(1));
         }
+        column.charset = Some(charset.unwrap_or_default().to_owned());
     }
     table.charset = charset.map(ToOwned::to_owned);
-    Some(())
+}
+
+/// Makes a string type the one of the same bytes without a character set.
+fn make_binary(column: &mut Column, char_len: u8) {
+    let lower = column.type_text.to_ascii_lowercase();
+    let (name, args) = match lower.split_once('(') {
+        Some((name, args)) => (name, args.trim_end_matches(')').parse::<u64>().ok()),
+        None => (lower.as_str(), None),
+    };
+    let bytes = args.unwrap_or(1) * u64::from(char_len);
+    let is_varying = name.contains("var");
+    column.type_text = match name.trim() {
+        "tinytext" => "tinyblob".to_owned(),
+        "text" => "blob".to_owned(),
+        "longtext" | "json" | "clob" => "longblob".to_owned(),
+        "enum" | "set" => return,
+        "mediumtext" => "mediumblob".to_owned(),
+        name if name.starts_with("long") => "mediumblob".to_owned(),
+        _ if is_varying => format!("varbinary({bytes})"),
+        _ => format!("binary({bytes})"),
+    };
 }

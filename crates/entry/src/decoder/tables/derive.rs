@@ -88,6 +88,47 @@ pub(super) fn complete(
     Ok(Ok(table))
 }
 
+/// Tells the sizes of types that statements do not tell: `CONVERT TO CHARACTER SET` makes a text larger
+/// when its characters become longer, and bytes of characters.
+pub(super) fn sized(mut table: Table, kinds: &[K]) -> Table {
+    for (column, kind) in table.columns.iter_mut().zip(kinds) {
+        if let Some(type_text) = sized_type(&column.type_text.to_ascii_lowercase(), *kind) {
+            column.type_text = type_text;
+        }
+    }
+    table
+}
+
+/// Nothing where it is as it was.
+fn sized_type(lower: &str, kind: K) -> Option<String> {
+    let sized = match kind {
+        K::Blob { len_bytes } => {
+            let sizes = ["tiny", "medium", "long"];
+            let sort = sizes.iter().find_map(|size| lower.strip_prefix(size)).unwrap_or(lower);
+            // With a length it is as it was written.
+            matches!(sort, "text" | "blob").then(|| format!("{}{sort}", blob_size(len_bytes)))?
+        }
+        K::Char { max_len } if is_sized(lower, "binary") => format!("binary({max_len})"),
+        K::VarChar { max_len } if is_sized(lower, "varbinary") => format!("varbinary({max_len})"),
+        _ => return None,
+    };
+    (sized != lower).then_some(sized)
+}
+
+fn is_sized(type_text: &str, name: &str) -> bool {
+    type_text.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
+}
+
+/// What the name of a TEXT or BLOB begins with.
+const fn blob_size(len_bytes: u8) -> &'static str {
+    match len_bytes {
+        1 => "tiny",
+        2 => "",
+        3 => "medium",
+        _ => "long",
+    }
+}
+
 /// Why the structure is not known of a table with a time whose fraction is not told.
 pub(super) fn untold_fraction(column: &str) -> String {
     format!(
@@ -223,13 +264,7 @@ impl<'a> Lists<'a> {
                 format!("varchar({})", chars(max_len))
             }
             K::Blob { len_bytes } | K::CompressedBlob { len_bytes } => {
-                let size = match len_bytes {
-                    1 => "tiny",
-                    2 => "",
-                    3 => "medium",
-                    _ => "long",
-                };
-                format!("{size}{}", if binary { "blob" } else { "text" })
+                format!("{}{}", blob_size(len_bytes), if binary { "blob" } else { "text" })
             }
             K::Json { .. } => "json".to_owned(),
             K::Geometry { .. } => "geometry".to_owned(),
