@@ -59,12 +59,21 @@ pub enum ColumnKind {
         /// Digits of the fraction, 0 to 6.
         fraction: u8,
     },
-    /// TIME before MySQL 5.6: 3 bytes.
-    OldTime,
-    /// DATETIME before MySQL 5.6: 8 bytes.
-    OldDateTime,
-    /// TIMESTAMP before MySQL 5.6: 4 bytes.
-    OldTimestamp,
+    /// TIME before MySQL 5.6: 3 bytes; with a fraction, as MariaDB has it, 4 to 6.
+    OldTime {
+        /// Digits of the fraction, 0 to 6: table maps do not tell them.
+        fraction: u8,
+    },
+    /// DATETIME before MySQL 5.6: 8 bytes; with a fraction, as MariaDB has it, 6 to 8.
+    OldDateTime {
+        /// Digits of the fraction, 0 to 6: table maps do not tell them.
+        fraction: u8,
+    },
+    /// TIMESTAMP before MySQL 5.6: 4 bytes; with a fraction, as MariaDB has it, 5 to 7.
+    OldTimestamp {
+        /// Digits of the fraction, 0 to 6: table maps do not tell them.
+        fraction: u8,
+    },
     /// CHAR, BINARY, and MariaDB's UUID, INET4, INET6.
     Char {
         /// Longest value in bytes.
@@ -141,12 +150,12 @@ impl ColumnKind {
                 meta.u8(META)?;
                 Self::Double
             }
-            7 => Self::OldTimestamp,
+            7 => Self::OldTimestamp { fraction: 0 },
             8 => Self::LongLong,
             9 => Self::Int24,
             10 | 14 => Self::Date,
-            11 => Self::OldTime,
-            12 => Self::OldDateTime,
+            11 => Self::OldTime { fraction: 0 },
+            12 => Self::OldDateTime { fraction: 0 },
             13 => Self::Year,
             15 | 253 => Self::VarChar { max_len: meta.u16(META)? },
             16 => {
@@ -183,6 +192,26 @@ impl ColumnKind {
             255 => Self::Geometry { len_bytes: len_bytes(meta)? },
             _ => Self::Other { code },
         })
+    }
+
+    /// The same, with this many digits if it is a time in the format before MySQL 5.6.
+    #[must_use]
+    pub const fn with_old_fraction(self, fraction: u8) -> Self {
+        if matches!(self, Self::OldTime { .. }) {
+            Self::OldTime { fraction }
+        } else if matches!(self, Self::OldDateTime { .. }) {
+            Self::OldDateTime { fraction }
+        } else if matches!(self, Self::OldTimestamp { .. }) {
+            Self::OldTimestamp { fraction }
+        } else {
+            self
+        }
+    }
+
+    /// True for a time in the format before MySQL 5.6, of whose fraction table maps do not tell.
+    #[must_use]
+    pub const fn is_old_time(self) -> bool {
+        matches!(self, Self::OldTime { .. } | Self::OldDateTime { .. } | Self::OldTimestamp { .. })
     }
 
     /// True for the types that `SIGNEDNESS` of the optional metadata counts, YEAR apart (see

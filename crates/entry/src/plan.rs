@@ -3,8 +3,8 @@
 //! A plan holds, for each column, how its values are read and the bytes of its `Column` message
 //! that never change, already encoded.
 
-use towpath_binlog::ColumnKind;
 use towpath_binlog::event::TableMap;
+use towpath_binlog::{ColumnKind, FormatDescription};
 use towpath_schema::{Column, HiddenKey, Table};
 
 use crate::error::DecodeError;
@@ -71,6 +71,18 @@ pub(crate) enum Updates {
     NotTold,
 }
 
+/// What a column is that the after image of an update lacks, while the before image has all columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacking {
+    /// Left out, as Canal does.
+    LeftOut,
+    /// The same as before: `binlog_row_image=FULL_NODUP`.
+    Unchanged,
+}
+
+/// The first MariaDB that has `FULL_NODUP`.
+const FULL_NODUP_SINCE: (u32, u32, u32) = (11, 4, 0);
+
 /// One column.
 #[derive(Debug)]
 pub(crate) struct ColumnPlan {
@@ -91,7 +103,7 @@ pub(crate) struct ColumnPlan {
     pub(crate) null_updated_at: usize,
     /// Index among the columns of type JSON.
     pub(crate) nth_json: usize,
-    /// The field filter does not want it.
+    /// The field filter does not want it, or it is one of the server's own.
     pub(crate) is_left_out: bool,
     pub(crate) updates: Updates,
 }
@@ -107,6 +119,7 @@ pub(crate) struct Plan {
     pub(crate) json_columns: usize,
     /// Whether a column is not written as others are: one that is left out, or a hidden key.
     pub(crate) has_exceptions: bool,
+    pub(crate) lacking: Lacking,
     /// Header fields 8 and 9: schemaName and tableName.
     pub(crate) names: Piece,
     pub(crate) schema: Box<str>,
@@ -115,10 +128,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A plan for the columns of `map`, named by `table`. Columns of the map behind those of the
-    /// structure (hidden ones) are the caller's concern: counts must fit. `collations`: of each column,
+    /// structure are hidden ones: that they fit is the caller's concern. `collations`: of each column,
     /// where the map tells it.
     pub(crate) fn new(
-        map: &TableMap<'_>,
+        (map, format): (&TableMap<'_>, &FormatDescription),
         table: &Table,
         collations: &[Option<u64>],
         fields: Option<FieldRule<'_>>,
@@ -127,8 +140,17 @@ impl Plan {
         let mut json_columns = 0;
         let mut columns = Vec::with_capacity(kinds.len());
         let hidden_key = hidden_key(table, &kinds);
-        let all = table.columns.iter().chain(&hidden_key);
+        // Behind all others MariaDB has hidden columns with hashes; those of MySQL are in no row.
+        let hash = Column::new("", "bigint unsigned");
+        let hash_count = if format.is_mariadb() { usize::MAX } else { 0 };
+        let hashes = std::iter::repeat_n(&hash, hash_count);
+        let all = table.columns.iter().chain(&hidden_key).chain(hashes);
         for (index, (&kind, column)) in kinds.iter().zip(all).enumerate() {
+            let kind = kind.with_old_fraction(match format.is_mariadb() {
+                true => old_fraction(&column.type_text),
+                // `TIMESTAMP(14)` was a width there.
+                false => 0,
+            });
             let charset = match collations.get(index).copied().flatten() {
                 Some(collation) => Charset::by_collation(collation),
                 None => column.charset_in(table).and_then(Charset::by_name),
@@ -138,17 +160,20 @@ impl Plan {
             plan.is_left_out = fields.is_some_and(|fields| fields.leaves_out(&column.name));
             if index >= table.columns.len() {
                 plan.updates = Updates::NotTold;
+                plan.is_left_out |= format.is_mariadb();
             }
             columns.push(plan);
             json_columns += usize::from(matches!(kind, ColumnKind::Json { .. }));
         }
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
+        let has_full_nodup = format.is_mariadb() && format.version_number() >= FULL_NODUP_SINCE;
         Ok(Self {
             column_count: kinds.len(),
             has_exceptions: columns.iter().any(ColumnPlan::is_exception),
             quick: columns.iter().map(ColumnPlan::quick).collect(),
             columns,
+            lacking: if has_full_nodup { Lacking::Unchanged } else { Lacking::LeftOut },
             json_columns,
             names: encode_names(Some(&schema), Some(&name)),
             schema: schema.into(),
@@ -166,7 +191,9 @@ impl ColumnPlan {
     ) -> Self {
         let text = column.type_text.to_ascii_lowercase();
         let unsigned = text.contains("unsigned");
-        let (sql_type, null_type, wide_type) = sql_types(kind, &text, unsigned);
+        let is_binary =
+            is_binary_type(&text) || charset == Charset::Binary && column.is_character();
+        let (sql_type, null_type, wide_type) = sql_types(kind, &text, (unsigned, is_binary));
         let prefix = |sql_type: i32| {
             let mut out = Vec::new();
             proto::int(&mut out, 1, proto::len64(index));
@@ -223,6 +250,12 @@ impl ColumnPlan {
     }
 }
 
+/// Digits of the fraction of a time, as it is declared.
+fn old_fraction(type_text: &str) -> u8 {
+    let inside = type_text.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    inside.and_then(|(digits, _)| digits.trim().parse().ok()).unwrap_or(0).min(6)
+}
+
 /// The key that the server has added to a table without one, if there is such a column behind the known
 /// ones (entry-format 3.9).
 pub(crate) fn hidden_key(table: &Table, kinds: &[ColumnKind]) -> Option<Column> {
@@ -251,7 +284,10 @@ const fn sign_of(kind: ColumnKind) -> Sign {
 fn is_text_type(text: &str) -> bool {
     let name = text.split(['(', ' ']).next().unwrap_or_default();
     // Servers that are not strict make a text of a VARCHAR that is too long.
-    matches!(name, "tinytext" | "text" | "mediumtext" | "longtext" | "json" | "long" | "varchar")
+    let is_text = name.ends_with("text")
+        || name.contains("char")
+        || matches!(name, "json" | "long" | "national" | "clob");
+    is_text && !text.contains("binary")
 }
 
 /// A vector of MariaDB is stored as a VARCHAR.
@@ -293,7 +329,8 @@ fn bytes_of(kind: ColumnKind, charset: Charset, text: &str) -> Bytes {
 }
 
 /// The sqlType of a value, of NULL, and of a value beyond the signed range (entry-format 3.3).
-fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
+/// `is_binary`: it has bytes, not characters.
+fn sql_types(kind: ColumnKind, text: &str, (unsigned, is_binary): (bool, bool)) -> (i32, i32, i32) {
     use sql_type as t;
     let one = |sql_type| (sql_type, sql_type, sql_type);
     let wide = |sql_type, wide| (sql_type, sql_type, if unsigned { wide } else { sql_type });
@@ -309,20 +346,20 @@ fn sql_types(kind: ColumnKind, text: &str, unsigned: bool) -> (i32, i32, i32) {
         ColumnKind::Bit { .. } => one(t::BIT),
         ColumnKind::Year => one(t::VARCHAR),
         ColumnKind::Date => one(t::DATE),
-        ColumnKind::Time { .. } | ColumnKind::OldTime => one(t::TIME),
+        ColumnKind::Time { .. } | ColumnKind::OldTime { .. } => one(t::TIME),
         ColumnKind::DateTime { .. }
         | ColumnKind::Timestamp { .. }
-        | ColumnKind::OldDateTime
-        | ColumnKind::OldTimestamp => one(t::TIMESTAMP),
-        ColumnKind::Char { .. } if is_binary_type(text) => one(t::BLOB),
+        | ColumnKind::OldDateTime { .. }
+        | ColumnKind::OldTimestamp { .. } => one(t::TIMESTAMP),
+        ColumnKind::Char { .. } if is_binary => one(t::BLOB),
         ColumnKind::Char { .. } => one(t::CHAR),
-        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. }
-            if is_binary_type(text) =>
-        {
+        ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. } if is_binary => {
             one(t::BLOB)
         }
         ColumnKind::VarChar { .. } | ColumnKind::CompressedVarChar { .. } => one(t::VARCHAR),
-        ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. } if is_text_type(text) => {
+        ColumnKind::Blob { .. } | ColumnKind::CompressedBlob { .. }
+            if is_text_type(text) && !is_binary =>
+        {
             one(t::CLOB)
         }
         ColumnKind::Blob { .. }

@@ -97,9 +97,9 @@ pub(crate) fn put_short(
         | ColumnKind::LongLong
         | ColumnKind::Bit { .. }
         | ColumnKind::Set { .. }
-        | ColumnKind::OldTime
-        | ColumnKind::OldDateTime
-        | ColumnKind::OldTimestamp
+        | ColumnKind::OldTime { .. }
+        | ColumnKind::OldDateTime { .. }
+        | ColumnKind::OldTimestamp { .. }
         | ColumnKind::Char { .. }
         | ColumnKind::VarChar { .. }
         | ColumnKind::Blob { .. }
@@ -283,9 +283,42 @@ pub(crate) fn write_inet4(out: &mut Vec<u8>, bytes: &[u8]) {
     write_formatted(out, format_args!("{}", std::net::Ipv4Addr::from(unpad::<4>(bytes))));
 }
 
-/// MariaDB's INET6.
+/// MariaDB's INET6, as its `Inet6::to_string` has it: other than in RFC 5952 a single zero is left out, and
+/// an address behind six zeros has the form of IPv4.
 pub(crate) fn write_inet6(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_formatted(out, format_args!("{}", std::net::Ipv6Addr::from(unpad::<16>(bytes))));
+    let address = std::net::Ipv6Addr::from(unpad::<16>(bytes));
+    let words = address.segments();
+    let (start, len) = longest_gap(words);
+    let is_v4 = len == 6 || len == 5 && words.get(5) == Some(&0xffff);
+    if start == 0 && is_v4 {
+        let prefix = if len == 6 { "::" } else { "::ffff:" };
+        let [.., a, b, c, d] = address.octets();
+        let v4 = std::net::Ipv4Addr::new(a, b, c, d);
+        return write_formatted(out, format_args!("{prefix}{v4}"));
+    }
+    for (index, word) in words.into_iter().enumerate() {
+        if index == start && len > 0 {
+            out.extend_from_slice(b"::");
+        } else if !(start..start + len).contains(&index) {
+            if index > 0 && index != start + len {
+                out.push(b':');
+            }
+            write_formatted(out, format_args!("{word:x}"));
+        }
+    }
+}
+
+/// Where the longest run of zeros begins, the first of several, and how long it is: a single zero is one
+/// as well.
+fn longest_gap(words: [u16; 8]) -> (usize, usize) {
+    let (mut best, mut current) = ((0, 0), (0, 0));
+    for (index, word) in words.into_iter().enumerate() {
+        current = if word == 0 { (current.0, current.1 + 1) } else { (index + 1, 0) };
+        if current.1 > best.1 {
+            best = current;
+        }
+    }
+    best
 }
 
 #[cfg(test)]

@@ -446,7 +446,11 @@ impl Catalog {
     }
 
     fn alter(&mut self, key: &Key, steps: &[Step], default: &dyn Fn(&Name) -> Key) {
-        if steps.iter().any(|step| !matches!(step, Step::RenameTo(_))) {
+        // A key alone is nothing new of a table that is not known.
+        let is_known = matches!(self.entry(&key.0, &key.1), Some(Entry::Known(_)));
+        let changes =
+            |step: &Step| !matches!(step, Step::RenameTo(_)) && (is_known || !step.is_key_only());
+        if steps.iter().any(changes) {
             let altered = self.known(key).and_then(|table| apply_steps(&table, steps));
             // The table keeps the name it has, however the statement spells it.
             let names = self.entry(&key.0, &key.1).map(Entry::names);

@@ -12,6 +12,13 @@ pub(crate) enum Place {
     After(String),
 }
 
+/// What a definition says of keys beside the primary one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ColumnKey {
+    None,
+    Unique,
+}
+
 /// A column with what its definition says beside its structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Definition {
@@ -19,6 +26,7 @@ pub(crate) struct Definition {
     pub(crate) place: Place,
     /// A form that Canal's parser gives up on.
     pub(crate) exotic: bool,
+    pub(crate) key: ColumnKey,
 }
 
 /// `name type attributes ... [FIRST | AFTER column]`.
@@ -28,6 +36,7 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
     let type_text = type_text(&mut c)?;
     let mut column = Column::new(&name, &type_text);
     let (mut place, mut exotic, mut collation_charset) = (Place::Last, false, None);
+    let mut key = ColumnKey::None;
     let lower = column.type_text.to_ascii_lowercase();
     if ["nchar", "nvarchar", "national"].iter().any(|word| lower.starts_with(word)) {
         column.charset = Some("utf8mb3".to_owned());
@@ -44,6 +53,7 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
             column.is_key = true;
             column.nullable = false;
         } else if c.eat("unique") {
+            key = ColumnKey::Unique;
             c.eat("key");
         } else if c.eat_all(&["not", "null"]) || c.eat_any(&["auto_increment", "serial"]) {
             column.nullable = false;
@@ -80,7 +90,7 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
         }
     }
     column.charset = column.charset.or(collation_charset);
-    Some(Definition { column, place, exotic })
+    Some(Definition { column, place, exotic, key })
 }
 
 /// The character set of a collation; MariaDB's `uca1400_ai_ci` is of any.
@@ -154,12 +164,16 @@ fn type_text(c: &mut Cursor<'_, '_>) -> Option<String> {
     let follow: &[&str] = match name.to_ascii_lowercase().as_str() {
         "double" => &["precision"],
         "character" | "char" => &["varying"],
-        "nchar" => &["varying", "varchar"],
-        "national" => &["char", "character", "varchar", "varying"],
-        "long" => &["varchar", "varbinary", "char"],
+        "nchar" => &["varying", "varchar", "varcharacter"],
+        "national" => &["char", "character", "varchar", "varcharacter", "varying"],
+        "long" => &["varchar", "varcharacter", "varbinary", "char", "character", "varying"],
         _ => &[],
     };
     while let Some(word) = c.peek().filter(|token| follow.iter().any(|w| token.is(w))) {
+        if c.rest().get(1).is_some_and(|token| token.is("set")) {
+            // `LONG CHARACTER SET latin1`
+            break;
+        }
         name.push(' ');
         name.push_str(word.text);
         c.next();

@@ -284,7 +284,7 @@ fn read_table_change(kind: u8, r: &mut Reader<'_>) -> Result<StructureChange, Hi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::{Column, HiddenKey, Table};
+    use crate::table::{Column, HiddenKey, KeyPart, Table, UniqueKey};
 
     fn records() -> Vec<HistoryRecord> {
         let at = HistoryPosition {
@@ -303,6 +303,14 @@ mod tests {
             charset: Some("latin1".to_owned()),
             has_implicit_versioning: true,
             has_functional_key: true,
+            unique_keys: vec![UniqueKey {
+                name: "k".to_owned(),
+                parts: vec![
+                    KeyPart { column: "中`".to_owned(), prefix: None },
+                    KeyPart { column: "id".to_owned(), prefix: Some(7) },
+                ],
+                uses_hash: true,
+            }],
             hidden_key: Some(HiddenKey::PolarDbX),
         });
         let name = || ("s".to_owned(), "t".to_owned());

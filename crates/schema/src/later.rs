@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::catalog::{NameCase, apply_steps, pin_charsets, position, qualified};
 use crate::column::Place;
-use crate::statement::{Change, Parsed, Step};
-use crate::table::{Column, HiddenKey, Table};
+use crate::statement::{Change, Key, Parsed, Step};
+use crate::table::{Column, HiddenKey, Table, UniqueKey};
 
 /// Structures that are tried for one table: where a dropped column lay is not written anywhere.
 const CANDIDATES_MAX: usize = 10_000;
@@ -312,6 +312,28 @@ fn undo_step(
         | Step::PrimaryKey { if_not_exists: true, .. }
         | Step::DropVersioning
         | Step::Unknown => return None,
+        Step::AddKey { key, .. } => {
+            // The latest of its columns, where it has no name of its own.
+            let is_it = |other: &UniqueKey| match key {
+                Key::Unique(key) if key.name.is_empty() => other.parts == key.parts,
+                Key::Unique(_) | Key::Other(_) => other.name.eq_ignore_ascii_case(key.name()),
+            };
+            if let Some(index) = before.unique_keys.iter().rposition(is_it) {
+                before.unique_keys.remove(index);
+            }
+        }
+        Step::DropKey(name) => {
+            // It may have been a UNIQUE one.
+            let (parts, uses_hash) = (Vec::new(), false);
+            before.unique_keys.push(UniqueKey { name: name.clone(), parts, uses_hash });
+        }
+        Step::RenameKey { old, new } => {
+            for key in
+                before.unique_keys.iter_mut().filter(|key| key.name.eq_ignore_ascii_case(new))
+            {
+                old.clone_into(&mut key.name);
+            }
+        }
         Step::Add { column, .. } => {
             columns.remove(position(columns, &column.name)?);
         }

@@ -22,4 +22,4 @@ pub use session::{SessionId, Speaker};
 pub use statement::{
     CanalKind, Classified, Parsed, classify, column_type, first_table, parse, table_from_create,
 };
-pub use table::{Column, HiddenKey, Table};
+pub use table::{Column, HiddenKey, KeyPart, Table, UniqueKey};

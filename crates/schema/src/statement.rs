@@ -7,6 +7,7 @@ mod alter;
 mod create;
 mod dml;
 mod doubt;
+mod keys;
 
 use crate::column::usual_type;
 use crate::cursor::{Cursor, Name};
@@ -18,6 +19,7 @@ pub(crate) use create::{Body, add_versioning};
 pub use create::{column_type, table_from_create};
 pub use dml::first_table;
 pub(crate) use doubt::Doubt;
+pub(crate) use keys::Key;
 
 /// Tokens that are read of one statement: a table has at most 4,096 columns.
 const TOKENS_MAX: usize = 1 << 20;
@@ -394,9 +396,9 @@ fn drop_statement(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         }
         let name = c.name()?;
         parsed.result(CanalKind::DropIndex, &name);
-        if key.eq_ignore_ascii_case("primary") {
-            parsed.changes.push(Change::Alter { name, steps: vec![Step::DropPrimaryKey] });
-        }
+        let is_primary = key.eq_ignore_ascii_case("primary");
+        let step = if is_primary { Step::DropPrimaryKey } else { Step::DropKey(key) };
+        parsed.changes.push(Change::Alter { name, steps: vec![step] });
     } else if c.eat_any(&["sequence", "view"]) {
         // A view may have kept out a table: `CREATE TABLE IF NOT EXISTS`.
         if_exists(&mut c);

@@ -62,12 +62,99 @@ pub struct Table {
     /// MySQL: a key on an expression was defined. Table maps may then have hidden columns behind
     /// these, whose values no row carries.
     pub has_functional_key: bool,
+    /// UNIQUE keys that are, or may become, too long for an index: MariaDB adds a hidden column for each.
+    pub unique_keys: Vec<UniqueKey>,
     /// The server adds this to tables without a primary key: table maps may then have one column more than
     /// these.
     pub hidden_key: Option<HiddenKey>,
 }
 
+/// A UNIQUE key, not the primary one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueKey {
+    /// Its name.
+    pub name: String,
+    /// Its columns; none where they are not known.
+    pub parts: Vec<KeyPart>,
+    /// `USING HASH` was written.
+    pub uses_hash: bool,
+}
+
+/// A column of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPart {
+    /// Its name.
+    pub column: String,
+    /// Characters or bytes of it that count, where not all do.
+    pub prefix: Option<u32>,
+}
+
+/// Length of an index, in bytes, that every engine of MariaDB allows, whatever its page size and row
+/// format.
+const INDEX_LEN_SAFE: u64 = 767;
+/// Bytes of a column that is no string, at most.
+const SHORT_LEN: u64 = 64;
+/// Bytes of a character, at most.
+const CHAR_LEN_MAX: u64 = 4;
+
 impl Table {
+    /// How many hidden columns MariaDB adds behind all others: one with the hash of each UNIQUE key that is
+    /// too long for an index. At least so many, and at most: the limit depends on the engine.
+    #[must_use]
+    pub fn hidden_hashes(&self) -> (usize, usize) {
+        let lengths = self.unique_keys.iter().map(|key| self.key_len(key));
+        lengths.fold((0, 0), |(least, most), len| match len {
+            KeyLen::Short => (least, most),
+            KeyLen::Unsure => (least, most + 1),
+            KeyLen::Long => (least + 1, most + 1),
+        })
+    }
+
+    /// Takes the UNIQUE keys that the source tells of.
+    #[must_use]
+    pub fn with_unique_keys(mut self, keys: Vec<UniqueKey>) -> Self {
+        self.unique_keys = keys;
+        self.forget_short_keys();
+        self
+    }
+
+    /// Forgets UNIQUE keys without a string among their columns: they never get too long.
+    pub(crate) fn forget_short_keys(&mut self) {
+        let mut keys = std::mem::take(&mut self.unique_keys);
+        keys.retain(|key| {
+            let is_string = |part: &KeyPart| {
+                self.column(&part.column).is_none_or(|column| column.string_len().is_some())
+            };
+            key.parts.is_empty() || key.uses_hash || key.parts.iter().any(is_string)
+        });
+        self.unique_keys = keys;
+    }
+
+    fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| {
+            column.name.eq_ignore_ascii_case(name)
+                || column.name.to_lowercase() == name.to_lowercase()
+        })
+    }
+
+    fn key_len(&self, key: &UniqueKey) -> KeyLen {
+        let mut len = 0_u64;
+        for part in &key.parts {
+            let Some(column) = self.column(&part.column) else { return KeyLen::Unsure };
+            let string = column.string_len();
+            len = len.saturating_add(match (part.prefix, string) {
+                (Some(prefix), _) => CHAR_LEN_MAX * u64::from(prefix),
+                (None, None) => SHORT_LEN,
+                (None, Some(StringLen::Chars(chars))) => CHAR_LEN_MAX * chars,
+                (None, Some(StringLen::Unlimited)) => return KeyLen::Long,
+            });
+        }
+        match key.parts.is_empty() || key.uses_hash || len > INDEX_LEN_SAFE {
+            true => KeyLen::Unsure,
+            false => KeyLen::Short,
+        }
+    }
+
     /// Notes what the server adds to tables, which is not one of its columns where the server shows it.
     #[must_use]
     pub fn served_with(mut self, hidden_key: Option<HiddenKey>) -> Self {
@@ -84,7 +171,39 @@ impl Table {
     }
 }
 
+/// Whether a key fits into an index.
+enum KeyLen {
+    Short,
+    /// It depends on what statements do not tell.
+    Unsure,
+    Long,
+}
+
+/// How long a string may be.
+enum StringLen {
+    Chars(u64),
+    /// TEXT and BLOB in all sizes: an index wants a prefix.
+    Unlimited,
+}
+
 impl Column {
+    /// Nothing for a column that is no string.
+    fn string_len(&self) -> Option<StringLen> {
+        let lower = self.type_text.trim_start_matches(Self::UNSURE).to_ascii_lowercase();
+        let name = lower.split(['(', ' ']).next().unwrap_or_default();
+        let chars = || {
+            let inside = lower.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
+            inside.and_then(|(digits, _)| digits.trim().parse().ok()).unwrap_or(1)
+        };
+        match name {
+            _ if name.ends_with("text") || name.ends_with("blob") => Some(StringLen::Unlimited),
+            "json" | "long" => Some(StringLen::Unlimited),
+            "char" | "character" | "varchar" | "varcharacter" | "binary" | "varbinary"
+            | "nchar" | "nvarchar" | "national" | "vector" => Some(StringLen::Chars(chars())),
+            _ => None,
+        }
+    }
+
     /// Marks a type that is known only as it was made later by a statement.
     const UNSURE: char = '?';
 
@@ -102,9 +221,35 @@ impl Column {
         self.type_text.strip_prefix(Self::UNSURE)
     }
 
+    /// The word that its type begins with, in small letters.
+    fn type_name(&self) -> String {
+        let lower = self.type_text.trim_start_matches(Self::UNSURE).to_ascii_lowercase();
+        lower.split(['(', ' ']).next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether its type has a character set: `binary` is one of them, and makes a BLOB of a TEXT.
+    #[must_use]
+    pub fn is_character(&self) -> bool {
+        match self.type_name().as_str() {
+            "char" | "character" | "varchar" | "varcharacter" | "nchar" | "nvarchar"
+            | "national" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" | "set"
+            | "clob" | "varchar2" => true,
+            "long" => !self.type_text.to_ascii_lowercase().contains("binary"),
+            _ => false,
+        }
+    }
+
+    /// MariaDB's JSON is a LONGTEXT in UTF-8, whatever the table's default.
+    fn is_json(&self) -> bool {
+        self.type_name() == "json"
+    }
+
     /// The character set of its text, where the definitions tell it.
     #[must_use]
     pub fn charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        if self.charset.is_none() && self.is_json() {
+            return Some("utf8mb4");
+        }
         // Histories of earlier versions have the word DEFAULT.
         let is_named = |name: &&str| !name.is_empty() && !name.eq_ignore_ascii_case("default");
         self.charset.as_deref().or(table.charset.as_deref()).filter(is_named)

@@ -481,3 +481,9 @@ fn wrong_arguments_are_told_apart_from_failures() {
         assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
     }
 }
+
+#[test]
+fn a_source_that_leaves_out_what_did_not_change_is_whole() {
+    let source = Server::start(Version::Mariadb114, &["--binlog-row-image=FULL_NODUP"]);
+    Diagnosis::of(&[&source.url()]).has("ok", "row_image", &["FULL_NODUP", "before image"]);
+}

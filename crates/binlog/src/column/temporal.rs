@@ -85,6 +85,25 @@ const fn fraction_len(fraction: u8) -> usize {
     }
 }
 
+/// One second in units of the last of so many digits.
+const fn units(fraction: u8) -> u64 {
+    match fraction {
+        0 => 1,
+        1 => 10,
+        2 => 100,
+        3 => 1_000,
+        4 => 10_000,
+        5 => 100_000,
+        _ => 1_000_000,
+    }
+}
+
+/// A number of these units as seconds and micros.
+const fn split_units(number: u64, fraction: u8) -> (u64, u64) {
+    let units = units(fraction);
+    (number / units, number % units * (1_000_000 / units))
+}
+
 /// The fraction that follows, in micros.
 #[inline]
 fn read_fraction(r: &mut Reader<'_>, fraction: u8) -> Result<u32, ParseError> {
@@ -158,12 +177,37 @@ impl Time {
         }
     }
 
-    /// The form before MySQL 5.6: a signed number of 3 bytes, hhmmss in decimal.
+    /// The form before MySQL 5.6: a signed number of 3 bytes, hhmmss in decimal. With a fraction
+    /// (MariaDB, `Field_time_hires`): a number of 4 to 6 bytes, big endian, in units of the last digit,
+    /// counted from one second below the least value.
     ///
     /// # Errors
     /// [`ParseError::Truncated`]
     #[inline]
-    pub fn read_old(r: &mut Reader<'_>) -> Result<Self, ParseError> {
+    pub fn read_old(r: &mut Reader<'_>, fraction: u8) -> Result<Self, ParseError> {
+        /// 838:59:59 and one second.
+        const SECONDS: u64 = 3_020_400;
+        let len = match fraction {
+            0 => return Self::read_old_whole(r),
+            1 | 2 => 4,
+            3..=5 => 5,
+            _ => 6,
+        };
+        let raw = big_endian(r.bytes(len, "TIME")?);
+        let zero = SECONDS * units(fraction);
+        let (whole, micros) = split_units(raw.abs_diff(zero), fraction);
+        Ok(Self {
+            negative: raw < zero,
+            hour: u16_of(whole / 3600),
+            minute: u8_of(whole / 60 % 60),
+            second: u8_of(whole % 60),
+            micros: u32_of(micros),
+            fraction,
+        })
+    }
+
+    #[inline]
+    fn read_old_whole(r: &mut Reader<'_>) -> Result<Self, ParseError> {
         let v = r.u24("TIME")?;
         let negative = v & 0x80_0000 != 0;
         let v = u64::from(if negative { 0x100_0000 - v } else { v });
@@ -216,12 +260,39 @@ impl DateTime {
         Self::unpack(magnitude >> 24, u32_of(magnitude & 0xff_ffff), 6)
     }
 
-    /// The form before MySQL 5.6: YYYYMMDDhhmmss as a decimal number of 8 bytes.
+    /// The form before MySQL 5.6: YYYYMMDDhhmmss as a decimal number of 8 bytes. With a fraction
+    /// (MariaDB, `Field_datetime_hires`): a number of 6 to 8 bytes, big endian, in units of the last digit,
+    /// with 13 months in a year and 32 days in a month.
     ///
     /// # Errors
     /// [`ParseError::Truncated`]
     #[inline]
-    pub fn read_old(r: &mut Reader<'_>) -> Result<Self, ParseError> {
+    pub fn read_old(r: &mut Reader<'_>, fraction: u8) -> Result<Self, ParseError> {
+        let len = match fraction {
+            0 => return Self::read_old_whole(r),
+            1 | 2 => 6,
+            3..=5 => 7,
+            _ => 8,
+        };
+        let raw = big_endian(r.bytes(len, "DATETIME")?);
+        let (whole, micros) = split_units(raw, fraction);
+        let (hours, days) = (whole / 3600, whole / 86_400);
+        Ok(Self {
+            date: Date {
+                year: u16_of(days / (32 * 13)),
+                month: u8_of(days / 32 % 13),
+                day: u8_of(days % 32),
+            },
+            hour: u8_of(hours % 24),
+            minute: u8_of(whole / 60 % 60),
+            second: u8_of(whole % 60),
+            micros: u32_of(micros),
+            fraction,
+        })
+    }
+
+    #[inline]
+    fn read_old_whole(r: &mut Reader<'_>) -> Result<Self, ParseError> {
         let v = r.u64("DATETIME")?;
         let (date, time) = (v / 1_000_000, v % 1_000_000);
         Ok(Self {
@@ -250,13 +321,20 @@ impl Timestamp {
         Ok(Self { seconds, micros: read_fraction(r, fraction)?, fraction })
     }
 
-    /// The form before MySQL 5.6: 4 bytes little endian.
+    /// The form before MySQL 5.6: 4 bytes little endian. With a fraction (MariaDB,
+    /// `Field_timestamp_hires`): 4 bytes big endian, then 1 to 3 in units of the last digit.
     ///
     /// # Errors
     /// [`ParseError::Truncated`]
     #[inline]
-    pub fn read_old(r: &mut Reader<'_>) -> Result<Self, ParseError> {
-        Ok(Self { seconds: r.u32("TIMESTAMP")?, micros: 0, fraction: 0 })
+    pub fn read_old(r: &mut Reader<'_>, fraction: u8) -> Result<Self, ParseError> {
+        if fraction == 0 {
+            return Ok(Self { seconds: r.u32("TIMESTAMP")?, micros: 0, fraction });
+        }
+        let seconds = u32::from_be_bytes(r.array("TIMESTAMP")?);
+        let raw = big_endian(r.bytes(fraction_len(fraction), "fraction of a second")?);
+        let micros = raw * (1_000_000 / units(fraction));
+        Ok(Self { seconds, micros: u32_of(micros), fraction })
     }
 }
 
@@ -278,6 +356,29 @@ mod tests {
         check(&[0x7f, 0x37, 0x48, 0x00], 2, (true, 12, 34, 56, 0));
         check(&[0x7f, 0x37, 0x47, 0xf3, 0xf5, 0x7d], 6, (true, 12, 34, 56, 789_123));
         check(&[0x7f, 0xff, 0xff, 0xf4, 0x19, 0x1f], 6, (true, 0, 0, 0, 780_001));
+    }
+
+    /// Bytes of MariaDB 10.2 and 11.8.
+    #[test]
+    fn old_times_with_fractions_are_read() {
+        let time = |bytes: &[u8]| {
+            let mut r = Reader::new(bytes);
+            let fraction = [0, 0, 0, 0, 2, 5, 6][bytes.len()];
+            let t = Time::read_old(&mut r, fraction).unwrap();
+            assert!(r.is_empty());
+            (t.negative, t.hour, t.minute, t.second, t.micros)
+        };
+        assert_eq!(time(&[0x11, 0xc8, 0xce, 0x8e]), (true, 10, 11, 12, 500_000));
+        assert_eq!(time(&[0x46, 0x52, 0xfc, 0xa6, 0x00]), (false, 0, 0, 0, 0));
+        assert_eq!(time(&[0x02, 0xbf, 0x3d, 0xde, 0x7b, 0xff]), (true, 0, 0, 0, 1));
+        assert_eq!(time(&[0, 0, 0, 0x0d, 0x60, 0]), (true, 838, 59, 59, 123_456));
+        let bytes = [0x01, 0x01, 0x8d, 0xc2, 0x62, 0xd5, 0xf7, 0x01];
+        let t = DateTime::read_old(&mut Reader::new(&bytes), 6).unwrap();
+        assert_eq!((t.date.year, t.date.month, t.date.day), (2016, 12, 21));
+        assert_eq!((t.hour, t.minute, t.second, t.micros), (17, 57, 16, 1));
+        let t = Timestamp::read_old(&mut Reader::new(&[0x3a, 0x4f, 0xd7, 0x0b, 0x04, 0xd2]), 4);
+        let t = t.unwrap();
+        assert_eq!((t.seconds, t.micros), (0x3a4f_d70b, 123_400));
     }
 
     #[test]

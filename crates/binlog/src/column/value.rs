@@ -67,9 +67,13 @@ impl<'a> Value<'a> {
             ColumnKind::Time { fraction } => Self::Time(Time::read(r, fraction)?),
             ColumnKind::DateTime { fraction } => Self::DateTime(DateTime::read(r, fraction)?),
             ColumnKind::Timestamp { fraction } => Self::Timestamp(Timestamp::read(r, fraction)?),
-            ColumnKind::OldTime => Self::Time(Time::read_old(r)?),
-            ColumnKind::OldDateTime => Self::DateTime(DateTime::read_old(r)?),
-            ColumnKind::OldTimestamp => Self::Timestamp(Timestamp::read_old(r)?),
+            ColumnKind::OldTime { fraction } => Self::Time(Time::read_old(r, fraction)?),
+            ColumnKind::OldDateTime { fraction } => {
+                Self::DateTime(DateTime::read_old(r, fraction)?)
+            }
+            ColumnKind::OldTimestamp { fraction } => {
+                Self::Timestamp(Timestamp::read_old(r, fraction)?)
+            }
             ColumnKind::Char { max_len } | ColumnKind::VarChar { max_len } => {
                 Self::Bytes(short_bytes(r, max_len)?)
             }

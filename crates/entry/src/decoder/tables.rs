@@ -160,8 +160,9 @@ impl Tables {
             let Some(table) = self.structure((map, format), &collations, &schema, &name)? else {
                 return Ok(Err((schema, name)));
             };
+            let table = derive::sized(table, &map.columns()?);
             let fields = options.fields.of_table(&schema, &name);
-            TableAtHand::Plan(Box::new(Plan::new(map, &table, &collations, fields)?))
+            TableAtHand::Plan(Box::new(Plan::new((map, format), &table, &collations, fields)?))
         } else {
             TableAtHand::Skip
         };
@@ -247,10 +248,14 @@ impl Tables {
         let table = match fitting.pop().filter(|_| count == 1) {
             Some(table) => table,
             // The binlog names the columns itself; only the spelling of types may differ.
-            None if facts.has_names() => {
-                derive::from_metadata(map, format)?.served_with(hidden_key)
+            None if facts.has_names() && facts.untold().is_none() => {
+                let table = derive::from_metadata((map, format), facts.named_hashes())?;
+                table.served_with(hidden_key)
             }
-            None => return Err(not_known(map, (schema, name), misfit, (count, answer.obstacle))),
+            None => {
+                let obstacle = facts.untold().or(answer.obstacle);
+                return Err(not_known(map, (schema, name), misfit, (count, obstacle)));
+            }
         };
         // The names of the table map count, whatever the server's case rules.
         let mut table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };

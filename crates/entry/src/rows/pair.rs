@@ -129,6 +129,17 @@ impl<'e> Walk<'_, 'e> {
         Ok(())
     }
 
+    /// A column that the after image lacks, as the before image has it.
+    pub(super) fn unchanged(&mut self, index: usize) {
+        let kept = self.writer.before.get(index).filter(|kept| kept.state != State::Absent);
+        let Some(message) = kept.map(|kept| kept.message.clone()) else { return };
+        let at = self.out.len();
+        self.out.repeat(message);
+        if let Some(tag) = self.out.written_mut().get_mut(at) {
+            *tag = Image::After.tag();
+        }
+    }
+
     /// Says if a column is updated, by Canal's rule: it is unless the before image has the same text
     /// for it. `raw`: where the value that was just written lies in the event.
     pub(super) fn finish(&mut self, image: Image, index: usize, raw: Range<usize>) {

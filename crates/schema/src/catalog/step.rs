@@ -1,8 +1,8 @@
 //! One step of an ALTER TABLE, applied to a structure.
 
 use crate::column::Place;
-use crate::statement::{Step, add_versioning};
-use crate::table::{Column, Table};
+use crate::statement::{Key, Step, add_versioning};
+use crate::table::{Column, Table, UniqueKey};
 
 /// The structure after the steps of one statement; `None` when they do not fit it, or when only the
 /// server knows. Names of existing columns are those before the statement, `AFTER` means those after
@@ -29,6 +29,11 @@ pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
     }
     keep_key(before, &mut table.columns, steps);
     table.columns.extend(hidden);
+    for step in steps {
+        key_step(&mut table.unique_keys, step);
+    }
+    add_keys(&mut table.unique_keys, steps);
+    table.forget_short_keys();
     let had_key = before.columns.iter().any(|column| column.is_key);
     let has_period = steps.iter().any(|step| matches!(step, Step::Period(..)));
     for step in steps {
@@ -57,6 +62,48 @@ fn keep_key(before: &Table, columns: &mut [Column], steps: &[Step]) {
         {
             column.is_key = true;
             column.nullable = false;
+        }
+    }
+}
+
+/// What becomes of the UNIQUE keys that are there.
+fn key_step(keys: &mut Vec<UniqueKey>, step: &Step) {
+    if let Step::DropKey(name) = step {
+        keys.retain(|key| !is_same(&key.name, name));
+    } else if let Step::RenameKey { old, new } = step {
+        for key in keys.iter_mut().filter(|key| is_same(&key.name, old)) {
+            new.clone_into(&mut key.name);
+        }
+    } else if let Step::Drop { name, .. } = step {
+        keys.retain_mut(|key| {
+            let was_known = !key.parts.is_empty();
+            key.parts.retain(|part| !is_same(&part.column, name));
+            was_known != key.parts.is_empty()
+        });
+    } else if let Step::RenameColumn { old, new, .. } = step {
+        rename_parts(keys, old, new);
+    } else if let Step::Change { old, column, .. } = step {
+        rename_parts(keys, old, &column.name);
+    }
+}
+
+fn rename_parts(keys: &mut [UniqueKey], old: &str, new: &str) {
+    for part in keys.iter_mut().flat_map(|key| &mut key.parts) {
+        if is_same(&part.column, old) {
+            new.clone_into(&mut part.column);
+        }
+    }
+}
+
+fn add_keys(keys: &mut Vec<UniqueKey>, steps: &[Step]) {
+    for step in steps {
+        let Step::AddKey { key, if_not_exists } = step else { continue };
+        let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
+        let is_there = names.iter().any(|name| is_same(name, key.name()));
+        if let Key::Unique(key) = key.clone().named(&names)
+            && !(*if_not_exists && is_there)
+        {
+            keys.push(key);
         }
     }
 }
@@ -160,6 +207,9 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
         | Step::Drop { .. }
         | Step::RenameColumn { .. }
         | Step::DropPrimaryKey
+        | Step::AddKey { .. }
+        | Step::DropKey(_)
+        | Step::RenameKey { .. }
         | Step::RenameTo(_) => {}
         Step::Period(_, names) => {
             for name in names {
@@ -178,7 +228,7 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
         Step::Charset(charset) => {
             table.charset = Some(charset.clone()).filter(|name| !name.is_empty());
         }
-        Step::Convert(charset) => return convert(table, charset.as_deref()),
+        Step::Convert(charset) => convert(table, charset.as_deref()),
         Step::AddVersioning if table.has_implicit_versioning => return None,
         Step::AddVersioning => add_versioning(table),
         Step::DropVersioning if table.has_implicit_versioning => {
@@ -195,34 +245,18 @@ fn table_step(table: &mut Table, step: &Step) -> Option<()> {
 /// Columns keep the character set that they have when the table's default changes.
 pub(crate) fn pin_charsets(table: &mut Table) {
     for column in &mut table.columns {
-        if column.charset.is_none() && is_character(&column.type_text) {
+        if column.charset.is_none() && column.is_character() {
             column.charset = Some(table.charset.clone().unwrap_or_default());
         }
     }
 }
 
-fn is_character(type_text: &str) -> bool {
-    let lower = type_text.to_ascii_lowercase();
-    let name = lower.split(['(', ' ']).next().unwrap_or_default();
-    matches!(
-        name,
-        "tinytext"
-            | "text"
-            | "mediumtext"
-            | "longtext"
-            | "long"
-            | "char"
-            | "varchar"
-            | "character"
-            | "enum"
-            | "set"
-    )
+pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
+    columns.iter().position(|column| is_same(&column.name, name))
 }
 
-pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
-    columns.iter().position(|column| {
-        column.name.eq_ignore_ascii_case(name) || column.name.to_lowercase() == name.to_lowercase()
-    })
+fn is_same(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
 }
 
 /// Bytes of the longest character of a character set.
@@ -240,29 +274,46 @@ fn char_len(charset: &str) -> Option<u8> {
     })
 }
 
-/// `CONVERT TO CHARACTER SET`: a text type grows to the next one when its characters may become
-/// longer, and then only the server knows.
-fn convert(table: &mut Table, charset: Option<&str>) -> Option<()> {
-    let new_len = charset.and_then(char_len);
+/// `CONVERT TO CHARACTER SET`. A text type may grow to the next one when its characters become longer: the
+/// table map tells its size.
+fn convert(table: &mut Table, charset: Option<&str>) {
+    let before = table.charset.clone();
+    let is_binary = charset.is_some_and(|name| name.eq_ignore_ascii_case("binary"));
     for column in &mut table.columns {
-        let lower = column.type_text.to_ascii_lowercase();
-        let name = lower.split(['(', ' ']).next().unwrap_or_default();
-        let is_text = matches!(name, "tinytext" | "text" | "mediumtext" | "long");
-        let is_character = is_text
-            || matches!(name, "char" | "varchar" | "longtext" | "enum" | "set" | "character");
-        if is_text {
-            let old = column.charset.as_deref().or(table.charset.as_deref()).and_then(char_len);
-            if !matches!((old, new_len), (Some(old), Some(new)) if new <= old) {
-                return None;
-            }
+        let is_json = column.type_text.eq_ignore_ascii_case("json");
+        // MySQL's JSON has no character set, MariaDB's is a LONGTEXT.
+        if !column.is_character() && !is_json {
+            continue;
         }
-        if charset == Some("binary") && is_character {
-            return None;
+        if is_json && column.charset.is_none() {
+            column.charset = Some("utf8mb4".to_owned());
         }
-        if is_character {
-            column.charset = charset.map(ToOwned::to_owned);
+        if is_binary {
+            let old = column.charset.as_deref().or(before.as_deref()).and_then(char_len);
+            make_binary(column, old.unwrap_or(1));
         }
+        column.charset = Some(charset.unwrap_or_default().to_owned());
     }
     table.charset = charset.map(ToOwned::to_owned);
-    Some(())
+}
+
+/// Makes a string type the one of the same bytes without a character set.
+fn make_binary(column: &mut Column, char_len: u8) {
+    let lower = column.type_text.to_ascii_lowercase();
+    let (name, args) = match lower.split_once('(') {
+        Some((name, args)) => (name, args.trim_end_matches(')').parse::<u64>().ok()),
+        None => (lower.as_str(), None),
+    };
+    let bytes = args.unwrap_or(1) * u64::from(char_len);
+    let is_varying = name.contains("var");
+    column.type_text = match name.trim() {
+        "tinytext" => "tinyblob".to_owned(),
+        "text" => "blob".to_owned(),
+        "longtext" | "json" | "clob" => "longblob".to_owned(),
+        "enum" | "set" => return,
+        "mediumtext" => "mediumblob".to_owned(),
+        name if name.starts_with("long") => "mediumblob".to_owned(),
+        _ if is_varying => format!("varbinary({bytes})"),
+        _ => format!("binary({bytes})"),
+    };
 }

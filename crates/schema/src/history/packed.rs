@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::HistoryError;
 use super::bytes::{Reader, count, string};
-use crate::table::{Column, HiddenKey, Table};
+use crate::table::{Column, HiddenKey, KeyPart, Table, UniqueKey};
 
 const IS_KEY: u8 = 1;
 const NULLABLE: u8 = 2;
@@ -14,6 +14,10 @@ const IMPLICIT_VERSIONING: u8 = 8;
 const FUNCTIONAL_KEY: u8 = 16;
 const RDS_KEY: u8 = 32;
 const POLARDBX_KEY: u8 = 64;
+const HAS_UNIQUE_KEYS: u8 = 128;
+
+const USES_HASH: u8 = 1;
+const HAS_PREFIX: u8 = 1;
 
 /// A [`Table`] as the history has it: one piece of memory, a fifth of what the table takes, whose
 /// clones share it.
@@ -46,6 +50,7 @@ impl PackedTable {
         let flags = if table.charset.is_some() { HAS_CHARSET } else { 0 };
         let flags = flags | if table.has_implicit_versioning { IMPLICIT_VERSIONING } else { 0 };
         let flags = flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 };
+        let flags = flags | if table.unique_keys.is_empty() { 0 } else { HAS_UNIQUE_KEYS };
         out.push(match table.hidden_key {
             None => flags,
             Some(HiddenKey::Rds) => flags | RDS_KEY,
@@ -62,15 +67,20 @@ impl PackedTable {
             out.push(flags);
             charset(&mut out, column.charset.as_deref());
         }
+        if !table.unique_keys.is_empty() {
+            unique_keys(&mut out, &table.unique_keys);
+        }
         Self(out.into())
     }
 
     /// Takes the bytes of a structure, if they are one.
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, HistoryError> {
         let before = r.bytes;
-        for _ in 0..head(r)?.column_count {
+        let head = head(r)?;
+        for _ in 0..head.column_count {
             column(r)?;
         }
+        read_unique_keys(r, head.flags)?;
         let len = before.len() - r.bytes.len();
         Ok(Self(before.get(..len).unwrap_or_default().into()))
     }
@@ -126,11 +136,42 @@ fn column<'a>(r: &mut Reader<'a>) -> Result<PackedColumn<'a>, HistoryError> {
     Ok(PackedColumn { name, type_text, flags, charset: read_charset(r, flags)? })
 }
 
+fn unique_keys(out: &mut Vec<u8>, keys: &[UniqueKey]) {
+    count(out, keys.len());
+    for key in keys {
+        string(out, &key.name);
+        out.push(if key.uses_hash { USES_HASH } else { 0 });
+        count(out, key.parts.len());
+        for part in &key.parts {
+            string(out, &part.column);
+            out.push(if part.prefix.is_some() { HAS_PREFIX } else { 0 });
+            out.extend(part.prefix.unwrap_or(0).to_le_bytes());
+        }
+    }
+}
+
+fn read_unique_keys(r: &mut Reader<'_>, flags: u8) -> Result<Vec<UniqueKey>, HistoryError> {
+    if flags & HAS_UNIQUE_KEYS == 0 {
+        return Ok(Vec::new());
+    }
+    r.list(|r| {
+        let (name, flags) = (r.string("key")?, r.u8("flags of the key")?);
+        let parts = r.list(|r| {
+            let (column, flags) = (r.string("column of the key")?, r.u8("flags of the key")?);
+            let prefix = r.u32("prefix")?;
+            Ok(KeyPart { column, prefix: (flags & HAS_PREFIX != 0).then_some(prefix) })
+        })?;
+        Ok(UniqueKey { name, parts, uses_hash: flags & USES_HASH != 0 })
+    })
+}
+
 fn unpacked(r: &mut Reader<'_>) -> Result<Table, HistoryError> {
     let head = head(r)?;
     let columns =
         (0..head.column_count).map(|_| column(r).map(Column::from)).collect::<Result<_, _>>()?;
+    let unique_keys = read_unique_keys(r, head.flags)?;
     Ok(Table {
+        unique_keys,
         schema: head.schema.to_owned(),
         name: head.name.to_owned(),
         columns,

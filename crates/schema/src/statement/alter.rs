@@ -1,8 +1,9 @@
 //! ALTER.
 
 use super::create::{Body, Item, has_expression, item, key_columns, period, table_charset};
+use super::keys::{Key, key, of_column};
 use super::{CanalKind, Change, Draft, Parsed, if_exists};
-use crate::column::{Definition, Place, definition};
+use crate::column::{ColumnKey, Definition, Place, definition};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::Token;
 use crate::table::Column;
@@ -47,8 +48,25 @@ pub(crate) enum Step {
     DropVersioning,
     /// A key on an expression.
     FunctionalKey,
+    /// A key but the primary one: comes, goes, has another name.
+    AddKey {
+        key: Key,
+        if_not_exists: bool,
+    },
+    DropKey(String),
+    RenameKey {
+        old: String,
+        new: String,
+    },
     /// Changes the structure in a way that only the source knows.
     Unknown,
+}
+
+impl Step {
+    /// Nothing but a key, which no column shows.
+    pub(crate) const fn is_key_only(&self) -> bool {
+        matches!(self, Self::AddKey { .. } | Self::DropKey(_) | Self::RenameKey { .. })
+    }
 }
 
 pub(super) fn alter(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
@@ -176,6 +194,7 @@ fn add(
         steps.push(Step::AddVersioning);
         return Some(Outcome::Unreadable);
     }
+    let whole = c;
     if c.eat("constraint") {
         if_exists(&mut c);
         if !["primary", "unique", "foreign", "check"].iter().any(|word| c.peek_is(word)) {
@@ -203,6 +222,9 @@ fn add(
     if vector_key || keys.iter().any(|word| c.peek_is(word)) {
         if has_expression(c) {
             steps.push(Step::FunctionalKey);
+        } else if let Some(key @ Key::Unique(_)) = key(whole.rest()) {
+            let if_not_exists = whole.rest().iter().take(4).any(|token| token.is("exists"));
+            steps.push(Step::AddKey { key, if_not_exists });
         }
         parsed.result(CanalKind::CreateIndex, name);
         return Some(Outcome::Done);
@@ -216,10 +238,13 @@ fn add(
     };
     for part in parts {
         match item(part)? {
-            Item::Column(Definition { column, place, exotic: odd }) => {
+            Item::Column(Definition { column, place, exotic: odd, key }) => {
                 exotic |= odd;
+                let unique = (key == ColumnKey::Unique).then(|| of_column(&column.name));
                 steps.push(Step::Add { column, place, if_not_exists });
+                steps.extend(unique.map(|key| Step::AddKey { key, if_not_exists }));
             }
+            Item::Key(key) => steps.push(Step::AddKey { key, if_not_exists: false }),
             Item::PrimaryKey(names) => {
                 steps.push(Step::PrimaryKey { names, if_not_exists: false });
             }
@@ -239,8 +264,10 @@ fn replace(
     steps: &mut Vec<Step>,
     parsed: &mut Parsed,
 ) -> Option<Outcome> {
-    let Definition { column, place, exotic } = definition(c.rest())?;
+    let Definition { column, place, exotic, key } = definition(c.rest())?;
+    let unique = (key == ColumnKey::Unique).then(|| of_column(&column.name));
     steps.push(Step::Change { old, column, place, if_exists });
+    steps.extend(unique.map(|key| Step::AddKey { key, if_not_exists: false }));
     parsed.result(CanalKind::Alter, name);
     Some(if exotic || if_exists { Outcome::Unreadable } else { Outcome::Done })
 }
@@ -256,8 +283,10 @@ fn drop_clause(
         parsed.result(CanalKind::Alter, name);
     } else if c.eat_any(&["index", "key", "foreign", "constraint"]) {
         if_exists(&mut c);
-        if c.identifier().is_some_and(|key| key.eq_ignore_ascii_case("primary")) {
-            steps.push(Step::DropPrimaryKey);
+        match c.identifier() {
+            Some(key) if key.eq_ignore_ascii_case("primary") => steps.push(Step::DropPrimaryKey),
+            Some(key) => steps.push(Step::DropKey(key)),
+            None => {}
         }
         parsed.result(CanalKind::DropIndex, name);
     } else if c.eat("check") {
@@ -289,6 +318,13 @@ fn rename(
     parsed: &mut Parsed,
 ) -> Option<Outcome> {
     if c.eat_any(&["index", "key"]) {
+        if_exists(&mut c);
+        if let Some(old) = c.identifier()
+            && c.eat("to")
+            && let Some(new) = c.identifier()
+        {
+            steps.push(Step::RenameKey { old, new });
+        }
         parsed.result(CanalKind::Alter, name);
         return Some(Outcome::Done);
     }

@@ -1,7 +1,8 @@
 //! CREATE.
 
+use super::keys::{Key, key, of_column, unique};
 use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
-use crate::column::{Definition, charset_of, definition, usual_type};
+use crate::column::{ColumnKey, Definition, charset_of, definition, usual_type};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::{Kind, ParseOptions, Token, Types, tokens};
 use crate::table::{Column, Table};
@@ -44,19 +45,40 @@ pub(super) fn create(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
     if c.rest().iter().take(4).any(|token| token.is("table")) {
         return None;
     }
-    c.eat_any(&["unique", "fulltext", "spatial", "vector"]);
+    let is_unique = c.eat("unique");
+    c.eat_any(&["fulltext", "spatial", "vector"]);
     if c.eat("index") {
-        if_exists(&mut c);
-        c.identifier()?;
-        while c.peek().is_some() && !c.eat("on") {
-            c.next();
-        }
-        let name = c.name()?;
-        parsed.result(CanalKind::CreateIndex, &name);
-        if has_expression(c) {
-            parsed.changes.push(Change::Alter { name, steps: vec![Step::FunctionalKey] });
-        }
-        return Some(());
+        return index(c, (is_unique, or_replace), parsed);
+    }
+    Some(())
+}
+
+fn index(
+    mut c: Cursor<'_, '_>,
+    (is_unique, or_replace): (bool, bool),
+    parsed: &mut Parsed,
+) -> Option<()> {
+    let if_not_exists = if_exists(&mut c);
+    let key_name = c.identifier()?;
+    let behind_name = c;
+    while c.peek().is_some() && !c.eat("on") {
+        c.next();
+    }
+    let name = c.name()?;
+    parsed.result(CanalKind::CreateIndex, &name);
+    let mut steps = Vec::new();
+    if has_expression(c) {
+        steps.push(Step::FunctionalKey);
+    }
+    if or_replace {
+        steps.push(Step::DropKey(key_name.clone()));
+    }
+    if is_unique {
+        let key = Key::Unique(unique(&key_name, behind_name));
+        steps.push(Step::AddKey { key, if_not_exists });
+    }
+    if !steps.is_empty() {
+        parsed.changes.push(Change::Alter { name, steps });
     }
     Some(())
 }
@@ -150,6 +172,8 @@ pub(super) enum Item {
     Period(String, Vec<String>),
     /// A key with an expression among its parts.
     FunctionalKey,
+    /// A key but the primary one.
+    Key(Key),
     Other,
 }
 
@@ -169,7 +193,10 @@ pub(super) fn item(part: &[Token<'_>]) -> Option<Item> {
     }
     if is_other_key(part) || starts_key(&c) {
         let is_functional = !c.peek_is("check") && has_expression(c);
-        return Some(if is_functional { Item::FunctionalKey } else { Item::Other });
+        if is_functional {
+            return Some(Item::FunctionalKey);
+        }
+        return Some(key(part).map_or(Item::Other, Item::Key));
     }
     definition(part).map(Item::Column)
 }
@@ -198,12 +225,17 @@ fn columns(inner: &[Token<'_>], table: &mut Table) -> Option<bool> {
     let columns = &mut table.columns;
     let mut readable = true;
     let (mut keys, mut periods) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
     for part in split_commas(inner) {
         match item(part)? {
-            Item::Column(Definition { column, exotic, .. }) => {
+            Item::Column(Definition { column, exotic, key, .. }) => {
                 readable &= !exotic;
+                if key == ColumnKey::Unique {
+                    others.push(of_column(&column.name));
+                }
                 columns.push(column);
             }
+            Item::Key(key) => others.push(key),
             Item::PrimaryKey(names) => keys.extend(names),
             Item::Period(name, names) => periods.push((name, names)),
             Item::FunctionalKey => table.has_functional_key = true,
@@ -221,7 +253,20 @@ fn columns(inner: &[Token<'_>], table: &mut Table) -> Option<bool> {
     for key in keys {
         mark_key(columns, &key);
     }
+    add_keys(table, others);
     Some(readable)
+}
+
+fn add_keys(table: &mut Table, keys: Vec<Key>) {
+    let mut names = Vec::new();
+    for key in keys {
+        let key = key.named(&names);
+        names.push(key.name().to_owned());
+        if let Key::Unique(key) = key {
+            table.unique_keys.push(key);
+        }
+    }
+    table.forget_short_keys();
 }
 
 pub(super) fn mark_key(columns: &mut [Column], name: &str) {

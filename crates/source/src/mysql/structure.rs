@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
-    Catalog, Column, Fate, HiddenKey, LaterStatements, NameCase, PackedTable, ParseOptions,
-    ServerKind, SessionId, Speaker, StructureAnswer, Table, charset_of, column_type, parse,
-    table_from_create,
+    Catalog, Column, Fate, HiddenKey, KeyPart, LaterStatements, NameCase, PackedTable,
+    ParseOptions, ServerKind, SessionId, Speaker, StructureAnswer, Table, UniqueKey, charset_of,
+    column_type, parse, table_from_create,
 };
 use tracing::info;
 
+use super::dialect::Flavour;
 use super::dump::{AtEnd, Dump, Request};
 use super::{From, MysqlSource, dialect, ignore_server_error, prepare};
 use crate::SourceConfig;
@@ -373,10 +374,12 @@ fn quoted(text: &str) -> String {
 }
 
 /// What is known of a table before its columns come.
+#[derive(Default)]
 struct Facts {
     has_functional_key: bool,
     charset: Option<String>,
     key: Vec<String>,
+    unique_keys: Vec<UniqueKey>,
 }
 
 /// The tables of a schema, as their columns come.
@@ -417,8 +420,9 @@ impl Reading<'_> {
             has_functional_key: facts.as_ref().is_some_and(|facts| facts.has_functional_key),
             ..Table::default()
         };
-        if let (table, Some(_)) = std::mem::replace(&mut self.current, (table, facts)) {
-            self.into.push(PackedTable::new(&table.served_with(self.hidden_key)));
+        if let (table, Some(facts)) = std::mem::replace(&mut self.current, (table, facts)) {
+            let table = table.with_unique_keys(facts.unique_keys).served_with(self.hidden_key);
+            self.into.push(PackedTable::new(&table));
         }
     }
 }
@@ -460,7 +464,7 @@ async fn facts_of(
         let name = fields.next().unwrap_or_default();
         let charset = fields.next().and_then(|collation| charset_of(&collation));
         let charset = charset.filter(|charset| !charset.is_empty());
-        all.insert(name, Facts { has_functional_key: false, charset, key: Vec::new() });
+        all.insert(name, Facts { charset, ..Facts::default() });
     };
     connection.query_each(&kinds, take).await?;
     let keys = format!(
@@ -475,6 +479,12 @@ async fn facts_of(
         }
     };
     connection.query_each(&keys, take).await?;
+    unique_keys(connection, &format!("table_schema = {of}"), |table, key| {
+        if let Some(facts) = all.get_mut(table) {
+            facts.unique_keys.push(key);
+        }
+    })
+    .await?;
     let expressions = format!(
         "SELECT DISTINCT table_name FROM information_schema.statistics \
          WHERE table_schema = {of} AND expression IS NOT NULL"
@@ -490,6 +500,46 @@ async fn facts_of(
         Ok(()) | Err(SourceError::Server { .. }) => Ok(all),
         Err(error) => Err(error),
     }
+}
+
+/// The UNIQUE keys of tables, each with the name of its table. Only MariaDB's say something of the rows.
+async fn unique_keys(
+    connection: &mut Connection,
+    of: &str,
+    mut take: impl FnMut(&str, UniqueKey) + Send,
+) -> Result<(), SourceError> {
+    if connection.flavour() != Flavour::Mariadb {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT table_name, index_name, column_name, sub_part, index_type \
+         FROM information_schema.statistics \
+         WHERE {of} AND non_unique = 0 AND index_name <> 'PRIMARY' \
+         ORDER BY CAST(table_name AS BINARY), index_name, seq_in_index"
+    );
+    let mut last: Option<(String, UniqueKey)> = None;
+    let each = |row: Row| {
+        let mut fields = row.into_iter();
+        let mut next = || fields.next().flatten();
+        let (table, name) = (next().unwrap_or_default(), next().unwrap_or_default());
+        let column = next().unwrap_or_default();
+        let part = KeyPart { column, prefix: next().and_then(|len| len.parse().ok()) };
+        let uses_hash = next().is_some_and(|kind| kind.eq_ignore_ascii_case("HASH"));
+        match &mut last {
+            Some((of, key)) if *of == table && key.name == name => key.parts.push(part),
+            _ => {
+                let key = UniqueKey { name, parts: vec![part], uses_hash };
+                if let Some((table, key)) = last.replace((table, key)) {
+                    take(&table, key);
+                }
+            }
+        }
+    };
+    connection.query_each(&sql, each).await?;
+    if let Some((table, key)) = last {
+        take(&table, key);
+    }
+    Ok(())
 }
 
 /// The structure from `information_schema`, where `SHOW CREATE TABLE` cannot be read.
@@ -514,5 +564,9 @@ async fn columns(
         column.charset = Some(next()).filter(|charset| !charset.is_empty());
         found.columns.push(column);
     }
+    let of = format!("table_schema = {} AND table_name = {}", quoted(schema), quoted(table));
+    let mut keys = Vec::new();
+    unique_keys(connection, &of, |_, key| keys.push(key)).await?;
+    let found = found.with_unique_keys(keys);
     Ok((!found.columns.is_empty()).then_some(found))
 }

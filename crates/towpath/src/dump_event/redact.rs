@@ -104,9 +104,9 @@ fn value(kind: ColumnKind, bytes: &mut [u8]) {
         | ColumnKind::Year
         | ColumnKind::Date
         | ColumnKind::Timestamp { .. }
-        | ColumnKind::OldTime
-        | ColumnKind::OldDateTime
-        | ColumnKind::OldTimestamp
+        | ColumnKind::OldTime { .. }
+        | ColumnKind::OldDateTime { .. }
+        | ColumnKind::OldTimestamp { .. }
         | ColumnKind::Geometry { .. }
         | ColumnKind::Vector { .. }
         | ColumnKind::Enum { .. }

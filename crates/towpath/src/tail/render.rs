@@ -194,14 +194,19 @@ impl<W: Write> Renderer<W> {
                 .collect::<Map<_, _>>()
                 .into()
         };
-        let any = if row.after.is_empty() { &row.before } else { &row.after };
-        let key: Map<String, Value> =
-            any.iter().filter(|c| c.is_key).map(|c| (c.name.to_owned(), json!(c.value))).collect();
+        // The key of an update may stand in the before image only: with a minimal row image.
+        let mut key = Map::new();
+        for column in row.after.iter().chain(&row.before).filter(|column| column.is_key) {
+            key.entry(column.name).or_insert_with(|| json!(column.value));
+        }
         object.insert("key".to_owned(), key.into());
-        let shown =
-            |columns: &[Column<'_>]| if columns.is_empty() { Value::Null } else { image(columns) };
-        object.insert("before".to_owned(), shown(&row.before));
-        object.insert("after".to_owned(), shown(&row.after));
+        // An image may have no columns at all: that of a row of defaults, with a minimal row image.
+        let shown = |columns: &[Column<'_>], is_there: bool| match is_there {
+            true => image(columns),
+            false => Value::Null,
+        };
+        object.insert("before".to_owned(), shown(&row.before, kind != "INSERT"));
+        object.insert("after".to_owned(), shown(&row.after, kind != "DELETE"));
         writeln!(self.out, "{}", Value::Object(object))
     }
 }

@@ -70,6 +70,9 @@ pub(super) fn complete(
         } else {
             !kind.is_numeric() || sign.is_some()
         };
+        if kind.is_old_time() && format.is_mariadb() {
+            return Ok(Err(untold_fraction(&column.name)));
+        }
         let fits = !later.is_empty() && type_fits(later, *kind) && is_same;
         column.type_text = if fits && !(is_character(*kind, format) && is_known) {
             later.to_owned()
@@ -85,9 +88,59 @@ pub(super) fn complete(
     Ok(Ok(table))
 }
 
+/// Tells the sizes of types that statements do not tell: `CONVERT TO CHARACTER SET` makes a text larger
+/// when its characters become longer, and bytes of characters.
+pub(super) fn sized(mut table: Table, kinds: &[K]) -> Table {
+    for (column, kind) in table.columns.iter_mut().zip(kinds) {
+        if let Some(type_text) = sized_type(&column.type_text.to_ascii_lowercase(), *kind) {
+            column.type_text = type_text;
+        }
+    }
+    table
+}
+
+/// Nothing where it is as it was.
+fn sized_type(lower: &str, kind: K) -> Option<String> {
+    let sized = match kind {
+        K::Blob { len_bytes } => {
+            let sizes = ["tiny", "medium", "long"];
+            let sort = sizes.iter().find_map(|size| lower.strip_prefix(size)).unwrap_or(lower);
+            // With a length it is as it was written.
+            matches!(sort, "text" | "blob").then(|| format!("{}{sort}", blob_size(len_bytes)))?
+        }
+        K::Char { max_len } if is_sized(lower, "binary") => format!("binary({max_len})"),
+        K::VarChar { max_len } if is_sized(lower, "varbinary") => format!("varbinary({max_len})"),
+        _ => return None,
+    };
+    (sized != lower).then_some(sized)
+}
+
+fn is_sized(type_text: &str, name: &str) -> bool {
+    type_text.strip_prefix(name).is_some_and(|rest| rest.starts_with('('))
+}
+
+/// What the name of a TEXT or BLOB begins with.
+const fn blob_size(len_bytes: u8) -> &'static str {
+    match len_bytes {
+        1 => "tiny",
+        2 => "",
+        3 => "medium",
+        _ => "long",
+    }
+}
+
+/// Why the structure is not known of a table with a time whose fraction is not told.
+pub(super) fn untold_fraction(column: &str) -> String {
+    format!(
+        "column `{column}` is in the format before MySQL 5.6, and the digits of its fraction are not \
+         written in the binlog"
+    )
+}
+
+/// `hidden`: how many columns at the end are the server's own.
 pub(super) fn from_metadata(
-    map: &TableMap<'_>,
-    format: &FormatDescription,
+    (map, format): (&TableMap<'_>, &FormatDescription),
+    hidden: usize,
 ) -> Result<Table, DecodeError> {
     let metadata = map.metadata();
     let kinds = map.columns()?;
@@ -102,6 +155,7 @@ pub(super) fn from_metadata(
         column.nullable = map.is_nullable(index);
         table.columns.push(column);
     }
+    table.columns.truncate(kinds.len().saturating_sub(hidden));
     // Columns of these names that were declared are rare, and may lie elsewhere.
     let last: Vec<&str> = table.columns.iter().rev().take(2).map(|c| c.name.as_str()).collect();
     table.has_implicit_versioning = format.is_mariadb() && last == ["row_end", "row_start"];
@@ -198,9 +252,9 @@ impl<'a> Lists<'a> {
             K::Time { fraction: digits } => fraction("time", digits),
             K::DateTime { fraction: digits } => fraction("datetime", digits),
             K::Timestamp { fraction: digits } => fraction("timestamp", digits),
-            K::OldTime => "time".to_owned(),
-            K::OldDateTime => "datetime".to_owned(),
-            K::OldTimestamp => "timestamp".to_owned(),
+            K::OldTime { .. } => "time".to_owned(),
+            K::OldDateTime { .. } => "datetime".to_owned(),
+            K::OldTimestamp { .. } => "timestamp".to_owned(),
             K::Char { max_len } if binary => format!("binary({max_len})"),
             K::Char { max_len } => format!("char({})", chars(max_len)),
             K::VarChar { max_len } | K::CompressedVarChar { max_len } if binary => {
@@ -210,13 +264,7 @@ impl<'a> Lists<'a> {
                 format!("varchar({})", chars(max_len))
             }
             K::Blob { len_bytes } | K::CompressedBlob { len_bytes } => {
-                let size = match len_bytes {
-                    1 => "tiny",
-                    2 => "",
-                    3 => "medium",
-                    _ => "long",
-                };
-                format!("{size}{}", if binary { "blob" } else { "text" })
+                format!("{}{}", blob_size(len_bytes), if binary { "blob" } else { "text" })
             }
             K::Json { .. } => "json".to_owned(),
             K::Geometry { .. } => "geometry".to_owned(),

@@ -49,13 +49,32 @@ impl Checkup<'_> {
     pub(super) async fn row_image(&mut self) -> Result<(), Fault> {
         self.step = "row_image";
         match self.variable("binlog_row_image").await?.as_deref() {
-            None | Some("FULL" | "FULL_NODUP") => {
+            None | Some("FULL") => {
                 self.say(Verdict::Ok, "binlog_row_image: rows come with all their columns", "");
             }
-            Some(image) => {
-                let text =
-                    format!("binlog_row_image is {image}: some columns are missing in changes");
+            Some("FULL_NODUP") => {
+                let text = "binlog_row_image is FULL_NODUP: rows come with all their columns; those that \
+                            an update leaves alone are taken from its before image";
+                self.say(Verdict::Ok, text, "");
+            }
+            Some("MINIMAL") => {
+                let text = "binlog_row_image is MINIMAL: an insert comes without the columns that it \
+                            left to their defaults, an update without those that it left alone, its \
+                            key in the before image only, a delete with nothing but the key";
                 let fix = "SET GLOBAL binlog_row_image = 'FULL', if a client needs them";
+                self.say(Verdict::Warning, text, fix);
+            }
+            Some("NOBLOB") => {
+                let text = "binlog_row_image is NOBLOB: TEXT and BLOB columns come only where they were \
+                            written";
+                let fix = "SET GLOBAL binlog_row_image = 'FULL', if a client needs them";
+                self.say(Verdict::Warning, text, fix);
+            }
+            Some(image) => {
+                let text = format!(
+                    "binlog_row_image is {image}, which is not known here: columns may be missing"
+                );
+                let fix = "SET GLOBAL binlog_row_image = 'FULL'";
                 self.say(Verdict::Warning, text, fix);
             }
         }

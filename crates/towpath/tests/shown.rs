@@ -1,0 +1,40 @@
+//! What `towpath decode` and `towpath tail` show of the rows that a server wrote.
+
+use std::process::Command;
+
+use serde_json::Value;
+use towpath_testkit::Server;
+
+use crate::binary;
+
+/// Runs `towpath`; the objects of rows that it shows, one a line.
+fn rows(arguments: &[&str]) -> Vec<Value> {
+    let output = Command::new(binary()).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let objects = shown.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    objects.filter(|object| object["key"].is_object() || object["data"].is_array()).collect()
+}
+
+/// All rows of a binlog file, by what its statements say alone.
+pub(crate) fn decoded(server: &Server, file: &str, format: &str) -> Vec<Value> {
+    let path = server.binlog_folder().join(file);
+    rows(&["decode", format, path.to_str().unwrap()])
+}
+
+/// The first `limit` changes behind a place, by what the server says of its tables.
+pub(crate) fn tailed(server: &Server, from: &str, limit: usize, format: &str) -> Vec<Value> {
+    let limit = limit.to_string();
+    let only_rows = ["--no-ddl", "--no-query-dml", "--limit", &limit];
+    let url = server.url();
+    rows(&[&["tail", format, "--from", from, &url], only_rows.as_slice()].concat())
+}
+
+/// Values of a row's columns, by name.
+pub(crate) fn values(row: &Value, names: &[&str]) -> Vec<String> {
+    let value = |name: &&str| match &row[*name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    names.iter().map(value).collect()
+}
