@@ -289,7 +289,8 @@ impl Catalog {
                             Body::Like(other) => Some(default(other)),
                             Body::Columns(_) | Body::Unknown => None,
                         };
-                        self.create(key, body, other.as_ref());
+                        let is_assumed = *if_not_exists && !or_replace;
+                        self.create(key, body, other.as_ref(), is_assumed);
                     }
                 }
                 Change::Alter { name, steps } => self.alter(&default(name), steps, &default),
@@ -424,13 +425,14 @@ impl Catalog {
         }
     }
 
-    fn create(&mut self, key: Key, body: &Body, like: Option<&Key>) {
+    fn create(&mut self, key: Key, body: &Body, like: Option<&Key>, is_assumed: bool) {
         let table = match body {
             Body::Columns(table) => Some(table.clone()),
             Body::Like(_) => like.and_then(|other| self.known(other)),
             Body::Unknown => None,
         };
-        self.take(key, table);
+        let state = |table: Table| Table { is_assumed: table.is_assumed || is_assumed, ..table };
+        self.take(key, table.map(state));
     }
 
     fn known(&self, key: &Key) -> Option<Table> {

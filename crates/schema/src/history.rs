@@ -303,6 +303,7 @@ mod tests {
             charset: Some("latin1".to_owned()),
             has_implicit_versioning: true,
             has_functional_key: true,
+            is_assumed: true,
             unique_keys: vec![UniqueKey {
                 name: "k".to_owned(),
                 parts: vec![

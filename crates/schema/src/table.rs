@@ -67,6 +67,8 @@ pub struct Table {
     /// The server adds this to tables without a primary key: table maps may then have one column more than
     /// these.
     pub hidden_key: Option<HiddenKey>,
+    /// Only a `CREATE TABLE IF NOT EXISTS` says so: a table of this name may have been there already.
+    pub is_assumed: bool,
 }
 
 /// A UNIQUE key, not the primary one.

@@ -211,16 +211,24 @@ impl Tables {
         let (mut misfit, mut fitting) = (None, None);
         if let Lookup::Known(table) = self.catalog.get(schema, name) {
             match facts.fit(&table) {
-                Ok(()) if untold(&table).is_empty() => return Ok(Some(table)),
+                Ok(()) if untold(&table).is_empty() && (!table.is_assumed || facts.has_names()) => {
+                    return Ok(Some(table));
+                }
                 Ok(()) => fitting = Some(table),
                 Err(detail) => misfit = Some((table.columns.len(), detail)),
             }
         }
         let answer = self.answer.take().filter(|(s, n, _)| s == schema && n == name);
         let Some((_, _, answer)) = answer else { return Ok(None) };
+        // A table that was there already is another one than the statement says.
+        let is_doubtful = |known: &Table| known.is_assumed && !answer.candidates.is_empty();
+        let (assumed, fitting) = match fitting {
+            Some(known) if is_doubtful(&known) => (Some(known), None),
+            fitting => (None, fitting),
+        };
         if let Some(known) = fitting {
             // All else stays as the statements say it.
-            let mut table = known.clone();
+            let mut table = Table { is_assumed: false, ..known.clone() };
             charset::state(&mut table, &untold(&known), &answer);
             if table != known {
                 self.keep_learned(&table);
@@ -247,6 +255,7 @@ impl Tables {
         let count = fitting.len();
         let table = match fitting.pop().filter(|_| count == 1) {
             Some(table) => table,
+            None if count == 0 && assumed.is_some() => assumed.unwrap_or_default(),
             // The binlog names the columns itself; only the spelling of types may differ.
             None if facts.has_names() && facts.untold().is_none() => {
                 let table = derive::from_metadata((map, format), facts.named_hashes())?;
@@ -258,7 +267,8 @@ impl Tables {
             }
         };
         // The names of the table map count, whatever the server's case rules.
-        let mut table = Table { schema: schema.to_owned(), name: name.to_owned(), ..table };
+        let (schema, name) = (schema.to_owned(), name.to_owned());
+        let mut table = Table { schema, name, is_assumed: false, ..table };
         let untold = untold(&table);
         charset::state(&mut table, &untold, &answer);
         self.keep_learned(&table);

@@ -10,6 +10,7 @@ use crate::table::{Column, HiddenKey, KeyPart, Table, UniqueKey};
 const IS_KEY: u8 = 1;
 const NULLABLE: u8 = 2;
 const HAS_CHARSET: u8 = 4;
+const ASSUMED: u8 = 1;
 const IMPLICIT_VERSIONING: u8 = 8;
 const FUNCTIONAL_KEY: u8 = 16;
 const RDS_KEY: u8 = 32;
@@ -51,6 +52,7 @@ impl PackedTable {
         let flags = flags | if table.has_implicit_versioning { IMPLICIT_VERSIONING } else { 0 };
         let flags = flags | if table.has_functional_key { FUNCTIONAL_KEY } else { 0 };
         let flags = flags | if table.unique_keys.is_empty() { 0 } else { HAS_UNIQUE_KEYS };
+        let flags = flags | if table.is_assumed { ASSUMED } else { 0 };
         out.push(match table.hidden_key {
             None => flags,
             Some(HiddenKey::Rds) => flags | RDS_KEY,
@@ -176,6 +178,7 @@ fn unpacked(r: &mut Reader<'_>) -> Result<Table, HistoryError> {
         name: head.name.to_owned(),
         columns,
         charset: head.charset.map(str::to_owned),
+        is_assumed: head.flags & ASSUMED != 0,
         has_implicit_versioning: head.flags & IMPLICIT_VERSIONING != 0,
         has_functional_key: head.flags & FUNCTIONAL_KEY != 0,
         hidden_key: if head.flags & POLARDBX_KEY != 0 {
