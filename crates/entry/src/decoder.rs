@@ -14,7 +14,6 @@ pub use structures::{DoubtfulStatement, StructureRecord, UnknownTable};
 use std::sync::Arc;
 
 use towpath_binlog::event::{self, Payload};
-use towpath_binlog::transaction::FateScan;
 use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, event_type as t};
 
 use crate::block::{Block, EntryInfo, EntryKind};
@@ -49,9 +48,9 @@ pub enum Step {
         table: String,
     },
     /// More of the transaction has come than is held until its end, and its source may have rolled back some
-    /// of it. Nothing was consumed: read ahead, from this event on, until the scan knows the transaction's
-    /// fate, hand that to [`Decoder::learn_fate`], and feed the same event again.
-    NeedFate(Box<FateScan>),
+    /// of it. Nothing was consumed: read ahead, from this event on, until [`Decoder::fate_scan`] knows the
+    /// transaction's fate, hand that to [`Decoder::learn_fate`], and feed the same event again.
+    NeedFate,
 }
 
 /// A place between two transactions.
@@ -148,10 +147,8 @@ impl Decoder {
             timestamp_s: event.header.timestamp_s,
             server_id: event.header.server_id,
         };
-        if self.output.holds_too_much()
-            && let Some(scan) = self.outcome.scan(event.start)
-        {
-            return Ok(Step::NeedFate(Box::new(scan)));
+        if self.output.holds_too_much() && self.outcome.is_asked(event.start) {
+            return Ok(Step::NeedFate);
         }
         let kind = event.header.event_type;
         let result = if kind == t::TRANSACTION_PAYLOAD {

@@ -70,7 +70,7 @@ fn feed(decoder: &mut Decoder, event: &RawEvent<'_>) -> Result<(), ()> {
             decoder.learn_table(&schema, &table, StructureAnswer::default());
             decoder.event(event).map(|_| ()).map_err(|_| ())
         }
-        Ok(Step::NeedFate(_)) => {
+        Ok(Step::NeedFate) => {
             decoder.learn_fate(TransactionFate::default());
             decoder.event(event).map(|_| ()).map_err(|_| ())
         }

@@ -1,6 +1,5 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
-use towpath_binlog::transaction::FateScan;
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
 use towpath_source::{Filled, Source};
 
@@ -23,7 +22,7 @@ enum Need {
     /// The structure of a table.
     Table { schema: String, table: String },
     /// The end of a long transaction.
-    Fate(Box<FateScan>),
+    Fate,
 }
 
 impl Follow {
@@ -70,9 +69,11 @@ impl Follow {
         while let Some(need) = self.decode_known()? {
             let (schema, table) = match need {
                 Need::Table { schema, table } => (schema, table),
-                Need::Fate(scan) => {
-                    let fate = self.source.fate(*scan).await.map_err(Failure::source)?;
-                    self.decoder.learn_fate(fate);
+                Need::Fate => {
+                    if let Some(scan) = self.decoder.fate_scan() {
+                        let fate = self.source.fate(scan).await.map_err(Failure::source)?;
+                        self.decoder.learn_fate(fate);
+                    }
                     self.source.unread();
                     continue;
                 }
@@ -104,7 +105,7 @@ impl Follow {
                 Ok(Step::NeedTable { schema, table }) => {
                     return Ok(Some(Need::Table { schema, table }));
                 }
-                Ok(Step::NeedFate(scan)) => return Ok(Some(Need::Fate(scan))),
+                Ok(Step::NeedFate) => return Ok(Some(Need::Fate)),
                 Err(error) => return Err(Failure::new("cannot decode the binlog", error)),
             }
         }

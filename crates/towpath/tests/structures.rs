@@ -148,6 +148,25 @@ fn rows_between_offline_alters_have_their_own_names_on_mariadb() {
     offline_alters(Version::Mariadb1011);
 }
 
+/// MySQL logs `CREATE TABLE IF NOT EXISTS` also for a table that is there, whose columns are others.
+#[test]
+fn a_table_that_was_there_keeps_its_names() {
+    let server = Server::start(Version::Mysql80, &[]);
+    let statements = "CREATE TABLE IF NOT EXISTS t (id INT PRIMARY KEY, x INT, y VARCHAR(9));
+         CREATE TABLE IF NOT EXISTS u (id INT PRIMARY KEY, x INT);
+         INSERT INTO t VALUES (2,20,'two'); INSERT INTO u VALUES (3,30);
+         ALTER TABLE t ADD c INT; ALTER TABLE u ADD c INT;
+         INSERT INTO t VALUES (4,40,'four',41); INSERT INTO u VALUES (5,50,51);";
+    let rows = [
+        "INSERT t () (id=2,a=20,b=two)",
+        "INSERT u () (id=3,x=30)",
+        "INSERT t () (id=4,a=40,b=four,c=41)",
+        "INSERT u () (id=5,x=50,c=51)",
+    ];
+    offline(&server, ("there", Lost::Nothing), TABLE, statements, &rows);
+    offline(&server, ("there_2", Lost::History), TABLE, statements, &rows);
+}
+
 /// T-DDL-1: with full metadata neither a statement nor the source has to be asked. The table is gone
 /// from both.
 #[test]

@@ -16,6 +16,8 @@ pub(super) struct Outcome {
     savepoints: Savepoints,
     /// The identity of the transaction says that all changes in it are rows.
     only_rows: bool,
+    /// The event from which on it has to be read ahead.
+    asked: u64,
 }
 
 #[derive(Debug, Default)]
@@ -35,12 +37,11 @@ impl Outcome {
         self.savepoints.clear();
     }
 
-    /// How to find out, from an event on, what becomes of the transaction that is held.
-    pub(super) fn scan(&self, from: u64) -> Option<FateScan> {
-        match self.state {
-            State::Held { begin } => Some(FateScan::new(begin, from, self.savepoints.clone())),
-            State::Certain | State::Known(_) => None,
-        }
+    /// Whether it has to be read ahead, from an event on, what becomes of the transaction.
+    #[cold]
+    pub(super) const fn is_asked(&mut self, from: u64) -> bool {
+        self.asked = from;
+        matches!(self.state, State::Held { .. })
     }
 
     /// Whether what an event did is known to be taken back.
@@ -79,6 +80,16 @@ impl Decoder {
         self.output.release();
         self.outcome.forget();
         self.outcome.only_rows = false;
+    }
+
+    /// How to find out what [`super::Step::NeedFate`] asks for; `None` if nothing is asked.
+    #[must_use]
+    pub fn fate_scan(&self) -> Option<FateScan> {
+        let Outcome { state, savepoints, asked, .. } = &self.outcome;
+        match state {
+            State::Held { begin } => Some(FateScan::new(*begin, *asked, savepoints.clone())),
+            State::Certain | State::Known(_) => None,
+        }
     }
 
     /// Takes what [`super::Step::NeedFate`] asked for.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use towpath_binlog::event_type;
-use towpath_binlog::transaction::FateScan;
 use towpath_entry::{Block, DecodeError, Decoder, EntryKind, Step, TableFilter};
 use towpath_schema::HistoryPosition;
 use towpath_source::{Filled, Gap, Recovery, Source, SourceError, Start};
@@ -43,7 +42,7 @@ enum Pause {
     /// The structure of a table has to be looked up.
     NeedTable { schema: String, table: String },
     /// The end of a long transaction has to be looked up.
-    NeedFate(Box<FateScan>),
+    NeedFate,
 }
 
 /// The last entry that was handed on.
@@ -227,9 +226,9 @@ impl<'a> Pump<'a> {
                     self.destination.health().enter(Stage::Decoding);
                     self.source.unread();
                 }
-                Pause::NeedFate(scan) => {
+                Pause::NeedFate => {
                     self.destination.health().enter(Stage::Fate);
-                    self.learn_fate(*scan).await?;
+                    self.learn_fate().await?;
                     self.destination.health().enter(Stage::Decoding);
                     self.source.unread();
                 }
@@ -265,7 +264,7 @@ impl<'a> Pump<'a> {
                 Step::NeedTable { schema, table } => {
                     return Ok(Pause::NeedTable { schema, table });
                 }
-                Step::NeedFate(scan) => return Ok(Pause::NeedFate(scan)),
+                Step::NeedFate => return Ok(Pause::NeedFate),
             }
             if self.decoder.is_full() {
                 return Ok(Pause::Full);
@@ -323,7 +322,8 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    async fn learn_fate(&mut self, scan: FateScan) -> Result<(), InstanceError> {
+    async fn learn_fate(&mut self) -> Result<(), InstanceError> {
+        let Some(scan) = self.decoder.fate_scan() else { return Ok(()) };
         let fate = loop {
             match self.source.fate(scan.clone()).await {
                 Err(error) if error.recovery() == Recovery::Retry => {
