@@ -199,10 +199,12 @@ impl Scan<'_> {
         if event.header.is_artificial() {
             return Ok(true);
         }
-        if *event.file != *self.file || event.end > self.offset {
+        let kind = event.header.event_type;
+        // What the file takes for granted counts at its very begin, too.
+        let leads = matches!(kind, t::FORMAT_DESCRIPTION | t::PREVIOUS_GTIDS);
+        if *event.file != *self.file || (event.end > self.offset && !leads) {
             return Ok(false);
         }
-        let kind = event.header.event_type;
         let bad = |fault: ParseError| StreamError {
             file: event.file.to_string(),
             offset: event.start,
