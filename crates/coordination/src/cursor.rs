@@ -13,6 +13,17 @@ pub struct SourceAddress {
     pub port: u16,
 }
 
+/// A binlog file of a server: others may have its name, on another server or after a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BinlogFile {
+    /// The server, as its source names it.
+    pub server: String,
+    /// Name of the file.
+    pub file: Arc<str>,
+    /// When the file was begun, seconds since 1970.
+    pub begun_s: u32,
+}
+
 /// Where reading goes on after an acknowledged batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
@@ -22,6 +33,10 @@ pub struct Resume {
     pub offset: u64,
     /// The executed GTID set up to there, where the source has one.
     pub gtid: Option<Arc<str>>,
+    /// The file itself, as far as it is known.
+    pub of: Option<Arc<BinlogFile>>,
+    /// The number of the transaction, by which a server tells it from others.
+    pub xid: Option<i64>,
 }
 
 /// The acknowledged position of a client.
@@ -39,6 +54,22 @@ pub struct Cursor {
     pub timestamp_ms: i64,
     /// Where to go on. Absent when a Canal server wrote the file last.
     pub resume: Option<Resume>,
+}
+
+impl Cursor {
+    /// The name of the cursor in messages and options: where reading goes on, and the time of the event
+    /// if one was acknowledged.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let (file, offset) = match &self.resume {
+            Some(resume) => (&resume.file, resume.offset),
+            None => (&self.file, self.offset),
+        };
+        match self.timestamp_ms / 1000 {
+            0 => format!("{file}:{offset}"),
+            time_s => format!("{file}:{offset}@{time_s}"),
+        }
+    }
 }
 
 /// What is kept of a client.

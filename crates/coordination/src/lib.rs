@@ -16,7 +16,7 @@ mod store;
 mod zookeeper;
 
 pub use backoff::Backoff;
-pub use cursor::{Client, Cursor, Resume, SourceAddress};
+pub use cursor::{BinlogFile, Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
 pub use local::{RecordLog, StateDirectory};
 pub use store::{CursorStore, CursorWriter, Written, stored_len};

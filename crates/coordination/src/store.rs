@@ -191,6 +191,15 @@ impl CursorStore {
         })
     }
 
+    /// Forgets all cursors: clients begin anew. Returns the number of the change.
+    pub fn forget_cursors(&self) -> u64 {
+        self.change(|clients| {
+            for client in clients {
+                client.cursor = None;
+            }
+        })
+    }
+
     /// Reserves batch ids beyond `from`, which is the last one in use. Returns the last reserved id,
     /// usable once the change with the number that comes with it is on disk.
     pub fn reserve_batch_ids(&self, client_id: i16, from: i64) -> (i64, u64) {

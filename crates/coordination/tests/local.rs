@@ -25,7 +25,13 @@ fn cursor(offset: u64) -> Cursor {
         gtid: "".into(),
         server_id: 1,
         timestamp_ms: 1_700_000_000_000,
-        resume: Some(Resume { file: "mysql-bin.000001".into(), offset: offset + 31, gtid: None }),
+        resume: Some(Resume {
+            file: "mysql-bin.000001".into(),
+            offset: offset + 31,
+            gtid: None,
+            of: None,
+            xid: None,
+        }),
     }
 }
 

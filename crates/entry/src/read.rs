@@ -156,6 +156,18 @@ impl<'a> Entry<'a> {
     pub fn row_change(&self) -> Result<Option<RowChange<'a>>, ReadError> {
         if self.entry_type == 2 { RowChange::parse(self.store_value).map(Some) } else { Ok(None) }
     }
+
+    /// What the end of a transaction is called, for entries that are one.
+    #[must_use]
+    pub fn transaction_id(&self) -> Option<&'a str> {
+        let mut fields = Fields::new(self.store_value, "TransactionEnd");
+        while let Some(field) = fields.next().ok().flatten().filter(|_| self.entry_type == 3) {
+            if let Field::Bytes(2, id) = field {
+                return std::str::from_utf8(id).ok();
+            }
+        }
+        None
+    }
 }
 
 impl<'a> Header<'a> {

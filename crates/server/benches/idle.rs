@@ -53,6 +53,7 @@ fn instance(number: u32, mysql: &Mysql) -> InstanceConfig {
             server_id: Some(SERVER_IDS_FROM + number),
             ..SourceConfig::default()
         },
+        instead_of: None,
         start: Start::Now,
         decoder: DecoderOptions::default(),
         stall_timeout: STALL_TIMEOUT,

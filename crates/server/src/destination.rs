@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use towpath_coordination::{Cursor, CursorStore, Fence, Resume, Written, stored_len};
+use towpath_coordination::{BinlogFile, Cursor, CursorStore, Fence, Resume, Written, stored_len};
 use towpath_entry::{Block, TableFilter, shown_filter};
 
 use crate::error::{InstanceError, RequestError};
@@ -203,9 +203,20 @@ impl Destination {
         Ok(filter)
     }
 
+    /// What is handed on from now on comes from this file.
+    pub(crate) fn read_from(&self, of: BinlogFile) {
+        self.core().store.read_from(Arc::new(of));
+    }
+
+    /// Forgets the cursors of all clients: they begin where reading does.
+    pub(crate) fn forget_cursors(&self) {
+        self.core().cursors.forget_cursors();
+    }
+
     /// Reading has begun at `cursor`: clients without a cursor begin there.
-    pub(crate) fn set_origin(&self, cursor: Cursor) {
+    pub(crate) fn set_origin(&self, mut cursor: Cursor) {
         let mut core = self.core();
+        core.tell_file(&mut cursor);
         core.cursors.set_first_cursor(&cursor);
         core.resume = Some(cursor);
     }
@@ -220,6 +231,15 @@ impl Destination {
         if !is_idle || self.is_fenced() {
             return false;
         }
+        let place = |cursor: &Cursor| {
+            cursor.resume.as_ref().map(|resume| (Arc::clone(&resume.file), resume.offset))
+        };
+        if core.resume.as_ref().is_some_and(|before| place(before) == place(cursor)) {
+            // The cursor behind an acknowledgement says more.
+            return true;
+        }
+        let mut cursor = cursor.clone();
+        core.tell_file(&mut cursor);
         let Some(before) = core.resume.replace(cursor.clone()) else { return true };
         for client in core.cursors.clients() {
             if client.cursor.is_some_and(|cursor| same_place(&cursor, &before)) {
@@ -538,6 +558,13 @@ impl Destination {
 }
 
 impl Core {
+    /// Adds to a cursor which file it means.
+    fn tell_file(&self, cursor: &mut Cursor) {
+        if let Some(resume) = &mut cursor.resume {
+            resume.of = self.store.file_of(&resume.file);
+        }
+    }
+
     fn subscribed(&mut self, name: &str, client_id: i16) -> Result<&mut Client, RequestError> {
         self.clients
             .get_mut(&client_id)
@@ -601,7 +628,7 @@ impl Core {
 /// Whether reading would go on at the same place behind both.
 fn same_place(left: &Cursor, right: &Cursor) -> bool {
     let place = |cursor: &Cursor| match &cursor.resume {
-        Some(Resume { file, offset, gtid }) => (Arc::clone(file), *offset, gtid.clone()),
+        Some(Resume { file, offset, gtid, .. }) => (Arc::clone(file), *offset, gtid.clone()),
         None => (Arc::clone(&cursor.file), cursor.offset, Some(Arc::clone(&cursor.gtid))),
     };
     let ((file, offset, set), (other_file, other_offset, other_set)) = (place(left), place(right));

@@ -134,14 +134,24 @@ pub enum InstanceError {
     /// Its task ended without a word.
     #[error("the instance's task failed: {0}")]
     Task(String),
+    /// One of the others, with the command that leads on.
+    #[error("{source}")]
+    At {
+        /// What is wrong.
+        #[source]
+        source: Box<Self>,
+        /// What the operator can do.
+        hint: String,
+    },
 }
 
 impl InstanceError {
     /// What the operator can do, where the text does not say it already.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Source(error) => error.hint(),
+            Self::At { hint, .. } => Some(hint),
             Self::EntryTooLong { .. } => {
                 Some("exclude the table with --black-filter, or start behind the event")
             }
@@ -204,7 +214,7 @@ pub enum ServerError {
 impl ServerError {
     /// What the operator can do, where the text does not say it already.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Instance { source, .. } => source.hint(),
             Self::Listen { .. }

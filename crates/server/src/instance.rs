@@ -3,6 +3,7 @@
 mod cursor;
 mod pump;
 mod stall;
+mod way_out;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::RecordLog;
+use towpath_coordination::{Cursor, RecordLog};
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet};
-use towpath_source::{Recovery, Source, SourceConfig, Start};
+use towpath_source::{Gap, Recovery, Source, SourceConfig, Start};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
-use cursor::{last_event, origin, start_behind};
+use cursor::{file_of, last_event, origin, start_behind};
 use pump::{Asked, Pump};
 
 /// Pause between two attempts to reach a source that cannot be reached now.
@@ -41,6 +42,9 @@ pub struct SourceFeed {
     pub config: SourceConfig,
     /// Where to begin when no client has a cursor.
     pub start: Start,
+    /// The name of a cursor that is not worth keeping: if it is the one to go on behind, all cursors are
+    /// forgotten, and reading begins at `start`.
+    pub instead_of: Option<String>,
     /// Settings of the decoder. The filter is the destination's; the GTID set comes with the start.
     pub decoder: DecoderOptions,
     /// How long the source may go on without anything of it being read, while there is room for it:
@@ -68,6 +72,9 @@ pub(crate) async fn run(
         None => destination.set_state(InstanceState::Stopped),
         Some(Ok(())) => destination.set_state(InstanceState::Ended),
         Some(Err(error)) => {
+            if let Some(hint) = error.hint() {
+                tracing::info!(destination = destination.name(), hint, "how to go on");
+            }
             let error = Arc::new(error);
             destination.set_state(InstanceState::Failed(Arc::clone(&error)));
             return Err(error);
@@ -97,7 +104,7 @@ async fn follow(
     history: Option<RecordLog>,
     stop: &CancellationToken,
 ) -> Result<Option<()>, InstanceError> {
-    let cursor = destination.oldest_cursor();
+    let (cursor, gap) = cursor_of(destination, feed.instead_of.as_deref());
     // A cursor that Canal wrote tells nothing of what our history has seen.
     let was_read = cursor.as_ref().is_some_and(|cursor| cursor.resume.is_some());
     let start = cursor.as_ref().map_or_else(|| feed.start.clone(), start_behind);
@@ -106,23 +113,49 @@ async fn follow(
     let mut opening = Opening { place: feed.place, config: feed.config, start };
     opening.config.destination = destination.name().to_owned();
     opening.config.last = cursor.as_ref().and_then(last_event);
+    opening.config.file = cursor.as_ref().and_then(file_of);
     let opened = match cursor {
         Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
         None => stop.run_until_cancelled(opening.open()).await,
     };
-    let Some(source) = opened.transpose()? else { return Ok(None) };
+    let opened = opened.transpose().map_err(|error| way_out::told(error, cursor.as_ref(), None));
+    let Some(source) = opened? else { return Ok(None) };
     // Whatever the start was: by GTID the source knows the set that it stands for.
     let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
     let gtid = gtid.transpose()?.or(feed.decoder.gtid);
     let executed = gtid.as_ref().map(|set| set.to_string().into());
     let decoder = Decoder::new(DecoderOptions { filter, gtid, ..feed.decoder });
-    let asked = Asked { start: opening.start, executed, history, was_read };
+    let asked = Asked { start: opening.start, executed, history, was_read, gap };
     let mut pump = Pump::new(destination, source, decoder, filters, asked);
     destination.set_state(InstanceState::Running);
     let reading = Box::pin(stop.run_until_cancelled(pump.supervised(feed.stall_timeout)));
     let result = reading.await;
+    let next = pump.next_place();
     pump.close().await;
-    result.transpose()
+    let next = next.as_ref().map(|(file, offset)| (file.as_ref(), *offset));
+    let told = |error| way_out::told(error, destination.oldest_cursor().as_ref(), next);
+    result.transpose().map_err(told)
+}
+
+/// The cursor to go on behind. If the operator has given it up, there is none any more, and clients are
+/// told of the gap.
+fn cursor_of(destination: &Destination, given_up: Option<&str>) -> (Option<Cursor>, Option<Gap>) {
+    let cursor = destination.oldest_cursor();
+    let (Some(cursor), Some(given_up)) = (&cursor, given_up) else { return (cursor, None) };
+    let name = cursor.name();
+    if name != given_up {
+        tracing::info!(
+            destination = destination.name(),
+            cursor = name,
+            given_up,
+            "the cursor is not the one that is given up: reading goes on behind it"
+        );
+        return (Some(cursor.clone()), None);
+    }
+    tracing::warn!(destination = destination.name(), cursor = name, "the cursor is given up");
+    destination.forget_cursors();
+    let gap = Gap { wanted: name, kept: String::new(), resumed: String::new() };
+    (None, Some(gap))
 }
 
 fn gtid_set(text: &str, is_mariadb: bool) -> Result<GtidSet, InstanceError> {

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use towpath_coordination::{Cursor, Resume};
+use towpath_coordination::{BinlogFile, Cursor, Resume};
+use towpath_entry::read::Entry;
 use towpath_entry::{Block, Context, EntryInfo, EntryKind};
 
 use crate::figures::Amount;
@@ -70,6 +71,8 @@ struct Slot {
     block: Block,
     first: u64,
     cost_bytes: usize,
+    /// The file that its entries are from.
+    of: Option<Arc<BinlogFile>>,
 }
 
 impl Slot {
@@ -105,11 +108,23 @@ pub(crate) struct Store {
     get: u64,
     ack: u64,
     held_bytes: usize,
+    /// The file that blocks come from now.
+    of: Option<Arc<BinlogFile>>,
 }
 
 impl Store {
     pub(crate) const fn new(options: StoreOptions) -> Self {
-        Self { options, slots: VecDeque::new(), put: 0, get: 0, ack: 0, held_bytes: 0 }
+        Self { options, slots: VecDeque::new(), put: 0, get: 0, ack: 0, held_bytes: 0, of: None }
+    }
+
+    /// Blocks come from this file from now on.
+    pub(crate) fn read_from(&mut self, of: Arc<BinlogFile>) {
+        self.of = Some(of);
+    }
+
+    /// The file that blocks come from, if it is this one.
+    pub(crate) fn file_of(&self, file: &str) -> Option<Arc<BinlogFile>> {
+        self.of.clone().filter(|of| *of.file == *file)
     }
 
     /// Adds a block, or gives it back when there is no room. An empty store takes any block.
@@ -125,7 +140,8 @@ impl Store {
         let first = self.put;
         self.put = first.saturating_add(block.entries.len() as u64);
         self.held_bytes = self.held_bytes.saturating_add(cost_bytes);
-        self.slots.push_back(Slot { block, first, cost_bytes });
+        let of = self.of.clone();
+        self.slots.push_back(Slot { block, first, cost_bytes, of });
         Ok(())
     }
 
@@ -147,7 +163,7 @@ impl Store {
                 .iter()
                 .rev()
                 .find(|entry| is_boundary(entry))
-                .and_then(|entry| cursor_at(&slot.block, entry))
+                .and_then(|entry| cursor_at(slot, entry))
                 .or(ack);
             amount.add(taken);
             self.get = self.get.saturating_add(count as u64);
@@ -287,8 +303,8 @@ const fn is_boundary(entry: &EntryInfo) -> bool {
     }
 }
 
-fn cursor_at(block: &Block, entry: &EntryInfo) -> Option<Cursor> {
-    let Context { file, gtid } = block.context(entry)?;
+fn cursor_at(slot: &Slot, entry: &EntryInfo) -> Option<Cursor> {
+    let Context { file, gtid } = slot.block.context(entry)?;
     Some(Cursor {
         file: Arc::clone(file),
         offset: entry.start_offset,
@@ -299,8 +315,20 @@ fn cursor_at(block: &Block, entry: &EntryInfo) -> Option<Cursor> {
             file: Arc::clone(file),
             offset: entry.end_offset,
             gtid: gtid.clone(),
+            of: slot.of.clone().filter(|of| *of.file == **file),
+            xid: xid(&slot.block, entry),
         }),
     })
+}
+
+/// The number of a transaction, which its end tells.
+fn xid(block: &Block, entry: &EntryInfo) -> Option<i64> {
+    if entry.kind != EntryKind::End {
+        return None;
+    }
+    let bytes = block.bytes.get(entry.end.checked_sub(entry.entry_len)?..entry.end)?;
+    // `0` stands for none.
+    Entry::parse(bytes).ok()?.transaction_id()?.parse().ok().filter(|xid| *xid != 0)
 }
 
 #[cfg(test)]

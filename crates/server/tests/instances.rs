@@ -19,6 +19,7 @@ fn source(place: &Path, start: Start) -> Feed {
         place: place.to_str().unwrap().to_owned(),
         config: SourceConfig::default(),
         start,
+        instead_of: None,
         decoder: DecoderOptions::default(),
         stall_timeout: PATIENCE,
     }))

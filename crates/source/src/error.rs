@@ -191,7 +191,7 @@ pub enum SourceError {
     /// Another server answers at the same address.
     #[error(
         "{address}: another server answers than before ({before}, now {now}): its file positions \
-         mean something else; start anew with --from, or follow it by GTID"
+         mean something else"
     )]
     OtherServer {
         /// Host and port of the source.
@@ -210,8 +210,7 @@ pub enum SourceError {
     /// The source has less than was read from it, or from the server before it.
     #[error(
         "{address}: the source has less than was read before: it lacks {missing}; it has {has}. \
-         Transactions that were delivered are not there: compare the data, then start anew with \
-         --from"
+         Transactions that were delivered are not there: it was reset or restored, or is another one"
     )]
     Behind {
         /// Host and port of the source.
@@ -236,8 +235,7 @@ pub enum SourceError {
     /// A binlog file is lost: the server has purged it, and the archive does not have it.
     #[error(
         "{file} is neither on {address}, which keeps {kept}, nor in the archive, which has \
-         {archived}: what it held is lost. Start with --from earliest to go on with a gap, or --from \
-         now to skip what was missed"
+         {archived}: what it held is lost"
     )]
     Gap {
         /// Host and port of the source.
@@ -442,6 +440,10 @@ impl SourceError {
                 Cause::Duplicate => Some("give each reader its own --server-id"),
                 Cause::Configuration | Cause::Passing => None,
             },
+            Self::Behind { .. } | Self::OtherServer { .. } | Self::Gap { .. } => Some(
+                "start anew: --from earliest for all that the source has, --from now for what is \
+                 written from then on",
+            ),
             Self::EventTooLong { .. } => Some(
                 "raise --event-len-max (a server sends up to 1024 MiB), or start behind the event",
             ),
@@ -460,10 +462,7 @@ impl SourceError {
             | Self::Setup { .. }
             | Self::Purged { .. }
             | Self::InsideEvent { .. }
-            | Self::OtherServer { .. }
-            | Self::Behind { .. }
             | Self::Archive { .. }
-            | Self::Gap { .. }
             | Self::Stream(_)
             | Self::Fate { .. }
             | Self::File { .. }

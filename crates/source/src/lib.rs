@@ -57,6 +57,8 @@ pub struct SourceConfig {
     pub fallback: Duration,
     /// What was read last, when reading begins behind it.
     pub last: Option<LastEvent>,
+    /// The file that was read last, when reading goes on behind what was read.
+    pub file: Option<ReadFile>,
     /// Where the binlog files are that the server has purged.
     pub archive: Option<ArchiveConfig>,
     /// What to do when the source has purged the place where reading goes on.
@@ -100,6 +102,39 @@ pub struct LastEvent {
     pub time_s: u64,
     /// Id of the server on which it was made.
     pub server_id: u32,
+    /// The number of the transaction that it ends, if that is known.
+    pub xid: Option<i64>,
+}
+
+/// A file that was read before, and of which server: both tell whether a binlog is still the one that
+/// was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    /// The server, as [`Source::identity`] names it.
+    pub server: String,
+    /// Name of the file.
+    pub file: String,
+    /// When the file was begun, seconds since 1970; 0: not known.
+    pub begun_s: u32,
+    /// Where in it reading goes on.
+    pub offset: u64,
+}
+
+/// The last place between two transactions that was passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed<'a> {
+    /// Binlog file.
+    pub file: &'a str,
+    /// Where reading goes on.
+    pub offset: u64,
+    /// The executed GTID set, in GTID mode.
+    pub gtid: Option<&'a str>,
+    /// Where the event before the place starts.
+    pub start: u64,
+    /// Time of that event, in seconds since 1970; 0 when there is none in the file.
+    pub timestamp_s: u32,
+    /// Id of the server on which it was made.
+    pub server_id: u32,
 }
 
 /// What a place in the binlog is remembered by.
@@ -137,6 +172,7 @@ impl Default for SourceConfig {
             detect: None,
             fallback: Duration::from_secs(60),
             last: None,
+            file: None,
             archive: None,
             when_purged: WhenPurged::Stop,
             semi_sync: false,
@@ -387,9 +423,9 @@ impl Source {
     }
 
     /// Where the stream goes on after a lost connection: the last place between two transactions.
-    pub fn resume_from(&mut self, file: &str, offset: u64, gtid: Option<&str>) {
+    pub fn resume_from(&mut self, passed: &Passed<'_>) {
         match self {
-            Self::Mysql(source) => source.resume_from(file, offset, gtid),
+            Self::Mysql(source) => source.resume_from(passed),
             Self::Files(_) => {}
         }
     }

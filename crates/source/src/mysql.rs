@@ -13,6 +13,7 @@ mod jump;
 mod prepare;
 mod quiet;
 mod raw;
+mod same;
 mod semi_sync;
 mod servers;
 mod structure;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use towpath_binlog::event::parse_xid;
 use towpath_binlog::{RawEvent, event_type as t};
 use towpath_schema::{HiddenKey, NameCase};
 use tracing::{info, warn};
@@ -30,7 +32,7 @@ use crate::connection::Connection;
 use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
-use crate::{Filled, FollowBy, Gap, SourceConfig};
+use crate::{Filled, FollowBy, Gap, LastEvent, Passed, ReadFile, SourceConfig};
 use archived::After;
 use dialect::Flavour;
 use dump::{AtEnd, Dump, Request};
@@ -38,6 +40,7 @@ pub use end::EndProbe;
 use feed::Feed;
 use quiet::Quiet;
 pub use raw::throw_away;
+use same::Memory;
 use servers::{Detector, Servers};
 use structure::Ahead;
 
@@ -69,6 +72,8 @@ pub struct MysqlSource {
     /// The identity of the server that is followed.
     identity: String,
     resume: From,
+    /// What was read before `resume`.
+    memory: Memory,
     progress: Progress,
     archive: Option<Archive>,
     feed: Feed,
@@ -105,6 +110,8 @@ struct Progress {
     seen_s: u64,
     /// A file, and when it was begun.
     file: Option<(Arc<str>, u32)>,
+    /// Where the last end of a transaction starts, and the number in it.
+    xid: (u64, i64),
 }
 
 impl MysqlSource {
@@ -135,10 +142,20 @@ impl MysqlSource {
         let progress =
             Progress { boundary_s: last_s, told_s: last_s, seen_s: last_s, ..Progress::default() };
         let archive = config.archive.as_ref().map(Archive::open).transpose()?;
-        let opening = Opening { url, config: &config, server_id, start, is_standby };
+        let memory = Memory { file: config.file.clone(), last: config.last.clone() };
+        let opening = Opening {
+            url,
+            config: &config,
+            server_id,
+            start,
+            memory: &memory,
+            server: &identity,
+            is_standby,
+        };
         let (resume, gap, feed) =
             opening.begin(&mut connection, archive.as_ref(), &progress).await?;
         info!(source = %url, server = %connection.version, server_id, start = ?resume, "connected");
+        let memory = memory.on(&identity, start, gap.is_some());
         let flavour = connection.flavour();
         let mut source = Self {
             servers,
@@ -147,6 +164,7 @@ impl MysqlSource {
             flavour,
             identity,
             resume,
+            memory,
             progress,
             archive,
             feed,
@@ -177,7 +195,9 @@ impl MysqlSource {
             from: &self.resume,
             at_end: AtEnd::Wait,
         };
-        self.feed = Feed::Server(Box::new(Dump::begin(connection, &request).await?));
+        let mut dump = Dump::begin(connection, &request).await?;
+        dump.begin_behind(self.memory.file.as_ref().filter(|read| read.server == self.identity));
+        self.feed = Feed::Server(Box::new(dump));
         let url = self.servers.current();
         self.detector = self.config.detect.as_ref().map(|detect| Detector::start(url, detect));
         self.since = Instant::now();
@@ -346,6 +366,7 @@ impl MysqlSource {
                 let settings = (&self.config, self.server_id);
                 let (from, gap) = jump::over(fault, (&url, &mut connection), set, settings).await?;
                 self.gap = gap;
+                self.memory = Memory::default();
                 from
             }
             Ok(from) => from,
@@ -356,6 +377,7 @@ impl MysqlSource {
             warn!(source = %url, before = self.identity, now, resume = ?from,
                 "another server is followed from here on");
             self.progress.file = None;
+            self.memory = Memory::default();
         }
         (self.identity, self.resume, self.behind_since) = (now, from, None);
         match &self.archive {
@@ -403,13 +425,19 @@ impl MysqlSource {
                 gtid::check_mode(connection).await?;
                 match gtid::check(connection, set).await {
                     Err(error) if error.is_purged() && self.archive.is_some() => {}
-                    result => result?,
+                    result => {
+                        result?;
+                        self.check_same(url, connection, now).await?;
+                    }
                 }
             }
             From::Position { file, offset } if *now == self.identity => {
                 match find::check_kept(connection, file, *offset).await {
                     Err(error) if error.is_purged() && self.archive.is_some() => {}
-                    result => result?,
+                    result => {
+                        result?;
+                        self.check_same(url, connection, now).await?;
+                    }
                 }
             }
             From::Position { .. } if self.servers.has_other() => {
@@ -427,9 +455,23 @@ impl MysqlSource {
         Ok(self.resume.clone())
     }
 
+    async fn check_same(
+        &self,
+        url: &SourceUrl,
+        connection: &mut Connection,
+        now: &str,
+    ) -> Result<(), SourceError> {
+        let at = (&self.resume, now);
+        same::check(url, connection, &self.memory, at, self.server_id).await
+    }
+
     pub(crate) fn next_event(&mut self) -> Result<Option<RawEvent<'_>>, SourceError> {
         let Some(event) = self.feed.next_event()? else { return Ok(None) };
         let header = &event.header;
+        if header.event_type == t::XID {
+            let xid = parse_xid(event.body).map_or(0, u64::cast_signed);
+            self.progress.xid = (event.start, xid);
+        }
         if header.event_type == t::FORMAT_DESCRIPTION && header.timestamp_s != 0 {
             self.progress.file_begins(&event, &self.servers)?;
         } else if !header.is_artificial() && header.event_type != t::ROTATE {
@@ -446,7 +488,8 @@ impl MysqlSource {
         self.feed.unread();
     }
 
-    pub(crate) fn resume_from(&mut self, file: &str, offset: u64, gtid: Option<&str>) {
+    pub(crate) fn resume_from(&mut self, passed: &Passed<'_>) {
+        let &Passed { file, offset, gtid, .. } = passed;
         let last = &mut self.progress.boundary;
         if last.as_ref().is_some_and(|(last, at)| last == file && *at == offset) {
             // Nothing new: it may be a place of the server that was followed before.
@@ -455,6 +498,7 @@ impl MysqlSource {
         *last = Some((file.to_owned(), offset));
         // It was passed after what had been read when the one before it was told.
         self.progress.told();
+        self.remember(passed);
         match (&mut self.resume, gtid) {
             (From::Gtid(set), Some(gtid)) => gtid.clone_into(set),
             (From::Position { file: to, offset: at }, _) => {
@@ -465,6 +509,32 @@ impl MysqlSource {
             }
             (From::Gtid(_), None) => {}
         }
+    }
+
+    /// Keeps what tells the binlog from others.
+    fn remember(&mut self, passed: &Passed<'_>) {
+        if matches!(self.feed, Feed::Archive(_)) {
+            // Perhaps of another host, whose files have the same names.
+            self.memory = Memory::default();
+            return;
+        }
+        let (xid_at, xid) = self.progress.xid;
+        let read = self.progress.file.as_ref().filter(|(file, _)| **file == *passed.file);
+        self.memory = Memory {
+            file: Some(ReadFile {
+                server: self.identity.clone(),
+                file: passed.file.to_owned(),
+                begun_s: read.map_or(0, |(_, begun_s)| *begun_s),
+                offset: passed.offset,
+            }),
+            last: (passed.timestamp_s != 0).then(|| LastEvent {
+                file: passed.file.to_owned(),
+                offset: passed.start,
+                time_s: passed.timestamp_s.into(),
+                server_id: passed.server_id,
+                xid: (xid_at == passed.start).then_some(xid),
+            }),
+        };
     }
 
     pub(crate) fn file(&self) -> Option<Arc<str>> {
@@ -521,6 +591,9 @@ struct Opening<'a> {
     config: &'a SourceConfig,
     server_id: u32,
     start: &'a Start,
+    memory: &'a Memory,
+    /// Which server it is.
+    server: &'a str,
     is_standby: bool,
 }
 
@@ -560,29 +633,29 @@ impl Opening<'_> {
         connection: &mut Connection,
         progress: &Progress,
     ) -> Result<From, SourceError> {
-        let Self { url, config, server_id, start, is_standby } = *self;
+        let Self { url, config, server_id, start, memory, server, is_standby } = *self;
+        let is_read_here = memory.file.as_ref().is_some_and(|read| read.server == *server);
         let resume = match start {
             // A position of the master: on its standby the time is what it has in common.
-            Start::At { .. } if is_standby && config.last.is_some() => {
-                by_time(url, connection, progress, (config, server_id)).await?
+            Start::At { .. } if is_standby && !is_read_here && config.last.is_some() => {
+                return by_time(url, connection, progress, (config, server_id)).await;
             }
-            Start::Now
-            | Start::Earliest
-            | Start::At { .. }
-            | Start::Gtid(_)
-            | Start::Time { .. } => {
+            // Whatever becomes of the place: it means something in one binlog only.
+            Start::At { .. } => {
+                find::find(url, connection, start, (server_id, FollowBy::Position)).await?;
+                same::check_place(url, memory, server_id).await?;
+                find::find(url, connection, start, (server_id, config.by)).await?
+            }
+            Start::Now | Start::Earliest | Start::Gtid(_) | Start::Time { .. } => {
                 find::find(url, connection, start, (server_id, config.by)).await?
             }
         };
-        match (&resume, start, &config.last) {
-            (From::Gtid(set), ..) => {
-                gtid::check_mode(connection).await?;
-                gtid::check(connection, set).await?;
-            }
-            (From::Position { .. }, Start::At { .. }, Some(last)) if !is_standby => {
-                find::check_last(url, last, server_id).await?;
-            }
-            (From::Position { .. }, ..) => {}
+        if let From::Gtid(set) = &resume {
+            gtid::check_mode(connection).await?;
+            gtid::check(connection, set).await?;
+        }
+        if let Start::Gtid(_) = start {
+            same::check(url, connection, memory, (&resume, server), server_id).await?;
         }
         Ok(resume)
     }

@@ -1,7 +1,7 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
-use towpath_source::{Filled, Source};
+use towpath_source::{Filled, Passed, Source};
 
 use crate::report::Failure;
 
@@ -87,7 +87,14 @@ impl Follow {
             self.source.unread();
         }
         if let Some(at) = self.decoder.boundary() {
-            self.source.resume_from(&at.file, at.offset, at.gtid.as_deref());
+            self.source.resume_from(&Passed {
+                file: &at.file,
+                offset: at.offset,
+                gtid: at.gtid.as_deref(),
+                start: at.start,
+                timestamp_s: at.timestamp_s,
+                server_id: at.server_id,
+            });
         }
         Ok(())
     }

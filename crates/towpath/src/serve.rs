@@ -28,7 +28,8 @@ use archive::ArchiveArguments;
   towpath serve --source mysql://canal:canal@db1 --listen 0.0.0.0:11111 --zk zk://zk1,zk2,zk3/otter/canal
 
 Every Canal client works against it unchanged: destination `example`, port 11111. Clients go on after
-what they acknowledged last; --from counts only for a destination that no client has read yet.
+what they acknowledged last; --from counts only for a destination that no client has read yet, or with
+--instead-of.
 
 With --zk several servers share a destination: one serves it, the others stand by and take over.")]
 pub(crate) struct Arguments {
@@ -52,6 +53,11 @@ pub(crate) struct Arguments {
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS.
     #[arg(long, default_value = "now")]
     from: Start,
+    /// Begin at --from although clients have read the destination before, giving up the cursor of this
+    /// name. An error that stops the destination names the cursor; once another one is in its place the
+    /// option does nothing.
+    #[arg(long, value_name = "CURSOR")]
+    instead_of: Option<String>,
     /// Folder for cursors. With --zk they lie in ZooKeeper.
     #[arg(long, value_name = "FOLDER", default_value = "towpath-state", conflicts_with = "zk")]
     state: PathBuf,
@@ -230,6 +236,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         place: arguments.source.clone(),
         config,
         start: arguments.from,
+        instead_of: arguments.instead_of,
         decoder,
         stall_timeout,
     };

@@ -9,6 +9,7 @@ use towpath_client::{ClientError, Session, SessionOptions};
 use towpath_testkit::{Server, Version};
 
 use crate::sequence::{Ended, Serving, TABLE, exactly, inserted, write};
+use crate::ways_out::{go_on, named, numbers_behind_gap, read_twenty, shown, stopped};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -124,4 +125,40 @@ fn nothing_behind_an_event_with_a_wrong_checksum_is_given_out() {
 fn nothing_behind_an_event_that_cannot_be_read_is_given_out() {
     damaged(Version::Mysql57, "--binlog-checksum=NONE", Damage::Type);
     damaged(Version::Mariadb114, "--binlog-checksum=NONE", Damage::Type);
+}
+
+/// The file cannot be repaired: the commands that the message names lead on.
+#[test]
+fn a_damaged_event_is_left_behind() {
+    for (version, arguments) in [
+        (Version::Mysql97, &["--gtid"][..]),
+        (Version::Mysql57, &[]),
+        (Version::Mariadb118, &["--gtid"]),
+        (Version::Mariadb102, &[]),
+    ] {
+        for start in ["now", "mysql-bin.000002:4"] {
+            let server = Server::start(version, &["--binlog-checksum=CRC32"]);
+            let url = server.url();
+            let mut all = vec!["--source", &url, "--from", "now"];
+            all.extend(arguments);
+            let ended = read_twenty(&server, &all);
+            let (file, end) = server.binlog_end();
+            write(&server, 21..=30);
+            let path = server.binlog_folder().join(&file);
+            server.run(version.rotate_sql());
+            write(&server, 31..=40);
+            Byte { path, at: end + 300 }.flip();
+            let (said, ended) = stopped(ended.start(&all));
+            let command: Vec<String> = named(&said, "--from now")
+                .into_iter()
+                .map(|word| if word == "now" { start.to_owned() } else { word })
+                .collect();
+            let mut serving = go_on(ended, &all, &command);
+            serving.wait_until_running();
+            write(&server, 41..=45);
+            let first = if start == "now" { 41 } else { 31 };
+            let got = numbers_behind_gap(&mut serving, 45);
+            assert_eq!(got, shown(first..=45), "{version:?} {command:?}");
+        }
+    }
 }

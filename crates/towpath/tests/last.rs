@@ -4,6 +4,7 @@ use towpath_entry::read::{Entry, event_type_name};
 use towpath_testkit::{Server, Version};
 
 use crate::sequence::{Serving, TABLE};
+use crate::ways_out::with_gtid;
 
 /// An entry by its kind, and what it says.
 fn shown(entry: &[u8]) -> Vec<String> {
@@ -95,8 +96,6 @@ fn each_last(version: Version, server_arguments: &[&str], arguments: &[&str]) {
     assert!(faults.is_empty(), "{version:?} {arguments:?}:\n{}", faults.join("\n"));
 }
 
-const GTID: &[&str] = &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
-
 #[test]
 fn nothing_acknowledged_comes_again_by_position() {
     for version in Version::ALL {
@@ -106,12 +105,7 @@ fn nothing_acknowledged_comes_again_by_position() {
 
 #[test]
 fn nothing_acknowledged_comes_again_by_gtid() {
-    for version in Version::ALL {
-        let arguments = match version {
-            Version::Mysql55 => continue,
-            Version::Mysql57 | Version::Mysql80 => GTID,
-            _ => &[],
-        };
+    for (version, arguments) in with_gtid() {
         each_last(version, arguments, &["--gtid"]);
     }
 }

@@ -49,6 +49,7 @@ mod structures;
 mod times;
 mod type_words;
 mod vectors;
+mod ways_out;
 mod workload;
 mod zones;
 

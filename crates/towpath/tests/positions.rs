@@ -62,6 +62,9 @@ fn by_gtid(version: Version) {
     let place = format!("{}:{}", place.0, place.1);
     assert_eq!(from(&server, &["--gtid", "--from", &place], 30), exactly(16..=30));
     assert_eq!(from(&server, &["--from", &place], 30), exactly(16..=30));
+    let third = server.binlog_end().0;
+    let begin = format!("{third}:4");
+    assert_eq!(from(&server, &["--gtid", "--from", &begin], 30), exactly(21..=30));
     assert_eq!(from(&server, &["--from", "earliest"], 30), exactly(11..=30));
 
     let url = server.url();

@@ -163,7 +163,18 @@ fn read_places(said: &str, file: &str) -> Vec<Place> {
     places
 }
 
-async fn bounds(version: Version, seed: u64) {
+/// A server on which sessions have run.
+struct Ran {
+    server: Server,
+    has_gtid: bool,
+    file: String,
+    events: Vec<Vec<String>>,
+    places: Vec<Place>,
+    moments: std::ops::RangeInclusive<u64>,
+    random: Random,
+}
+
+fn ran(version: Version, seed: u64) -> Ran {
     let mut arguments = Vec::new();
     if matches!(version, Version::Mysql57 | Version::Mysql80) {
         arguments.extend(["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
@@ -174,8 +185,8 @@ async fn bounds(version: Version, seed: u64) {
     let server = Server::start(version, &arguments);
     server.run(
         "CREATE DATABASE d; CREATE TABLE d.t (a INT AUTO_INCREMENT PRIMARY KEY, b INT) \
-         ENGINE=InnoDB; CREATE TABLE d.e (a INT); CREATE TABLE d.m (a INT AUTO_INCREMENT PRIMARY KEY, b INT) ENGINE=MyISAM; \
-         INSERT INTO d.t (b) VALUES (1); INSERT INTO d.m (b) VALUES (1)",
+         ENGINE=InnoDB; CREATE TABLE d.e (a INT); CREATE TABLE d.m (a INT AUTO_INCREMENT PRIMARY \
+         KEY, b INT) ENGINE=MyISAM; INSERT INTO d.t (b) VALUES (1); INSERT INTO d.m (b) VALUES (1)",
     );
     let has_gtid = version.has(Feature::MysqlGtid) || version.has(Feature::MariadbGtid);
     let now_s = server.query("SELECT UNIX_TIMESTAMP()")[0][0].parse::<u64>().unwrap() + 100;
@@ -199,22 +210,30 @@ async fn bounds(version: Version, seed: u64) {
             said += &server.answers(&format!("SET TIMESTAMP = {time_s}; XA {end} {xid}; {look}"));
         }
     }
+    let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
     let mut places = read_places(&said, &file);
     assert!(places.len() > 20, "{said}");
-    let events = server.query(&format!("SHOW BINLOG EVENTS IN '{file}'"));
-    // An ALTER in two phases is two transactions.
-    for pair in events.windows(3) {
-        if let Some(gtid) = pair[0][5].strip_suffix(" START ALTER")
-            && pair[2][5].contains(" COMMIT ALTER")
-        {
-            let set = gtid.trim_start_matches("GTID ").to_owned();
-            places.push(Place { offset: pair[2][1].parse().unwrap(), set });
-        }
-    }
+    places.extend(between_phases(&events));
     places.sort_by_key(|place| place.offset);
+    let (moments, random) = (now_s..=sessions.now_s, sessions.random);
+    Ran { server, has_gtid, file, events, places, moments, random }
+}
+
+/// An ALTER in two phases is two transactions.
+fn between_phases(events: &[Vec<String>]) -> impl Iterator<Item = Place> {
+    events.windows(3).filter_map(|events| {
+        let gtid = events[0][5].strip_suffix(" START ALTER")?;
+        let set = gtid.trim_start_matches("GTID ").to_owned();
+        let is_next = events[2][5].contains(" COMMIT ALTER");
+        is_next.then(|| Place { offset: events[2][1].parse().unwrap(), set })
+    })
+}
+
+async fn bounds(version: Version, seed: u64) {
+    let Ran { server, has_gtid, file, events, places, moments, mut random } = ran(version, seed);
     let times = times(&server, &file, &places).await;
     let before = |offset| places.iter().rev().find(|place| place.offset <= offset).unwrap();
-    for moment in now_s..=sessions.now_s {
+    for moment in moments {
         let at = open(&server, FollowBy::Position, &Start::Time { unix_s: moment });
         let found = at.position().unwrap().1;
         at.close().await;
@@ -223,22 +242,17 @@ async fn bounds(version: Version, seed: u64) {
         assert_eq!(found, expected, "{version:?} seed {seed}: {moment} in {events:#?}");
     }
     let offsets = events.iter().map(|row| row[1].parse::<u64>().unwrap());
-    let first = places[0].offset;
-    for offset in offsets.filter(|offset| *offset >= first) {
-        let boundary = before(offset);
+    for offset in offsets.filter(|offset| *offset >= places[0].offset) {
+        let (boundary, about) = (before(offset), format!("{version:?} seed {seed}: {offset}"));
         if has_gtid {
             let start = Start::At { file: file.clone(), offset };
             let source = open(&server, FollowBy::Gtid, &start);
-            assert_eq!(
-                source.gtid_set(),
-                Some(&*boundary.set),
-                "{version:?} seed {seed}: {offset} in {events:#?}"
-            );
+            assert_eq!(source.gtid_set(), Some(&*boundary.set), "{about} in {events:#?}");
             source.close().await;
         }
-        if sessions.random.below(4) == 0 {
+        if random.below(4) == 0 {
             let begin = begin_of(&server, &file, offset).await;
-            assert_eq!(begin, boundary.offset, "{version:?} seed {seed}: {offset} in {events:#?}");
+            assert_eq!(begin, boundary.offset, "{about} in {events:#?}");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Positions as Canal writes them, in `meta.dat` and in ZooKeeper (server-runtime 5.2, 5.4).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Cursor, Resume, SourceAddress};
+use super::{BinlogFile, Cursor, Resume, SourceAddress};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CursorJson {
@@ -50,6 +52,12 @@ pub(crate) struct ResumeJson {
     resume_offset: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gtid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_begun: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    xid: Option<i64>,
 }
 
 impl CursorJson {
@@ -91,14 +99,25 @@ impl ResumeJson {
             resume_file: resume.file.as_ref().to_owned(),
             resume_offset: resume.offset,
             gtid: resume.gtid.as_deref().map(str::to_owned),
+            server: resume.of.as_ref().map(|of| of.server.clone()),
+            file_begun: resume.of.as_ref().map(|of| of.begun_s),
+            xid: resume.xid,
         }
     }
 
     fn into_resume(self) -> Resume {
+        let file: Arc<str> = self.resume_file.into();
+        let of = self.server.map(|server| BinlogFile {
+            server,
+            file: Arc::clone(&file),
+            begun_s: self.file_begun.unwrap_or(0),
+        });
         Resume {
-            file: self.resume_file.into(),
+            file,
             offset: self.resume_offset,
             gtid: self.gtid.map(Into::into),
+            of: of.map(Arc::new),
+            xid: self.xid,
         }
     }
 }

@@ -90,7 +90,9 @@ fn client_json(state: &State, client: &Client) -> ClientJson {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::{Resume, SourceAddress};
+    use std::sync::Arc;
+
+    use crate::cursor::{BinlogFile, Resume, SourceAddress};
 
     const CANALS: &str = include_str!("../../tests/fixtures/meta.dat");
 
@@ -116,10 +118,16 @@ mod tests {
             file: "mysql-bin.000001".into(),
             offset: 6947,
             gtid: Some("0-1-5".into()),
+            of: Some(Arc::new(BinlogFile {
+                server: "server_id 1".to_owned(),
+                file: "mysql-bin.000001".into(),
+                begun_s: 1_700_000_000,
+            })),
+            xid: Some(77),
         });
         let printed = print(&state(clients.clone())).unwrap();
         let text = String::from_utf8(printed.clone()).unwrap();
-        let ours = r#","towpath":{"resumeFile":"mysql-bin.000001","resumeOffset":6947,"gtid":"0-1-5"},"towpathBatchIds":4096}],"destination":"example"}"#;
+        let ours = r#","towpath":{"resumeFile":"mysql-bin.000001","resumeOffset":6947,"gtid":"0-1-5","server":"server_id 1","fileBegun":1700000000,"xid":77},"towpathBatchIds":4096}],"destination":"example"}"#;
         assert!(text.ends_with(ours), "{text}");
         assert_eq!(parse(&printed).unwrap(), clients);
     }

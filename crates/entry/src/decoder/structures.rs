@@ -182,10 +182,12 @@ impl Decoder {
             return;
         }
         let is_statement = matches!(event_type, t::QUERY | t::MARIADB_QUERY_COMPRESSED);
+        // Before the first transaction it is the set behind which reading begins.
+        let began = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
         records.push(StructureRecord {
             file: Arc::clone(origin.file),
             offset: if is_statement { origin.end } else { origin.start },
-            gtid: self.gtid.set.clone(),
+            gtid: self.gtid.set.clone().or(began),
             timestamp_s: origin.timestamp_s,
             changes,
         });

@@ -138,7 +138,13 @@ async fn cursors_pass_what_is_not_delivered() {
         gtid: "".into(),
         server_id: 1,
         timestamp_ms: 0,
-        resume: Some(Resume { file: "mysql-bin.000001".into(), offset, gtid: None }),
+        resume: Some(Resume {
+            file: "mysql-bin.000001".into(),
+            offset,
+            gtid: None,
+            of: None,
+            xid: None,
+        }),
     };
     let f = Fixture::subscribed(&[1001, 1002]).await;
     f.destination.set_origin(at(4));
@@ -243,7 +249,13 @@ async fn a_client_that_never_acks_is_known_from_where_it_began() {
         gtid: "".into(),
         server_id: 0,
         timestamp_ms: 0,
-        resume: Some(Resume { file: "mysql-bin.000001".into(), offset: 4, gtid: None }),
+        resume: Some(Resume {
+            file: "mysql-bin.000001".into(),
+            offset: 4,
+            gtid: None,
+            of: None,
+            xid: None,
+        }),
     };
     f.destination.set_origin(origin);
     f.push(0..2).await;

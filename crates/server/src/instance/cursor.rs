@@ -5,7 +5,7 @@ use std::sync::Arc;
 use towpath_binlog::{RawEvent, event_type};
 use towpath_coordination::{Cursor, Resume};
 use towpath_entry::Boundary;
-use towpath_source::{LastEvent, Start};
+use towpath_source::{LastEvent, ReadFile, Start};
 
 /// The cursor of a client that has acknowledged nothing yet.
 pub(super) fn origin(file: &Arc<str>, offset: u64, gtid: Option<Arc<str>>) -> Cursor {
@@ -15,7 +15,7 @@ pub(super) fn origin(file: &Arc<str>, offset: u64, gtid: Option<Arc<str>>) -> Cu
         gtid: gtid.clone().unwrap_or_default(),
         server_id: 0,
         timestamp_ms: 0,
-        resume: Some(Resume { file: Arc::clone(file), offset, gtid }),
+        resume: Some(Resume { file: Arc::clone(file), offset, gtid, of: None, xid: None }),
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn cursor_at(boundary: &Boundary) -> Cursor {
         gtid: gtid.clone().unwrap_or_default(),
         server_id,
         timestamp_ms: i64::from(timestamp_s) * 1000,
-        resume: Some(Resume { file, offset, gtid }),
+        resume: Some(Resume { file, offset, gtid, of: None, xid: None }),
     }
 }
 
@@ -49,7 +49,16 @@ pub(super) fn cursor_at(boundary: &Boundary) -> Cursor {
 pub(super) fn last_event(cursor: &Cursor) -> Option<LastEvent> {
     let time_s = u64::try_from(cursor.timestamp_ms / 1000).ok().filter(|s| *s > 0)?;
     let file = cursor.file.as_ref().to_owned();
-    Some(LastEvent { file, offset: cursor.offset, time_s, server_id: cursor.server_id })
+    let xid = cursor.resume.as_ref().and_then(|resume| resume.xid);
+    Some(LastEvent { file, offset: cursor.offset, time_s, server_id: cursor.server_id, xid })
+}
+
+/// The file that a cursor means, as far as it says so.
+pub(super) fn file_of(cursor: &Cursor) -> Option<ReadFile> {
+    let resume = cursor.resume.as_ref()?;
+    let of = resume.of.as_ref()?;
+    let (server, file) = (of.server.clone(), of.file.as_ref().to_owned());
+    Some(ReadFile { server, file, begun_s: of.begun_s, offset: resume.offset })
 }
 
 /// Where reading began, once an event tells it: a rotation only announces the file.

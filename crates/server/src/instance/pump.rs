@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use towpath_binlog::event_type;
 use towpath_entry::{Block, DecodeError, Decoder, EntryKind, Step, TableFilter};
 use towpath_schema::HistoryPosition;
-use towpath_source::{Filled, Gap, Recovery, Source, SourceError, Start};
+use towpath_source::{Filled, Gap, Passed as Boundary, Recovery, Source, SourceError, Start};
 
 use super::stall::StallWatch;
 use super::{RETRY_PAUSE, gtid_set};
@@ -106,6 +106,7 @@ impl<'a> Pump<'a> {
             // It begins where the source says.
             asked.start = Start::Earliest;
         }
+        let gap = gap.or_else(|| asked.gap.take());
         Self {
             destination,
             gap,
@@ -127,6 +128,11 @@ impl<'a> Pump<'a> {
 
     pub(super) async fn close(self) {
         self.source.close().await;
+    }
+
+    /// Where the event that would come next begins.
+    pub(super) fn next_place(&self) -> Option<(Arc<str>, u64)> {
+        self.source.position()
     }
 
     /// Reads until the stream ends. Dropping the future loses nothing: what was not acknowledged is
@@ -292,6 +298,7 @@ impl<'a> Pump<'a> {
 
     /// The time tells the file from one of the same name, should the source be reset.
     async fn file_begins(&mut self, begun_s: u32) -> Result<(), InstanceError> {
+        self.tell_file(begun_s);
         if let (Some(history), Some(file)) = (&mut self.history, self.source.file()) {
             let noted = history.file_begins(self.source.identity(), &file, begun_s).await;
             noted.map_err(|error| InstanceError::State(Arc::new(error)))?;
@@ -362,7 +369,14 @@ impl<'a> Pump<'a> {
             tokio::task::yield_now().await;
         }
         if let Some(boundary) = self.decoder.boundary() {
-            self.source.resume_from(&boundary.file, boundary.offset, boundary.gtid.as_deref());
+            self.source.resume_from(&Boundary {
+                file: &boundary.file,
+                offset: boundary.offset,
+                gtid: boundary.gtid.as_deref(),
+                start: boundary.start,
+                timestamp_s: boundary.timestamp_s,
+                server_id: boundary.server_id,
+            });
         }
         self.source.acknowledge().await;
         self.pass();

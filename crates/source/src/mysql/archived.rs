@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::dialect::{self, Flavour};
 use super::feed::Feed;
+use super::same::Memory;
 use super::structure::Ahead;
 use super::{From, MysqlSource, gtid, jump};
 use crate::SourceConfig;
@@ -127,6 +128,7 @@ impl MysqlSource {
         let (from, gap) = jump::over(fault, at, set, settings).await?;
         self.resume = from;
         self.gap = gap;
+        self.memory = Memory::default();
         self.feed = Feed::Nothing;
         self.dump_on(connection).await
     }

@@ -12,10 +12,10 @@ use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type as
 
 use super::dialect::Flavour;
 use super::semi_sync::{self, SemiSync};
-use super::{From, gtid, prepare};
-use crate::SourceConfig;
+use super::{EndProbe, From, gtid, prepare};
 use crate::connection::Connection;
 use crate::error::{Cause, SourceError, cause};
+use crate::{ReadFile, SourceConfig};
 use tracing::warn;
 
 /// Bytes asked of the socket at a time: the most while much arrives, the least while little does, so that
@@ -71,6 +71,8 @@ pub(crate) struct Dump {
     unconfirmed: Option<(String, u64)>,
     /// Events before this offset are read and not handed out.
     skip_to: u64,
+    /// Incidents before this place are over.
+    over: Option<(String, u64)>,
     /// Since when `fill` waits for bytes, over all its calls.
     waiting_since: Option<Instant>,
     /// What ended the dump; told by the next `fill`.
@@ -120,10 +122,34 @@ impl Dump {
             again: false,
             unconfirmed,
             skip_to,
+            over: None,
             waiting_since: None,
             ended: None,
             semi_sync: SemiSync::asked(request.config.semi_sync),
         })
+    }
+
+    /// By GTID a MariaDB begins with a file and leaves out what the set contains, but for incidents,
+    /// which have no GTID: they are told by where the set was reached.
+    pub(super) fn begin_behind(&mut self, read: Option<&ReadFile>) {
+        self.over = read
+            .filter(|_| self.unconfirmed.is_none())
+            .map(|read| (read.file.clone(), read.offset));
+    }
+
+    #[inline]
+    fn is_old_incident(&self, raw: &Range<usize>) -> bool {
+        let is_incident = self.buffer.get(raw.start + 4) == Some(&t::INCIDENT);
+        is_incident && self.is_over(raw.clone())
+    }
+
+    #[cold]
+    fn is_over(&self, raw: Range<usize>) -> bool {
+        let Some((file, offset)) = &self.over else { return false };
+        let header = EventHeader::parse(self.buffer.get(raw).unwrap_or_default());
+        let Ok(end) = header.map(|header| u64::from(header.log_pos)) else { return false };
+        let place = (self.stream.file().as_ref(), end);
+        end != 0 && (place == (file, *offset) || EndProbe::is_behind((file, *offset), place))
     }
 
     /// Where the event that was handed out last begins.
@@ -269,6 +295,10 @@ impl Dump {
                 payload.start + 1 + self.semi_sync_prefix(&payload)?..payload.end
             };
             self.last = (raw.clone(), self.stream.offset());
+            if self.is_old_incident(&raw) {
+                self.stream.accept(self.buffer.get(raw).unwrap_or_default())?;
+                continue;
+            }
             if self.stream.offset() < self.skip_to {
                 self.skip(raw)?;
                 continue;

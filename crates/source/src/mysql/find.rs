@@ -11,7 +11,7 @@ use crate::connection::Connection;
 use crate::error::{Lost, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
-use crate::{FollowBy, LastEvent, SourceConfig};
+use crate::{FollowBy, SourceConfig};
 
 pub(super) async fn find(
     url: &SourceUrl,
@@ -80,58 +80,6 @@ fn lost(file: &str, first: &str) -> Lost {
     match (dialect::numbered(file), dialect::numbered(first)) {
         (Some((base, number)), Some((same, kept))) if base == same && number < kept => Lost::Purged,
         _ => Lost::Elsewhere,
-    }
-}
-
-/// Refuses a binlog in which another event stands where one was read: the server is another one, or
-/// its binlog was begun anew (F11).
-pub(super) async fn check_last(
-    url: &SourceUrl,
-    last: &LastEvent,
-    server_id: u32,
-) -> Result<(), SourceError> {
-    if last.offset > u64::from(u32::MAX) {
-        // All of the file would have to be read.
-        return Ok(());
-    }
-    let behind = |has: String| SourceError::Behind {
-        address: url.address(),
-        missing: format!(
-            "the event at {}:{} that was read (time {}, server id {})",
-            last.file, last.offset, last.time_s, last.server_id
-        ),
-        has,
-    };
-    // What the server says to a place that is no event of it.
-    let told = |fault: SourceError| {
-        if let SourceError::InsideEvent { reason, .. } = &fault {
-            behind(format!("no event there ({reason})"))
-        } else if let SourceError::Server { errno: 1236, message, .. } = &fault {
-            behind(format!("no event there ({message})"))
-        } else if matches!(fault, SourceError::Ended { .. }) {
-            behind("less of that file".to_owned())
-        } else {
-            fault
-        }
-    };
-    let mut dump = open_at(url, &last.file, last.offset, server_id).await?;
-    loop {
-        while let Some(event) = dump.next_event().map_err(told)? {
-            let kind = event.header.event_type;
-            if event.header.is_artificial()
-                || matches!(kind, t::FORMAT_DESCRIPTION | t::HEARTBEAT | t::HEARTBEAT_V2)
-            {
-                continue;
-            }
-            let (time_s, made_by) = (event.header.timestamp_s, event.header.server_id);
-            let is_same = u64::from(time_s) == last.time_s && made_by == last.server_id;
-            // The events inside of a payload have times of their own.
-            if is_same || kind == t::TRANSACTION_PAYLOAD {
-                return Ok(());
-            }
-            return Err(behind(format!("another one (time {time_s}, server id {made_by})")));
-        }
-        dump.fill(FILL_TIMEOUT).await.map_err(told)?;
     }
 }
 
@@ -255,7 +203,7 @@ pub(super) async fn open(url: &SourceUrl, file: &str, server_id: u32) -> Result<
 }
 
 /// A dump that ends where the last file does.
-async fn open_at(
+pub(super) async fn open_at(
     url: &SourceUrl,
     file: &str,
     offset: u64,
@@ -269,7 +217,11 @@ async fn open_at(
 }
 
 /// When a file was begun: the time of its format description.
-async fn begun_at(url: &SourceUrl, file: &str, server_id: u32) -> Result<u64, SourceError> {
+pub(super) async fn begun_at(
+    url: &SourceUrl,
+    file: &str,
+    server_id: u32,
+) -> Result<u64, SourceError> {
     let mut dump = open(url, file, server_id).await?;
     loop {
         while let Some(event) = dump.next_event()? {

@@ -139,6 +139,15 @@ pub(super) async fn check(connection: &mut Connection, set: &str) -> Result<(), 
     Err(SourceError::Purged { address, wanted, kept, lost: Lost::Purged })
 }
 
+/// Whether nothing of a set is left in the source's binlog.
+pub(super) async fn is_purged(connection: &mut Connection, set: &str) -> Result<bool, SourceError> {
+    let purged = purged(connection).await?;
+    Ok(match connection.flavour() {
+        Flavour::Mysql => parse_mysql(&purged)?.contains(&parse_mysql(set)?),
+        Flavour::Mariadb => beyond(&parse_mariadb(set)?, &parse_mariadb(&purged)?).is_empty(),
+    })
+}
+
 /// The domains in which `a` is further than `b`.
 fn beyond(a: &MariadbGtidSet, b: &MariadbGtidSet) -> String {
     let mut ahead = MariadbGtidSet::default();
@@ -199,10 +208,12 @@ impl Scan<'_> {
         if event.header.is_artificial() {
             return Ok(true);
         }
-        if *event.file != *self.file || event.end > self.offset {
+        let kind = event.header.event_type;
+        // What the file takes for granted counts at its very begin, too.
+        let leads = matches!(kind, t::FORMAT_DESCRIPTION | t::PREVIOUS_GTIDS);
+        if *event.file != *self.file || (event.end > self.offset && !leads) {
             return Ok(false);
         }
-        let kind = event.header.event_type;
         let bad = |fault: ParseError| StreamError {
             file: event.file.to_string(),
             offset: event.start,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 use towpath_binlog::event_type;
-use towpath_coordination::RecordLog;
+use towpath_coordination::{BinlogFile, RecordLog};
 use towpath_schema::{Catalog, HistoryPosition, PackedTable};
 use towpath_source::{Gap, Recovery, Start};
 
@@ -23,6 +23,8 @@ pub(in crate::instance) struct Asked {
     pub(in crate::instance) history: Option<RecordLog>,
     /// See [`Beginning::was_read`].
     pub(in crate::instance) was_read: bool,
+    /// What is jumped over because the operator says so.
+    pub(in crate::instance) gap: Option<Gap>,
 }
 
 /// Whether it is known where reading began.
@@ -85,16 +87,28 @@ impl Pump<'_> {
         if server_starts {
             self.decoder.server_starts();
         }
+        self.tell_file(begun_at_s);
         if let Some(cursor) = cursor {
             self.destination.set_origin(cursor);
         }
-        if let Some(gap) = self.gap.take() {
+        if let Some(mut gap) = self.gap.take() {
+            if gap.resumed.is_empty() {
+                gap.resumed = format!("{}:{}", beginning.at.file, beginning.at.offset);
+            }
             self.announce(gap, &beginning.at);
         }
         if begun_s.is_none() {
             self.source.unread();
         }
         Ok(())
+    }
+
+    /// Cursors tell from here on which file they mean.
+    pub(super) fn tell_file(&self, begun_s: u32) {
+        if let Some(file) = &self.file {
+            let (server, file) = (self.source.identity().to_owned(), Arc::clone(file));
+            self.destination.read_from(BinlogFile { server, file, begun_s });
+        }
     }
 
     /// Tells clients, and whoever looks at the instance, what is lost.
