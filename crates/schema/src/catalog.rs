@@ -30,7 +30,8 @@ pub enum NameCase {
     Sensitive,
     /// `T` and `t` are one table (1 and 2).
     Insensitive,
-    /// Not known: the exact name first, else the only one that differs in case.
+    /// Not known: both are followed, until something tells which one it is. A structure that would depend
+    /// on it is not known until then.
     #[default]
     Unknown,
 }
@@ -137,7 +138,7 @@ impl Entry {
 type Bucket = Vec<Entry>;
 
 /// Known structures by database and table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalog {
     /// By the names in lower case.
     schemas: HashMap<Box<str>, HashMap<Box<str>, Bucket>>,
@@ -146,6 +147,15 @@ pub struct Catalog {
     journal: Journal,
     /// Tables that only their sessions see.
     sessions: Sessions,
+    /// While the case is not known: what holds if it does not count. The rest is then what holds if it
+    /// does.
+    if_insensitive: Option<Box<Self>>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self::new(NameCase::Unknown)
+    }
 }
 
 fn fold(name: &str) -> String {
@@ -156,7 +166,52 @@ impl Catalog {
     /// An empty catalog for a server that compares names like this.
     #[must_use]
     pub fn new(case: NameCase) -> Self {
-        Self { case, ..Self::default() }
+        let if_insensitive = match case {
+            NameCase::Sensitive | NameCase::Insensitive => None,
+            NameCase::Unknown => Some(Box::new(Self::new(NameCase::Insensitive))),
+        };
+        let (schemas, journal) = (HashMap::new(), Journal::Off);
+        let sessions = Sessions::default();
+        Self { schemas, case, generation: 0, journal, sessions, if_insensitive }
+    }
+
+    /// Takes what was found out of the server's names. Only the first word counts.
+    pub fn settle(&mut self, case: NameCase) {
+        let Some(insensitive) = self.if_insensitive.take() else { return };
+        self.sessions.settle(case);
+        match case {
+            NameCase::Unknown => self.if_insensitive = Some(insensitive),
+            NameCase::Sensitive => self.case = NameCase::Sensitive,
+            NameCase::Insensitive => {
+                let generation = self.generation + 1;
+                let journal = std::mem::take(&mut self.journal);
+                let sessions = std::mem::take(&mut self.sessions);
+                *self = Self { generation, journal, sessions, ..*insensitive };
+            }
+        }
+    }
+
+    /// Takes the names in a table map: a server that ignores case has them in lower case there.
+    pub fn settle_by(&mut self, schema: &str, table: &str) {
+        if self.if_insensitive.is_some()
+            && [schema, table].iter().any(|name| name.bytes().any(|b| b.is_ascii_uppercase()))
+        {
+            self.settle(NameCase::Sensitive);
+        }
+    }
+
+    /// Whether the structure of a table depends on how the server compares names, which is not known.
+    #[must_use]
+    pub fn is_undecided(&self, schema: &str, table: &str) -> bool {
+        self.if_insensitive.as_ref().is_some_and(|other| {
+            let names = |lookup: Lookup| match lookup {
+                Lookup::Unknown => None,
+                Lookup::Known(table) => {
+                    Some(Table { schema: String::new(), name: String::new(), ..table })
+                }
+            };
+            names(self.look_up(schema, table)) != names(other.look_up(schema, table))
+        })
     }
 
     /// Keeps changes from now on, until [`Self::take_changes`] takes them.
@@ -228,6 +283,13 @@ impl Catalog {
     /// What is known of a table.
     #[must_use]
     pub fn get(&self, schema: &str, table: &str) -> Lookup {
+        if self.is_undecided(schema, table) {
+            return Lookup::Unknown;
+        }
+        self.look_up(schema, table)
+    }
+
+    fn look_up(&self, schema: &str, table: &str) -> Lookup {
         match self.entry(schema, table) {
             Some(Entry::Known(table)) => Lookup::Known(table.unpack()),
             Some(Entry::Lost(_)) | None => Lookup::Unknown,
@@ -236,11 +298,19 @@ impl Catalog {
 
     /// Takes a structure that a table was found to have.
     pub fn learn(&mut self, table: PackedTable) {
+        if let Some(other) = &mut self.if_insensitive {
+            other.learn(table.clone());
+        }
         self.put(table, StructureChange::Learned);
     }
 
     /// Takes a change of the history.
     pub fn replay(&mut self, change: StructureChange) {
+        if let Some(other) = &mut self.if_insensitive
+            && !matches!(change, StructureChange::Temporary { .. } | StructureChange::ServerStarted)
+        {
+            other.replay(change.clone());
+        }
         match change {
             StructureChange::Set(table) | StructureChange::Learned(table) => self.set(table),
             StructureChange::Lost { schema, table } => self.lose((schema, table)),
@@ -271,11 +341,18 @@ impl Catalog {
     /// Whether there is such a table, known or not.
     pub(crate) fn contains(&self, schema: &str, table: &str) -> bool {
         self.entry(schema, table).is_some()
+            || self.if_insensitive.as_ref().is_some_and(|other| other.contains(schema, table))
     }
 
     /// Applies a statement; `database` is the default one. What cannot be applied is lost, so that
     /// it is established anew before it is used.
     pub fn apply(&mut self, parsed: &Parsed, database: Option<&str>) {
+        if self.tells_of_case(parsed, database) {
+            self.settle(NameCase::Sensitive);
+        }
+        if let Some(other) = &mut self.if_insensitive {
+            other.apply(parsed, database);
+        }
         let default = |name: &Name| qualified(name, database);
         for change in &parsed.changes {
             match change {
@@ -311,13 +388,31 @@ impl Catalog {
         }
     }
 
+    /// Whether a statement makes a table that would be there already if case did not count: then it would
+    /// have failed.
+    fn tells_of_case(&self, parsed: &Parsed, database: Option<&str>) -> bool {
+        let Some(other) = &self.if_insensitive else { return false };
+        parsed.changes.iter().any(|change| {
+            let Change::Create { temporary: false, name, or_replace: false, if_not_exists, .. } =
+                change
+            else {
+                return false;
+            };
+            let (schema, table) = qualified(name, database);
+            let known = other.entry(&schema, &table);
+            !if_not_exists
+                && self.entry(&schema, &table).is_none()
+                && matches!(known, Some(Entry::Known(_)))
+        })
+    }
+
     /// The place of a table among those whose names differ in case only.
     fn find(&self, bucket: &Bucket, schema: &str, table: &str) -> Option<usize> {
         let exact = bucket.iter().position(|entry| entry.names() == (schema, table));
         let only = || (bucket.len() == 1).then_some(0);
         match self.case {
-            NameCase::Sensitive => exact,
-            NameCase::Insensitive | NameCase::Unknown => exact.or_else(only),
+            NameCase::Sensitive | NameCase::Unknown => exact,
+            NameCase::Insensitive => exact.or_else(only),
         }
     }
 
@@ -390,7 +485,7 @@ impl Catalog {
     }
 
     fn drop_database(&mut self, schema: &str) {
-        let exact = self.case == NameCase::Sensitive;
+        let exact = self.case != NameCase::Insensitive;
         let tables = self.schemas.get(fold(schema).as_str()).into_iter();
         let names = tables.flat_map(HashMap::values).flatten().map(Entry::names);
         let of_it = names.filter(|(name, _)| !exact || *name == schema);
@@ -436,7 +531,7 @@ impl Catalog {
     }
 
     fn known(&self, key: &Key) -> Option<Table> {
-        match self.get(&key.0, &key.1) {
+        match self.look_up(&key.0, &key.1) {
             Lookup::Known(table) => Some(table),
             Lookup::Unknown => None,
         }

@@ -73,6 +73,13 @@ impl Sessions {
     }
 
     /// Keeps changes from now on, until they are taken.
+    /// See [`Catalog::settle`].
+    pub(crate) fn settle(&mut self, case: NameCase) {
+        for tables in self.tables.values_mut() {
+            tables.settle(case);
+        }
+    }
+
     pub(crate) fn keep_changes(&mut self) {
         self.changes.get_or_insert_default();
     }

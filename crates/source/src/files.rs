@@ -1,5 +1,7 @@
 //! Binlog files as the source: one file, or a folder of them in the order of their numbers.
 
+mod look;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, StreamError};
+use towpath_schema::NameCase;
+use tracing::warn;
 
 use crate::Filled;
 use crate::error::SourceError;
@@ -22,9 +26,22 @@ const BLOCK_LEN: usize = 256 << 10;
 /// Reads files one behind the other.
 #[derive(Debug)]
 pub struct FileSource {
+    /// All files, in their order.
+    all: Vec<PathBuf>,
     waiting: VecDeque<PathBuf>,
     open: Option<OpenFile>,
     event_len_max: usize,
+    news: News,
+}
+
+/// What [`FileSource::fill`] has to tell of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Nothing,
+    /// It went back to the begin of a transaction.
+    Rewound,
+    /// A file does not go on where the one before it ends.
+    Break,
 }
 
 /// A binlog file that is being read.
@@ -41,6 +58,8 @@ pub(crate) struct OpenFile {
     last: (usize, u64),
     /// Events before this offset are read (the format description is needed) and not handed out.
     from: u64,
+    /// Its first event, once that is known.
+    first: Option<look::First>,
 }
 
 fn widen(len: usize) -> u64 {
@@ -72,11 +91,30 @@ impl FileSource {
         } else {
             files.push(path.to_owned());
         }
+        Self::of(files, path, start, event_len_max)
+    }
+
+    /// Reads these files, one behind the other.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_all(files: &[PathBuf], event_len_max: usize) -> Result<Self, SourceError> {
+        let first = files.first().map_or(Path::new("."), PathBuf::as_path);
+        Self::of(files.to_vec(), first, &Start::Earliest, event_len_max)
+    }
+
+    fn of(
+        files: Vec<PathBuf>,
+        path: &Path,
+        start: &Start,
+        event_len_max: usize,
+    ) -> Result<Self, SourceError> {
         if files.is_empty() {
             let reason = "no files named like mysql-bin.000001 in this folder".to_owned();
             return Err(SourceError::BadFile { path: path.to_owned(), offset: 0, reason });
         }
-        let mut source = Self { waiting: files.into(), open: None, event_len_max };
+        let (all, waiting) = (files.clone(), files.into());
+        let mut source = Self { all, waiting, open: None, event_len_max, news: News::Nothing };
         source.seek(start)?;
         Ok(source)
     }
@@ -129,24 +167,84 @@ impl FileSource {
 
     fn next_file(&mut self) -> Result<bool, SourceError> {
         let Some(path) = self.waiting.pop_front() else { return Ok(false) };
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        self.open = Some(OpenFile::open(&path, &name.unwrap_or_default(), 4)?);
+        self.open = Some(OpenFile::open(&path, &look::name_of(&path), 4)?);
+        Ok(true)
+    }
+
+    /// Goes on behind a file that was read to its end.
+    fn go_on(&mut self, before: &OpenFile) -> Result<bool, SourceError> {
+        if !self.next_file()? {
+            return Ok(false);
+        }
+        let Some(next) = &mut self.open else { return Ok(false) };
+        let (was, is) = (before.first, look::first(next)?);
+        next.first = is;
+        let is_later = was
+            .zip(is)
+            .is_none_or(|((server, from), (other, begun))| server == other && begun >= from);
+        if !is_later || !look::follows(&before.path, before.stream.file(), &next.path) {
+            warn!(
+                before = %before.path.display(),
+                file = %next.path.display(),
+                "this file does not go on where the one before it ends: what is known of tables is forgotten"
+            );
+            self.news = News::Break;
+        }
         Ok(true)
     }
 
     pub(crate) fn fill(&mut self) -> Result<Filled, SourceError> {
         loop {
+            match std::mem::replace(&mut self.news, News::Nothing) {
+                News::Nothing => {}
+                News::Rewound => return Ok(Filled::Reconnected),
+                News::Break => return Ok(Filled::Anew),
+            }
             let Some(open) = &mut self.open else {
                 if self.next_file()? {
                     continue;
                 }
                 return Ok(Filled::End);
             };
+            if open.first.is_none() {
+                open.first = look::first(open)?;
+                if open.first.is_some() {
+                    return Ok(Filled::Events);
+                }
+            }
             if open.fill()? {
                 return Ok(Filled::Events);
             }
-            self.open = None;
+            if let Some(before) = self.open.take()
+                && self.go_on(&before)?
+                && self.news == News::Nothing
+            {
+                return Ok(Filled::Events);
+            }
         }
+    }
+
+    /// See [`crate::Source::rewind`].
+    pub(crate) fn rewind(&mut self) -> Result<bool, SourceError> {
+        let Some(open) = &self.open else { return Ok(false) };
+        let (path, offset) = (open.path.clone(), open.from);
+        let Some(begin) = look::transaction_begin(&path, offset, self.event_len_max)? else {
+            return Ok(false);
+        };
+        warn!(
+            file = %path.display(), offset, begin,
+            "this lies inside a transaction: going back to its begin"
+        );
+        let mut open = OpenFile::open(&path, &look::name_of(&path), 4)?;
+        open.from = begin;
+        self.open = Some(open);
+        self.news = News::Rewound;
+        Ok(true)
+    }
+
+    /// Searches all files for how their server compares names.
+    pub(crate) fn find_name_case(&self) -> Result<NameCase, SourceError> {
+        look::name_case(self.all.iter().map(PathBuf::as_path), self.event_len_max)
     }
 
     /// See [`crate::Source::try_fill`]. Goes on in the file that is open only.
@@ -226,6 +324,7 @@ impl OpenFile {
             at: 4,
             last: (0, 0),
             from,
+            first: None,
         })
     }
 
@@ -239,7 +338,8 @@ impl OpenFile {
         let mut stream = self.stream.clone();
         stream.unread(offset);
         let path = self.path.clone();
-        Ok(Self { path, file, stream, buffer: Vec::new(), unread: 0..0, at, last: (0, 0), from: 0 })
+        let (buffer, unread) = (Vec::new(), 0..0);
+        Ok(Self { path, file, stream, buffer, unread, at, last: (0, 0), from: 0, first: None })
     }
 
     /// Reads the next block; false at the end of the file.

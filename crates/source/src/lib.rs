@@ -13,7 +13,7 @@ mod mysql;
 mod start;
 mod url;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,6 +194,8 @@ pub enum Filled {
     Events,
     /// The connection was lost and is up again: the stream goes on at [`Source::resume_from`].
     Reconnected,
+    /// What comes does not go on where the stream was: nothing that is known of its tables holds any more.
+    Anew,
     /// There is nothing more, and never will be.
     End,
 }
@@ -222,6 +224,15 @@ impl Source {
             return Ok(Self::Mysql(Box::new(MysqlSource::open(url, config, start).await?)));
         }
         let files = FileSource::open(Path::new(place), start, config.event_len_max)?;
+        Ok(Self::Files(Box::new(files)))
+    }
+
+    /// Opens binlog files that are read one behind the other.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub fn open_files(files: &[PathBuf], config: &SourceConfig) -> Result<Self, SourceError> {
+        let files = FileSource::open_all(files, config.event_len_max)?;
         Ok(Self::Files(Box::new(files)))
     }
 
@@ -349,6 +360,17 @@ impl Source {
         }
     }
 
+    /// How the server compares names, found out by reading all of the source, which must be files.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub fn find_name_case(&self) -> Result<NameCase, SourceError> {
+        match self {
+            Self::Mysql(source) => Ok(source.name_case()),
+            Self::Files(source) => source.find_name_case(),
+        }
+    }
+
     /// Whether the source is a MariaDB, whose GTID sets are of another kind.
     #[must_use]
     pub fn is_mariadb(&self) -> bool {
@@ -393,7 +415,7 @@ impl Source {
     pub async fn rewind(&mut self) -> Result<bool, SourceError> {
         match self {
             Self::Mysql(source) => source.rewind().await,
-            Self::Files(_) => Ok(false),
+            Self::Files(source) => source.rewind(),
         }
     }
 

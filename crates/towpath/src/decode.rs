@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use towpath_entry::Block;
-use towpath_source::{Source, SourceConfig, Start};
+use towpath_source::{Source, SourceConfig};
 
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
@@ -20,7 +20,8 @@ use crate::tail::render::{FormatArguments, Renderer};
   towpath decode --json mysql-bin.* | jq .
   towpath decode --entries out.bin mysql-bin.000001")]
 pub(crate) struct Arguments {
-    /// Binlog files, in the order in which they were written.
+    /// Binlog files, in the order in which they were written. What the statements of one file tell of tables
+    /// counts in those that follow on it; where a file is missing in between, it is forgotten.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Write the entries to this file instead: each one as a 4-byte big-endian length and its bytes.
@@ -83,32 +84,25 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Output::Entries(_) | Output::Lines(_) => ProgressDrawTarget::hidden(),
     };
     let progress = ProgressBar::with_draw_target(None, target);
-    for path in &arguments.files {
-        let place = path.to_string_lossy();
-        let source = Source::open(&place, SourceConfig::default(), &Start::Earliest)
-            .await
-            .map_err(Failure::source)?;
-        let follow = Follow::new(source, options.clone())?;
-        let result = one(follow, &mut output, &progress).await;
-        match output.flush().and_then(|()| result.as_ref().map_or(Ok(()), |_| Ok(()))) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-            Err(error) => return Err(Failure::new("cannot write", error)),
-            Ok(()) => {}
-        }
-        if !result? {
-            break;
-        }
+    let source =
+        Source::open_files(&arguments.files, &SourceConfig::default()).map_err(Failure::source)?;
+    let follow = Follow::new(source, options)?;
+    let result = all(follow, &mut output, &progress).await;
+    match output.flush() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(Failure::new("cannot write", error)),
+        Ok(()) => result?,
     }
     progress.finish_and_clear();
     Ok(())
 }
 
-/// Decodes one file; false when nobody reads the output any more.
-async fn one(
+/// Decodes all files, until nobody reads the output any more.
+async fn all(
     mut follow: Follow,
     output: &mut Output,
     progress: &ProgressBar,
-) -> Result<bool, Failure> {
+) -> Result<(), Failure> {
     let remaining = |follow: &Follow| match &follow.source {
         Source::Files(files) => files.remaining_bytes(),
         Source::Mysql(_) => 0,
@@ -121,10 +115,10 @@ async fn one(
     while let Some(block) = follow.next().await? {
         match output.block(&block) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             Err(error) => return Err(Failure::new("cannot write", error)),
         }
         progress.set_position(total.saturating_sub(remaining(&follow)));
     }
-    Ok(true)
+    Ok(())
 }

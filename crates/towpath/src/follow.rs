@@ -1,6 +1,7 @@
 //! From a source to blocks of entries: the loop that `tail` and `decode` share.
 
-use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet, Step};
+use towpath_entry::{Block, DecodeError, Decoder, DecoderOptions, GtidSet, Step};
+use towpath_schema::{Catalog, NameCase};
 use towpath_source::{Filled, Passed, Source};
 
 use crate::report::Failure;
@@ -12,6 +13,10 @@ const FILLS_MAX: u32 = 8;
 pub(crate) struct Follow {
     pub(crate) source: Source,
     decoder: Decoder,
+    /// The server that is being read.
+    identity: String,
+    /// How often the start was found to be inside a transaction.
+    rewind_count: u32,
     /// There may be more events in the source's buffer.
     has_events: bool,
     failed: Option<Failure>,
@@ -23,6 +28,8 @@ enum Need {
     Table { schema: String, table: String },
     /// The end of a long transaction.
     Fate,
+    /// The begin of the transaction in which reading has begun, perhaps.
+    Begin(Box<DecodeError>),
 }
 
 impl Follow {
@@ -30,8 +37,10 @@ impl Follow {
         let gtid = source.gtid_set().map(|set| GtidSet::parse(set, source.is_mariadb()));
         let gtid =
             gtid.transpose().map_err(|error| Failure::new("cannot use the GTID set", error))?;
-        let decoder = Decoder::new(DecoderOptions { gtid, ..options });
-        Ok(Self { source, decoder, has_events: false, failed: None })
+        let mut decoder = Decoder::new(DecoderOptions { gtid, ..options });
+        decoder.settle_names(source.name_case());
+        let identity = source.identity().to_owned();
+        Ok(Self { source, decoder, identity, rewind_count: 0, has_events: false, failed: None })
     }
 
     /// The next entries; `None` at the end of files. What was read before a fault comes first, then
@@ -51,7 +60,8 @@ impl Follow {
                 if !self.has_events {
                     match self.source.fill().await.map_err(Failure::source)? {
                         Filled::Events => {}
-                        Filled::Reconnected => self.decoder.restart(),
+                        Filled::Reconnected => self.reconnected(),
+                        Filled::Anew => self.begin_anew(),
                         Filled::End => return Ok(None),
                     }
                 }
@@ -63,12 +73,39 @@ impl Follow {
         }
     }
 
+    fn reconnected(&mut self) {
+        self.decoder.restart();
+        let has_gtid = self.decoder.boundary().is_some_and(|boundary| boundary.gtid.is_some());
+        if self.source.identity() != self.identity && !has_gtid {
+            // Its places have nothing to do with those of the server before.
+            self.begin_anew();
+        }
+    }
+
+    /// Forgets all that is known of tables.
+    fn begin_anew(&mut self) {
+        self.decoder.restart();
+        self.source.identity().clone_into(&mut self.identity);
+        self.decoder.set_catalog(Catalog::new(self.source.name_case()));
+    }
+
+    /// A start inside a transaction: its begin is searched, once.
+    async fn rewind(&mut self, error: DecodeError) -> Result<(), Failure> {
+        self.rewind_count += 1;
+        let may_be = self.rewind_count == 1 && error.is_inside_a_transaction();
+        if may_be && self.source.rewind().await.map_err(Failure::source)? {
+            return Ok(());
+        }
+        Err(Failure::new("cannot decode the binlog", error))
+    }
+
     /// Decodes events in the buffer, until there are enough entries or no more events.
     async fn decode(&mut self) -> Result<(), Failure> {
         self.has_events = false;
         while let Some(need) = self.decode_known()? {
             let (schema, table) = match need {
                 Need::Table { schema, table } => (schema, table),
+                Need::Begin(error) => return self.rewind(*error).await,
                 Need::Fate => {
                     if let Some(scan) = self.decoder.fate_scan() {
                         let fate = self.source.fate(scan).await.map_err(Failure::source)?;
@@ -78,6 +115,14 @@ impl Follow {
                     continue;
                 }
             };
+            if self.decoder.catalog().is_undecided(&schema, &table)
+                && let case = self.source.find_name_case().map_err(Failure::source)?
+                && case != NameCase::Unknown
+            {
+                self.decoder.settle_names(case);
+                self.source.unread();
+                continue;
+            }
             let found = match self.source.table(&schema, &table).await {
                 // What the stream says of the table counts then, if it is enough.
                 Err(error) if error.is_about_a_table() => error.as_answer(),
@@ -113,7 +158,7 @@ impl Follow {
                     return Ok(Some(Need::Table { schema, table }));
                 }
                 Ok(Step::NeedFate) => return Ok(Some(Need::Fate)),
-                Err(error) => return Err(Failure::new("cannot decode the binlog", error)),
+                Err(error) => return Ok(Some(Need::Begin(Box::new(error)))),
             }
         }
         self.has_events = true;

@@ -21,6 +21,7 @@ mod differential;
 mod doctor;
 mod dump_event;
 mod failover;
+mod files;
 mod filters;
 mod follower;
 mod gaps;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use towpath_binlog::event_type as t;
-use towpath_schema::{Catalog, StructureAnswer, StructureChange};
+use towpath_schema::{Catalog, NameCase, StructureAnswer, StructureChange};
 
 use towpath_binlog::FormatDescription;
 
@@ -105,6 +105,11 @@ impl Decoder {
     /// The server was started where reading begins: it has no temporary table there.
     pub fn server_starts(&mut self) {
         self.tables.server_starts();
+    }
+
+    /// Takes what was found out of how the server compares names, see [`Catalog::settle`].
+    pub fn settle_names(&mut self, case: NameCase) {
+        self.tables.settle_names(case);
     }
 
     /// The known structures, as of the last event.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
 use towpath_schema::{
-    Catalog, Classified, Lookup, PackedTable, ParseOptions, ServerKind, SessionId, Speaker,
-    StructureAnswer, StructureChange, Table,
+    Catalog, Classified, Lookup, NameCase, PackedTable, ParseOptions, ServerKind, SessionId,
+    Speaker, StructureAnswer, StructureChange, Table,
 };
 
 use super::Step;
@@ -95,6 +95,10 @@ impl Tables {
         self.generation = self.catalog.generation();
     }
 
+    pub(super) fn settle_names(&mut self, case: NameCase) {
+        self.catalog.settle(case);
+    }
+
     pub(super) const fn catalog(&self) -> &Catalog {
         &self.catalog
     }
@@ -154,6 +158,7 @@ impl Tables {
     ) -> Result<Result<TableAtHand, (String, String)>, DecodeError> {
         let schema = String::from_utf8_lossy(map.schema).into_owned();
         let name = String::from_utf8_lossy(map.table).into_owned();
+        self.catalog.settle_by(&schema, &name);
         let has_rows = !options.suppress.has(Suppress::ROWS);
         let at_hand = if has_rows && options.filter.matches(&schema, &name)? {
             let collations = derive::collations(map, format)?;

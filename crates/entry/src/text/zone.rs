@@ -150,6 +150,7 @@ impl Zone {
 
     /// Seconds east of UTC at a moment, in seconds since 1970.
     #[must_use]
+    #[inline]
     pub fn offset_s(&self, unix_s: i64) -> i64 {
         match self {
             Self::Utc => 0,

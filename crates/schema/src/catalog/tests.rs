@@ -76,3 +76,49 @@ fn columns_of_a_table_made_from_a_query_are_not_guessed() {
     apply(&mut catalog, &format!("CREATE TABLE t (b INT, a INT) {partitions}"));
     assert_eq!(names(&catalog, "Shop", "t"), Some(vec!["b".to_owned(), "a".to_owned()]));
 }
+
+/// Nobody told yet whether case counts: what depends on it is not known, until something tells.
+#[test]
+fn a_structure_that_depends_on_an_unknown_case_is_not_known() {
+    let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let begun = || {
+        let mut catalog = Catalog::new(NameCase::Unknown);
+        apply(&mut catalog, "CREATE TABLE a (x INT)");
+        apply(&mut catalog, "CREATE TABLE b (x INT)");
+        apply(&mut catalog, "ALTER TABLE A CHANGE x y INT");
+        catalog
+    };
+    let mut catalog = begun();
+    assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
+    assert!(!catalog.is_undecided("Shop", "b") && catalog.is_undecided("Shop", "a"));
+    assert_eq!(names(&catalog, "Shop", "a"), None);
+    catalog.settle(NameCase::Insensitive);
+    assert_eq!(names(&catalog, "Shop", "a"), some(&["y"]));
+    assert_eq!(names(&catalog, "shop", "B"), some(&["x"]));
+    catalog.settle(NameCase::Sensitive);
+    assert_eq!(names(&catalog, "shop", "A"), some(&["y"]), "only the first word counts");
+
+    let mut catalog = begun();
+    catalog.settle_by("shop", "c");
+    assert!(catalog.is_undecided("Shop", "a"), "names in lower case tell nothing");
+    catalog.settle_by("shop", "C");
+    assert_eq!(names(&catalog, "Shop", "a"), some(&["x"]));
+    assert_eq!(names(&catalog, "Shop", "A"), None);
+
+    // A table that is made beside one of the same letters.
+    let mut catalog = begun();
+    apply(&mut catalog, "CREATE TABLE IF NOT EXISTS B (z INT)");
+    assert!(catalog.is_undecided("Shop", "B"));
+    let mut catalog = begun();
+    apply(&mut catalog, "CREATE TABLE B (z INT)");
+    assert_eq!(names(&catalog, "Shop", "a"), some(&["x"]));
+    assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
+    assert_eq!(names(&catalog, "Shop", "B"), some(&["z"]));
+
+    // A table that is dropped under another name is perhaps still there.
+    let mut catalog = begun();
+    apply(&mut catalog, "DROP TABLE B");
+    assert_eq!(names(&catalog, "Shop", "b"), None);
+    catalog.settle(NameCase::Sensitive);
+    assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
+}

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use towpath_binlog::event_type;
 use towpath_entry::{Block, DecodeError, Decoder, EntryKind, Step, TableFilter};
-use towpath_schema::HistoryPosition;
+use towpath_schema::{HistoryPosition, NameCase};
 use towpath_source::{Filled, Gap, Passed as Boundary, Recovery, Source, SourceError, Start};
 
 use super::stall::StallWatch;
@@ -186,6 +186,15 @@ impl<'a> Pump<'a> {
                     self.reconnected()?;
                     return Ok(Ended::Connection);
                 }
+                Filled::Anew => {
+                    self.publish().await?;
+                    self.decoder.restart();
+                    self.last = None;
+                    if matches!(self.begin, Begin::Known) {
+                        self.begin = Begin::Moved;
+                    }
+                    return Ok(Ended::Connection);
+                }
                 Filled::End => {
                     self.publish().await?;
                     return Ok(Ended::Stream);
@@ -307,6 +316,13 @@ impl<'a> Pump<'a> {
     }
 
     async fn learn(&mut self, schema: &str, table: &str) -> Result<(), InstanceError> {
+        if self.decoder.catalog().is_undecided(schema, table)
+            && let case = self.source.find_name_case()?
+            && case != NameCase::Unknown
+        {
+            self.decoder.settle_names(case);
+            return Ok(());
+        }
         let found = loop {
             match self.source.table(schema, table).await {
                 Err(error) if error.recovery() == Recovery::Retry => {
