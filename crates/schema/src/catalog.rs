@@ -1,5 +1,6 @@
 //! The tables whose structure is known.
 
+mod database;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use crate::history::PackedTable;
 use crate::statement::{Body, Change, Doubt, Parsed, Step};
 use crate::table::Table;
 
+use database::Databases;
 pub(crate) use step::{apply_steps, pin_charsets, position};
 
 /// What is known of a table.
@@ -55,6 +57,14 @@ pub enum StructureChange {
         /// Table name.
         table: String,
     },
+    /// Tables of this database that are created without a character set have this one.
+    Database {
+        /// Database name.
+        schema: String,
+        /// The character set; empty when it is not known any more, or there is no such database. With
+        /// a question mark before it the database may have been there already, with another one.
+        charset: String,
+    },
     /// A statement that is not understood may have changed every table that it names, or may name.
     Doubted {
         /// Its default database; empty without.
@@ -73,7 +83,7 @@ impl StructureChange {
         match self {
             Self::Set(table) | Self::Learned(table) => Some(table.names()),
             Self::Lost { schema, table } | Self::Removed { schema, table } => Some((schema, table)),
-            Self::Doubted { .. } => None,
+            Self::Doubted { .. } | Self::Database { .. } => None,
         }
     }
 
@@ -84,7 +94,7 @@ impl StructureChange {
             Self::Set(_) | Self::Lost { .. } | Self::Removed { .. } => {
                 self.name() == Some((schema, table))
             }
-            Self::Learned(_) => false,
+            Self::Learned(_) | Self::Database { .. } => false,
             Self::Doubted { database, words, is_any } => {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 Doubt::from_parts(words, *is_any).covers(schema, table, database)
@@ -129,6 +139,7 @@ type Bucket = Vec<Entry>;
 pub struct Catalog {
     /// By the names in lower case.
     schemas: HashMap<Box<str>, HashMap<Box<str>, Bucket>>,
+    databases: Databases,
     case: NameCase,
     generation: u64,
     journal: Journal,
@@ -200,6 +211,7 @@ impl Catalog {
             StructureChange::Removed { schema, table } => {
                 self.remove(&(schema, table));
             }
+            StructureChange::Database { schema, charset } => self.set_database(&schema, charset),
             StructureChange::Doubted { database, words, is_any } => {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 self.doubt(&Doubt::from_parts(&words, is_any), database);
@@ -253,7 +265,14 @@ impl Catalog {
                     }
                 }
                 Change::DropDatabase(schema) => self.drop_database(schema),
-                Change::AlterDatabase(_) => {}
+                Change::CreateDatabase { name, charset, if_not_exists } => {
+                    self.create_database(name, charset, *if_not_exists);
+                }
+                Change::AlterDatabase(name, charset) => {
+                    if let Some(name) = name.as_deref().or(database) {
+                        self.alter_database(name, charset);
+                    }
+                }
                 Change::Doubt(doubt) => self.doubt(doubt, database),
             }
         }
@@ -346,6 +365,7 @@ impl Catalog {
         for key in keys {
             self.remove(&key);
         }
+        self.set_database(schema, String::new());
         self.generation += 1;
     }
 
@@ -375,7 +395,11 @@ impl Catalog {
 
     fn create(&mut self, key: Key, body: &Body, like: Option<&Key>) {
         let table = match body {
-            Body::Columns(table) => Some(table.clone()),
+            Body::Columns(table) => {
+                let mut table = table.clone();
+                self.default_charset(&key.0, &mut table);
+                Some(table)
+            }
             Body::Like(_) => like.and_then(|other| self.known(other)),
             Body::Unknown => None,
         };
@@ -400,7 +424,10 @@ impl Catalog {
         let changes =
             |step: &Step| !matches!(step, Step::RenameTo(_)) && (is_known || !step.is_key_only());
         if steps.iter().any(changes) {
-            let altered = self.known(key).and_then(|table| apply_steps(&table, steps));
+            let mut altered = self.known(key).and_then(|table| apply_steps(&table, steps));
+            let session = default(&(None, String::new())).0;
+            altered =
+                altered.and_then(|t| self.default_charset_of_steps((&key.0, &session), t, steps));
             // The table keeps the name it has, however the statement spells it.
             let names = self.entry(&key.0, &key.1).map(Entry::names);
             let names = names.map(|(schema, table)| (schema.to_owned(), table.to_owned()));

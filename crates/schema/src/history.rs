@@ -90,6 +90,7 @@ const LEARNED: u8 = 2;
 const LOST: u8 = 3;
 const REMOVED: u8 = 4;
 const DOUBTED: u8 = 5;
+const DATABASE: u8 = 7;
 
 impl HistoryRecord {
     /// Where it holds from, if it is about a place.
@@ -213,6 +214,11 @@ fn change(out: &mut Vec<u8>, change: &StructureChange) {
             string(out, schema);
             string(out, table);
         }
+        StructureChange::Database { schema, charset } => {
+            out.push(DATABASE);
+            string(out, schema);
+            string(out, charset);
+        }
         StructureChange::Doubted { database, words, is_any } => {
             out.push(DOUBTED);
             string(out, database);
@@ -247,6 +253,10 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
                 _ => return Err(r.error("reach of a doubt is not 0 or 1")),
             },
             words: r.list(|r| r.string("word"))?,
+        },
+        DATABASE => StructureChange::Database {
+            schema: r.string("database")?,
+            charset: r.string("character set")?,
         },
         _ => return Err(r.error("kind of change is not known")),
     })
@@ -303,6 +313,10 @@ mod tests {
                     StructureChange::Learned(table),
                     lost,
                     removed,
+                    StructureChange::Database {
+                        schema: "s".to_owned(),
+                        charset: "?latin1".to_owned(),
+                    },
                     StructureChange::Doubted {
                         database: String::new(),
                         words: vec!["t".to_owned(), "中".to_owned()],

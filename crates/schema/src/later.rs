@@ -119,7 +119,7 @@ impl LaterStatements {
                     Change::Doubt(doubt) => doubt.covers(schema, table, statement.database()),
                     Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, schema),
-                    Change::AlterDatabase(_) => false,
+                    Change::AlterDatabase(..) | Change::CreateDatabase { .. } => false,
                 })
             })
     }
@@ -129,14 +129,15 @@ impl LaterStatements {
     pub fn touches_database(&self, case: NameCase, schema: &str) -> bool {
         let touches = |statement: &Statement, change: &Change| match change {
             Change::DropDatabase(name) => same_name(case, name, schema),
-            Change::AlterDatabase(name) => {
+            Change::AlterDatabase(name, _) => {
                 let name = name.as_deref().or_else(|| statement.database());
                 name.is_none_or(|name| same_name(case, name, schema))
             }
             Change::Doubt(doubt) => {
                 doubt.is_any() && doubt.covers_database(schema, statement.database())
             }
-            Change::Create { .. }
+            Change::CreateDatabase { .. }
+            | Change::Create { .. }
             | Change::Alter { .. }
             | Change::Rename(_)
             | Change::Drop(_)
@@ -233,7 +234,7 @@ impl LaterStatements {
                     Change::Doubt(doubt) => doubt.covers(&at.0, &at.1, statement.database()),
                     Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, &at.0),
-                    Change::AlterDatabase(_) => false,
+                    Change::AlterDatabase(..) | Change::CreateDatabase { .. } => false,
                 };
                 if ends {
                     return Err(statement.at.clone());

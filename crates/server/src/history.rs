@@ -235,7 +235,7 @@ fn changes(record: &StructureRecord) -> Vec<HistoryRecord> {
     parts.collect()
 }
 
-/// All structures of a catalog, in parts.
+/// All structures of a catalog, in parts, and behind them what is known of databases.
 fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<HistoryRecord> {
     let (mut parts, mut tables, mut bytes) = (Vec::new(), Vec::new(), 0);
     let part = |tables: Vec<PackedTable>, is_last| HistoryRecord::Snapshot {
@@ -253,6 +253,12 @@ fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Hi
         }
     }
     parts.push(part(tables, true));
+    let databases: Vec<StructureChange> = catalog.databases().collect();
+    parts.extend(databases.chunks(CHANGES_MAX).map(|changes| HistoryRecord::Changes {
+        at: at.clone(),
+        timestamp_s,
+        changes: changes.to_vec(),
+    }));
     parts
 }
 
