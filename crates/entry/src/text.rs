@@ -8,6 +8,7 @@ mod temporal;
 mod zone;
 
 pub(crate) use charset::Charset;
+pub(crate) use charset::name_of_collation as charset_name;
 pub use charset::statement_text;
 pub(crate) use digits::{put_int, put_padded};
 pub(crate) use float::{put_f32, put_f64};

@@ -1,5 +1,6 @@
 //! The tables whose structure is known.
 
+mod database;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use crate::session::{SessionId, Sessions, Speaker};
 use crate::statement::{Body, Change, Doubt, Parsed, Step};
 use crate::table::Table;
 
+use database::Databases;
 pub(crate) use step::{apply_steps, pin_charsets, position};
 
 /// What is known of a table.
@@ -57,6 +59,14 @@ pub enum StructureChange {
         /// Table name.
         table: String,
     },
+    /// Tables of this database that are created without a character set have this one.
+    Database {
+        /// Database name.
+        schema: String,
+        /// The character set; empty when it is not known any more, or there is no such database. With
+        /// a question mark before it the database may have been there already, with another one.
+        charset: String,
+    },
     /// A statement that is not understood may have changed every table that it names, or may name.
     Doubted {
         /// Its default database; empty without.
@@ -84,7 +94,10 @@ impl StructureChange {
         match self {
             Self::Set(table) | Self::Learned(table) => Some(table.names()),
             Self::Lost { schema, table } | Self::Removed { schema, table } => Some((schema, table)),
-            Self::Doubted { .. } | Self::Temporary { .. } | Self::ServerStarted => None,
+            Self::Doubted { .. }
+            | Self::Temporary { .. }
+            | Self::ServerStarted
+            | Self::Database { .. } => None,
         }
     }
 
@@ -97,7 +110,8 @@ impl StructureChange {
             | Self::Removed { .. }
             | Self::Learned(_)
             | Self::Temporary { .. }
-            | Self::ServerStarted => false,
+            | Self::ServerStarted
+            | Self::Database { .. } => false,
             Self::Doubted { database, words, is_any } => {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 Doubt::from_parts(words, *is_any).covers(schema, table, database)
@@ -142,6 +156,7 @@ type Bucket = Vec<Entry>;
 pub struct Catalog {
     /// By the names in lower case.
     schemas: HashMap<Box<str>, HashMap<Box<str>, Bucket>>,
+    databases: Databases,
     case: NameCase,
     generation: u64,
     journal: Journal,
@@ -170,9 +185,15 @@ impl Catalog {
             NameCase::Sensitive | NameCase::Insensitive => None,
             NameCase::Unknown => Some(Box::new(Self::new(NameCase::Insensitive))),
         };
-        let (schemas, journal) = (HashMap::new(), Journal::Off);
-        let sessions = Sessions::default();
-        Self { schemas, case, generation: 0, journal, sessions, if_insensitive }
+        Self {
+            schemas: HashMap::new(),
+            databases: Databases::default(),
+            case,
+            generation: 0,
+            journal: Journal::Off,
+            sessions: Sessions::default(),
+            if_insensitive,
+        }
     }
 
     /// Takes what was found out of the server's names. Only the first word counts.
@@ -317,6 +338,7 @@ impl Catalog {
             StructureChange::Removed { schema, table } => {
                 self.remove(&(schema, table));
             }
+            StructureChange::Database { schema, charset } => self.set_database(&schema, charset),
             StructureChange::Doubted { database, words, is_any } => {
                 let database = Some(database.as_str()).filter(|name| !name.is_empty());
                 self.doubt(&Doubt::from_parts(&words, is_any), database);
@@ -382,7 +404,14 @@ impl Catalog {
                     }
                 }
                 Change::DropDatabase(schema) => self.drop_database(schema),
-                Change::AlterDatabase(_) => {}
+                Change::CreateDatabase { name, charset, if_not_exists } => {
+                    self.create_database(name, charset, *if_not_exists);
+                }
+                Change::AlterDatabase(name, charset) => {
+                    if let Some(name) = name.as_deref().or(database) {
+                        self.alter_database(name, charset);
+                    }
+                }
                 Change::Doubt(doubt) => self.doubt(doubt, database),
             }
         }
@@ -493,6 +522,7 @@ impl Catalog {
         for key in keys {
             self.remove(&key);
         }
+        self.set_database(schema, String::new());
         self.generation += 1;
     }
 
@@ -522,7 +552,11 @@ impl Catalog {
 
     fn create(&mut self, key: Key, body: &Body, like: Option<&Key>, is_assumed: bool) {
         let table = match body {
-            Body::Columns(table) => Some(table.clone()),
+            Body::Columns(table) => {
+                let mut table = table.clone();
+                self.default_charset(&key.0, &mut table);
+                Some(table)
+            }
             Body::Like(_) => like.and_then(|other| self.known(other)),
             Body::Unknown => None,
         };
@@ -548,7 +582,10 @@ impl Catalog {
         let changes =
             |step: &Step| !matches!(step, Step::RenameTo(_)) && (is_known || !step.is_key_only());
         if steps.iter().any(changes) {
-            let altered = self.known(key).and_then(|table| apply_steps(&table, steps));
+            let mut altered = self.known(key).and_then(|table| apply_steps(&table, steps));
+            let session = default(&(None, String::new())).0;
+            altered =
+                altered.and_then(|t| self.default_charset_of_steps((&key.0, &session), t, steps));
             // The table keeps the name it has, however the statement spells it.
             let names = self.entry(&key.0, &key.1).map(Entry::names);
             let names = names.map(|(schema, table)| (schema.to_owned(), table.to_owned()));

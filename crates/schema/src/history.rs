@@ -92,6 +92,7 @@ const LOST: u8 = 3;
 const REMOVED: u8 = 4;
 const DOUBTED: u8 = 5;
 const TEMPORARY: u8 = 6;
+const DATABASE: u8 = 7;
 
 const SERVER_STARTED: u8 = 0;
 const OF_SESSION: u8 = 1;
@@ -218,6 +219,11 @@ fn change_bytes(out: &mut Vec<u8>, change: &StructureChange) {
             string(out, schema);
             string(out, table);
         }
+        StructureChange::Database { schema, charset } => {
+            out.push(DATABASE);
+            string(out, schema);
+            string(out, charset);
+        }
         StructureChange::Doubted { database, words, is_any } => {
             out.push(DOUBTED);
             string(out, database);
@@ -264,6 +270,10 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
                 StructureChange::Temporary { session, change }
             }
             _ => return Err(r.error("change of temporary tables is not 0 or 1")),
+        },
+        DATABASE => StructureChange::Database {
+            schema: r.string("database")?,
+            charset: r.string("character set")?,
         },
         kind => return read_table_change(kind, r),
     })
@@ -333,6 +343,10 @@ mod tests {
                     StructureChange::Learned(table),
                     lost,
                     removed,
+                    StructureChange::Database {
+                        schema: "s".to_owned(),
+                        charset: "?latin1".to_owned(),
+                    },
                     StructureChange::Doubted {
                         database: String::new(),
                         words: vec!["t".to_owned(), "中".to_owned()],

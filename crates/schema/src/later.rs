@@ -119,7 +119,7 @@ impl LaterStatements {
                     Change::Doubt(doubt) => doubt.covers(schema, table, statement.database()),
                     Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, schema),
-                    Change::AlterDatabase(_) => false,
+                    Change::AlterDatabase(..) | Change::CreateDatabase { .. } => false,
                 })
             })
     }
@@ -129,14 +129,15 @@ impl LaterStatements {
     pub fn touches_database(&self, case: NameCase, schema: &str) -> bool {
         let touches = |statement: &Statement, change: &Change| match change {
             Change::DropDatabase(name) => same_name(case, name, schema),
-            Change::AlterDatabase(name) => {
+            Change::AlterDatabase(name, _) => {
                 let name = name.as_deref().or_else(|| statement.database());
                 name.is_none_or(|name| same_name(case, name, schema))
             }
             Change::Doubt(doubt) => {
                 doubt.is_any() && doubt.covers_database(schema, statement.database())
             }
-            Change::Create { .. }
+            Change::CreateDatabase { .. }
+            | Change::Create { .. }
             | Change::Alter { .. }
             | Change::Rename(_)
             | Change::Drop(_)
@@ -233,7 +234,7 @@ impl LaterStatements {
                     Change::Doubt(doubt) => doubt.covers(&at.0, &at.1, statement.database()),
                     Change::DropTemporary(_) => false,
                     Change::DropDatabase(name) => same_name(case, name, &at.0),
-                    Change::AlterDatabase(_) => false,
+                    Change::AlterDatabase(..) | Change::CreateDatabase { .. } => false,
                 };
                 if ends {
                     return Err(statement.at.clone());
@@ -294,6 +295,26 @@ fn undo_steps(after: &Table, steps: &[Step]) -> Option<Vec<Table>> {
     Some(candidates)
 }
 
+fn undo_key(keys: &mut Vec<UniqueKey>, step: &Step) {
+    if let Step::AddKey { key, .. } = step {
+        // The latest of its columns, where it has no name of its own.
+        let is_it = |other: &UniqueKey| match key {
+            Key::Unique(key) if key.name.is_empty() => other.parts == key.parts,
+            Key::Unique(_) | Key::Other(_) => other.name.eq_ignore_ascii_case(key.name()),
+        };
+        if let Some(index) = keys.iter().rposition(is_it) {
+            keys.remove(index);
+        }
+    } else if let Step::DropKey(name) = step {
+        // It may have been a UNIQUE one.
+        keys.push(UniqueKey { name: name.clone(), parts: Vec::new(), uses_hash: false });
+    } else if let Step::RenameKey { old, new } = step {
+        for key in keys.iter_mut().filter(|key| key.name.eq_ignore_ascii_case(new)) {
+            old.clone_into(&mut key.name);
+        }
+    }
+}
+
 /// Columns that lay anywhere go to `anywhere`.
 fn undo_step(
     before: &mut Table,
@@ -312,27 +333,8 @@ fn undo_step(
         | Step::PrimaryKey { if_not_exists: true, .. }
         | Step::DropVersioning
         | Step::Unknown => return None,
-        Step::AddKey { key, .. } => {
-            // The latest of its columns, where it has no name of its own.
-            let is_it = |other: &UniqueKey| match key {
-                Key::Unique(key) if key.name.is_empty() => other.parts == key.parts,
-                Key::Unique(_) | Key::Other(_) => other.name.eq_ignore_ascii_case(key.name()),
-            };
-            if let Some(index) = before.unique_keys.iter().rposition(is_it) {
-                before.unique_keys.remove(index);
-            }
-        }
-        Step::DropKey(name) => {
-            // It may have been a UNIQUE one.
-            let (parts, uses_hash) = (Vec::new(), false);
-            before.unique_keys.push(UniqueKey { name: name.clone(), parts, uses_hash });
-        }
-        Step::RenameKey { old, new } => {
-            for key in
-                before.unique_keys.iter_mut().filter(|key| key.name.eq_ignore_ascii_case(new))
-            {
-                old.clone_into(&mut key.name);
-            }
+        Step::AddKey { .. } | Step::DropKey(_) | Step::RenameKey { .. } => {
+            undo_key(&mut before.unique_keys, step);
         }
         Step::Add { column, .. } => {
             columns.remove(position(columns, &column.name)?);

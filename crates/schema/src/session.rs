@@ -206,7 +206,8 @@ impl Sessions {
             | Change::Rename(_)
             | Change::Drop(_)
             | Change::DropDatabase(_)
-            | Change::AlterDatabase(_)
+            | Change::AlterDatabase(..)
+            | Change::CreateDatabase { .. }
             | Change::Doubt(_) => Some(change),
         }
     }

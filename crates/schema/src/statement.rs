@@ -56,6 +56,18 @@ pub struct Classified {
     pub source: Option<(Option<String>, String)>,
 }
 
+/// What a statement says of the default character set of a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DatabaseCharset {
+    Named(String),
+    /// That of the server, as the session has it.
+    Server,
+    /// Nothing: it stays as it is.
+    Kept,
+    /// One that only the server knows.
+    Unknown,
+}
+
 /// A change of structure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -77,7 +89,12 @@ pub(crate) enum Change {
     DropTemporary(Vec<Name>),
     DropDatabase(String),
     /// What it is without a name: the default one. Its tables stay as they are.
-    AlterDatabase(Option<String>),
+    AlterDatabase(Option<String>, DatabaseCharset),
+    CreateDatabase {
+        name: String,
+        charset: DatabaseCharset,
+        if_not_exists: bool,
+    },
     /// The statement is not understood.
     Doubt(Doubt),
 }
@@ -92,7 +109,8 @@ impl Change {
             | Self::Rename(_)
             | Self::Drop(_)
             | Self::DropDatabase(_)
-            | Self::AlterDatabase(_)
+            | Self::AlterDatabase(..)
+            | Self::CreateDatabase { .. }
             | Self::Doubt(_) => false,
         }
     }
@@ -208,7 +226,8 @@ impl Parsed {
             | Change::Drop(_)
             | Change::DropTemporary(_)
             | Change::DropDatabase(_)
-            | Change::AlterDatabase(_) => false,
+            | Change::AlterDatabase(..)
+            | Change::CreateDatabase { .. } => false,
         })
     }
 
@@ -241,8 +260,21 @@ impl Parsed {
                 | Change::Drop(_)
                 | Change::DropTemporary(_)
                 | Change::DropDatabase(_)
-                | Change::AlterDatabase(_)
+                | Change::AlterDatabase(..)
+                | Change::CreateDatabase { .. }
                 | Change::Doubt(_) => {}
+            }
+        }
+    }
+
+    /// Says what the character set of the server is to the session that made the statement.
+    pub fn tell_server_charset(&mut self, name: &str) {
+        for change in &mut self.changes {
+            if let Change::CreateDatabase { charset, .. } | Change::AlterDatabase(_, charset) =
+                change
+                && *charset == DatabaseCharset::Server
+            {
+                *charset = DatabaseCharset::Named(name.to_owned());
             }
         }
     }

@@ -55,7 +55,8 @@ pub struct Table {
     pub name: String,
     /// Columns in ordinal order.
     pub columns: Vec<Column>,
-    /// Default character set of the table, if the definition names one.
+    /// Default character set of the table, if the definition names one, or the stream that of the
+    /// database; behind a question mark where that is not sure.
     pub charset: Option<String>,
     /// MariaDB: the last two columns are those of implicit system versioning. They stay the last.
     pub has_implicit_versioning: bool,
@@ -188,6 +189,10 @@ enum StringLen {
     Unlimited,
 }
 
+fn is_guess(charset: &str) -> bool {
+    charset.starts_with(Column::UNSURE)
+}
+
 impl Column {
     /// Nothing for a column that is no string.
     fn string_len(&self) -> Option<StringLen> {
@@ -253,8 +258,18 @@ impl Column {
             return Some("utf8mb4");
         }
         // Histories of earlier versions have the word DEFAULT.
-        let is_named = |name: &&str| !name.is_empty() && !name.eq_ignore_ascii_case("default");
+        let is_named = |name: &&str| {
+            !name.is_empty() && !name.eq_ignore_ascii_case("default") && !is_guess(name)
+        };
         self.charset.as_deref().or(table.charset.as_deref()).filter(is_named)
+    }
+
+    /// The character set that its text may have, where the definitions do not tell it for sure: its
+    /// database may have been there before the statement that tells its default.
+    #[must_use]
+    pub fn guessed_charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
+        let name = self.charset.as_deref().or(table.charset.as_deref());
+        name.filter(|name| is_guess(name))?.strip_prefix(Self::UNSURE)
     }
 
     /// A column that may be NULL and is no key.

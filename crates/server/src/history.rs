@@ -235,7 +235,7 @@ fn changes(record: &StructureRecord) -> Vec<HistoryRecord> {
     parts.collect()
 }
 
-/// All structures of a catalog, in parts.
+/// All structures of a catalog, in parts, and behind them what is known of databases.
 fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<HistoryRecord> {
     let (mut parts, mut tables, mut bytes) = (Vec::new(), Vec::new(), 0);
     let part = |tables: Vec<PackedTable>, is_last| HistoryRecord::Snapshot {
@@ -253,10 +253,13 @@ fn snapshot(catalog: &Catalog, at: &HistoryPosition, timestamp_s: u32) -> Vec<Hi
         }
     }
     parts.push(part(tables, true));
-    let changes = catalog.temporary_tables();
-    if !changes.is_empty() {
-        parts.push(HistoryRecord::Changes { at: at.clone(), timestamp_s, changes });
-    }
+    let changes: Vec<StructureChange> =
+        catalog.temporary_tables().into_iter().chain(catalog.databases()).collect();
+    parts.extend(changes.chunks(CHANGES_MAX).map(|changes| HistoryRecord::Changes {
+        at: at.clone(),
+        timestamp_s,
+        changes: changes.to_vec(),
+    }));
     parts
 }
 

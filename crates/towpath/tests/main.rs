@@ -16,6 +16,7 @@ mod clients;
 mod cluster;
 mod convert_charset;
 mod damage;
+mod database_charset;
 mod ddl;
 mod differential;
 mod doctor;

@@ -32,9 +32,9 @@ pub(crate) fn tailed(server: &Server, from: &str, limit: usize, format: &str) ->
 
 /// Values of a row's columns, by name.
 pub(crate) fn values(row: &Value, names: &[&str]) -> Vec<String> {
-    let value = |name: &&str| match &row[*name] {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let value = |name: &&str| {
+        let value = &row[*name];
+        value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
     };
     names.iter().map(value).collect()
 }

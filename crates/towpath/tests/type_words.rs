@@ -254,6 +254,7 @@ fn words_for_types_of_mysql_are_what_the_server_makes_of_them() {
     for version in [Version::Mysql97, Version::Mysql80, Version::Mysql57, Version::Mysql55] {
         check_words(version, "utf8mb4");
     }
+    check_words(Version::Mysql57, "latin1");
 }
 
 #[test]
@@ -263,4 +264,5 @@ fn words_for_types_of_mariadb_are_what_the_server_makes_of_them() {
     {
         check_words(version, "utf8mb4");
     }
+    check_words(Version::Mariadb102, "latin1");
 }

@@ -48,6 +48,9 @@ pub struct QueryEvent<'a> {
     pub schema: &'a [u8],
     /// Collation id of the client's character set (status variable 4), if sent.
     pub client_charset: Option<u16>,
+    /// Collation id of the session's `character_set_server` (status variable 4), if sent: databases get it
+    /// that are made without one.
+    pub server_charset: Option<u16>,
     /// SQL mode (status variable 1), if sent.
     pub sql_mode: Option<u64>,
     /// MariaDB's status variable 130.
@@ -78,6 +81,7 @@ impl<'a> QueryEvent<'a> {
             error_code,
             schema,
             client_charset: None,
+            server_charset: None,
             sql_mode: None,
             alter_phase: None,
             sql: r.take_rest(),
@@ -120,7 +124,9 @@ impl<'a> QueryEvent<'a> {
                 }
                 4 => {
                     self.client_charset = Some(r.u16(NAME).ok()?);
-                    4
+                    r.u16(NAME).ok()?;
+                    self.server_charset = Some(r.u16(NAME).ok()?);
+                    0
                 }
                 2 => usize::from(r.u8(NAME).ok()?) + 1,
                 5 | 6 | 254 => usize::from(r.u8(NAME).ok()?),

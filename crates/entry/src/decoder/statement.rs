@@ -131,6 +131,7 @@ impl Decoder {
             let reading = Reading {
                 server: server_kind(format),
                 sql_mode: query.sql_mode,
+                server_charset: query.server_charset,
                 is_exact,
                 session: SessionId { server_id: origin.server_id, thread_id: query.thread_id },
                 is_bound: flags & FLAG_THREAD_SPECIFIC != 0,

@@ -21,6 +21,7 @@ use super::Step;
 use super::options::{DecoderOptions, Suppress};
 use crate::error::DecodeError;
 use crate::plan::Plan;
+use crate::text::charset_name;
 use cache::Cache;
 use fit::Facts;
 
@@ -64,6 +65,8 @@ pub(crate) struct Tables {
 pub(super) struct Reading {
     pub(super) server: Option<ServerKind>,
     pub(super) sql_mode: Option<u64>,
+    /// The collation that databases get which are made without one.
+    pub(super) server_charset: Option<u16>,
     /// Every character of it is known.
     pub(super) is_exact: bool,
     /// Who made it.
@@ -343,6 +346,9 @@ impl Tables {
         let mut parsed = towpath_schema::parse(sql, &options);
         if !reading.is_exact {
             parsed.distrust(sql, &options);
+        }
+        if let Some(name) = reading.server_charset.and_then(|id| charset_name(u64::from(id))) {
+            parsed.tell_server_charset(name);
         }
         let database = Some(database).filter(|name| !name.is_empty());
         let speaker = Speaker {

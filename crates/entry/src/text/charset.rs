@@ -211,7 +211,7 @@ pub fn statement_text(sql: &[u8], collation: Option<u16>) -> (String, bool) {
 }
 
 /// The character set of a collation.
-fn name_of_collation(collation: u64) -> Option<&'static str> {
+pub(crate) fn name_of_collation(collation: u64) -> Option<&'static str> {
     // MariaDB: 1024 more for a collation that does not pad.
     let id = if (1024..2048).contains(&collation) { collation - 1024 } else { collation };
     Some(match id {

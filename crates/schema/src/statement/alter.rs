@@ -1,6 +1,8 @@
 //! ALTER.
 
-use super::create::{Body, Item, has_expression, item, key_columns, period, table_charset};
+use super::create::{
+    Body, Item, database_charset, has_expression, item, key_columns, period, table_charset,
+};
 use super::keys::{Key, key, of_column};
 use super::{CanalKind, Change, Draft, Parsed, if_exists};
 use crate::column::{ColumnKey, Definition, Place, definition};
@@ -92,7 +94,7 @@ pub(super) fn alter(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         let first = c.next()?;
         let bare = ["charset", "character", "collate", "default"].iter().any(|w| first.is(w));
         let name = if bare { None } else { named.identifier() };
-        parsed.changes.push(Change::AlterDatabase(name));
+        parsed.changes.push(Change::AlterDatabase(name, database_charset(named)));
         let option = if bare { first } else { c.next()? };
         // Canal reads `CHARACTER SET`, but neither `CHARSET` nor `COLLATE`.
         if !(option.is("character") || option.is("default")) {

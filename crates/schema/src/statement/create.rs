@@ -1,7 +1,7 @@
 //! CREATE.
 
 use super::keys::{Key, key, of_column, unique};
-use super::{CanalKind, Change, Draft, Parsed, Step, if_exists};
+use super::{CanalKind, Change, DatabaseCharset, Draft, Parsed, Step, if_exists};
 use crate::column::{ColumnKey, Definition, charset_of, definition, usual_type};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::{Kind, ParseOptions, Token, Types, tokens};
@@ -25,9 +25,18 @@ pub(super) fn create(mut c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
         return table(c, (or_replace, temporary), parsed);
     }
     if c.eat_any(&["database", "schema"]) {
-        if_exists(&mut c);
+        let if_not_exists = if_exists(&mut c);
         let name = c.identifier()?;
-        parsed.results.push(Draft::Database(name));
+        parsed.results.push(Draft::Database(name.clone()));
+        if or_replace {
+            parsed.changes.push(Change::DropDatabase(name.clone()));
+        }
+        let charset = match database_charset(c) {
+            // A collation of any character set is of that of the server.
+            DatabaseCharset::Kept | DatabaseCharset::Unknown => DatabaseCharset::Server,
+            charset @ (DatabaseCharset::Named(_) | DatabaseCharset::Server) => charset,
+        };
+        parsed.changes.push(Change::CreateDatabase { name, charset, if_not_exists });
         return Some(());
     }
     if c.eat("sequence") {
@@ -162,6 +171,16 @@ pub(super) fn table_charset(mut c: Cursor<'_, '_>) -> Option<String> {
         c.next();
     }
     found
+}
+
+/// The default character set among the options of a database.
+pub(super) fn database_charset(c: Cursor<'_, '_>) -> DatabaseCharset {
+    match table_charset(c) {
+        Some(name) if name.is_empty() => DatabaseCharset::Server,
+        Some(name) => DatabaseCharset::Named(name),
+        None if c.rest().iter().any(|token| token.is("collate")) => DatabaseCharset::Unknown,
+        None => DatabaseCharset::Kept,
+    }
 }
 
 /// What stands in a definition list.

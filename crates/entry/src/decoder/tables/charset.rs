@@ -21,22 +21,31 @@ pub(super) fn untold(
     untold.map(|(index, _)| index).collect()
 }
 
-/// States those that the answer tells: of the column of that name, else the default of the database.
+/// States those that the answer tells: of the column of that name, else the default of the database, else
+/// what the stream says that it may be.
 pub(super) fn state(table: &mut Table, untold: &[usize], answer: &StructureAnswer) {
     let default = answer.default_charset.as_deref();
+    let guesses: Vec<Option<String>> = table
+        .columns
+        .iter()
+        .map(|column| column.guessed_charset_in(table).map(ToOwned::to_owned))
+        .collect();
     for index in untold {
         let Some(column) = table.columns.get_mut(*index) else { continue };
         let found = answer.candidates.iter().find_map(|candidate| {
             let same = |c: &&Column| is_same_name(&c.name, &column.name);
             candidate.columns.iter().find(same)?.charset_in(candidate)
         });
-        if let Some(charset) = found.or(default) {
-            column.charset = Some(charset.to_owned());
+        let guess = guesses.get(*index).cloned().flatten();
+        if let Some(charset) = found.or(default).map(ToOwned::to_owned).or(guess) {
+            column.charset = Some(charset);
         }
     }
-    if !untold.is_empty() && table.charset.is_none() {
+    // What is behind a question mark stays, if nobody knows better.
+    let is_open = table.charset.as_ref().is_none_or(|name| name.starts_with('?'));
+    if !untold.is_empty() && is_open {
         let found = answer.candidates.iter().find_map(|candidate| candidate.charset.as_deref());
-        table.charset = found.or(default).map(ToOwned::to_owned);
+        table.charset = found.or(default).map(ToOwned::to_owned).or(table.charset.take());
     }
 }
 

@@ -101,16 +101,17 @@ pub(super) fn sized(mut table: Table, kinds: &[K]) -> Table {
 
 /// Nothing where it is as it was.
 fn sized_type(lower: &str, kind: K) -> Option<String> {
-    let sized = match kind {
-        K::Blob { len_bytes } => {
-            let sizes = ["tiny", "medium", "long"];
-            let sort = sizes.iter().find_map(|size| lower.strip_prefix(size)).unwrap_or(lower);
-            // With a length it is as it was written.
-            matches!(sort, "text" | "blob").then(|| format!("{}{sort}", blob_size(len_bytes)))?
-        }
-        K::Char { max_len } if is_sized(lower, "binary") => format!("binary({max_len})"),
-        K::VarChar { max_len } if is_sized(lower, "varbinary") => format!("varbinary({max_len})"),
-        _ => return None,
+    let sized = if let K::Blob { len_bytes } = kind {
+        let sizes = ["tiny", "medium", "long"];
+        let sort = sizes.iter().find_map(|size| lower.strip_prefix(size)).unwrap_or(lower);
+        // With a length it is as it was written.
+        matches!(sort, "text" | "blob").then(|| format!("{}{sort}", blob_size(len_bytes)))?
+    } else if let (K::Char { max_len }, true) = (kind, is_sized(lower, "binary")) {
+        format!("binary({max_len})")
+    } else if let (K::VarChar { max_len }, true) = (kind, is_sized(lower, "varbinary")) {
+        format!("varbinary({max_len})")
+    } else {
+        return None;
     };
     (sized != lower).then_some(sized)
 }
