@@ -147,9 +147,6 @@ impl Decoder {
             timestamp_s: event.header.timestamp_s,
             server_id: event.header.server_id,
         };
-        if self.output.holds_too_much() && self.outcome.is_asked(event.start) {
-            return Ok(Step::NeedFate);
-        }
         let kind = event.header.event_type;
         let result = if kind == t::TRANSACTION_PAYLOAD {
             self.payload(event, &origin)
@@ -261,6 +258,9 @@ impl Decoder {
             | t::WRITE_ROWS..=t::DELETE_ROWS
             | t::PARTIAL_UPDATE_ROWS
             | t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
+                if self.output.holds_too_much() && self.outcome.is_asked(origin.start) {
+                    return Ok(Step::NeedFate);
+                }
                 self.rows_event(header.event_type, body, format, origin)?;
             }
             t::QUERY => self.query(header, body, format, origin)?,

@@ -130,6 +130,7 @@ impl Tables {
         self.other_map(body, format, options)
     }
 
+    #[inline]
     fn other_map(
         &mut self,
         body: &[u8],
