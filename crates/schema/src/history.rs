@@ -296,17 +296,12 @@ mod tests {
     use super::*;
     use crate::table::{Column, HiddenKey, KeyPart, Table, UniqueKey};
 
-    fn records() -> Vec<HistoryRecord> {
-        let at = HistoryPosition {
-            file: "mysql-bin.000007".to_owned(),
-            offset: 5 << 30,
-            gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5".to_owned(),
-        };
+    fn table() -> PackedTable {
         let mut column = Column::new("中`", "varchar(20)");
         column.charset = Some("utf8mb4".to_owned());
         let mut key = Column::new("id", "int unsigned");
         (key.is_key, key.nullable) = (true, false);
-        let table = PackedTable::new(&Table {
+        PackedTable::new(&Table {
             schema: "a b".to_owned(),
             name: "t".to_owned(),
             columns: vec![key, column],
@@ -323,7 +318,16 @@ mod tests {
                 uses_hash: true,
             }],
             hidden_key: Some(HiddenKey::PolarDbX),
-        });
+        })
+    }
+
+    fn records() -> Vec<HistoryRecord> {
+        let at = HistoryPosition {
+            file: "mysql-bin.000007".to_owned(),
+            offset: 5 << 30,
+            gtid: "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5".to_owned(),
+        };
+        let table = table();
         let name = || ("s".to_owned(), "t".to_owned());
         let lost = StructureChange::Lost { schema: name().0, table: name().1 };
         let removed = StructureChange::Removed { schema: name().0, table: name().1 };
