@@ -24,7 +24,7 @@ fn a_converted_table_stays_known() {
              ALTER TABLE w CONVERT TO CHARSET utf8mb4; INSERT INTO w VALUES (3, x'ff', x'ffff');
              DROP TABLE w;",
         );
-        let rows = decoded(&server, "mysql-bin.000001", "--flat");
+        let rows = decoded(&server, "--flat");
         let data: Vec<_> = rows.iter().map(|row| row["data"][0].clone()).collect();
         let smile = "😀";
         assert_eq!(

@@ -14,7 +14,7 @@ fn check(server: &Server, sql: &str, expected: &[&str]) {
     let version = server.version();
     server.run(&format!("{};", version.reset_sql()));
     server.run(sql);
-    let rows = decoded(server, "mysql-bin.000001", "--json");
+    let rows = decoded(server, "--json");
     let texts: Vec<_> = rows.iter().map(|row| row["after"]["a"].clone()).collect();
     assert_eq!(
         texts,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use towpath_testkit::{Server, Version};
 
-use crate::shown::{decoded, tailed};
+use crate::shown::{decoded, next_file, tailed};
 
 /// Tables with such keys made in every way, and what becomes of them.
 const SQL: &str = "CREATE DATABASE f; USE f;
@@ -71,7 +71,7 @@ fn hashes_of_long_unique_keys_are_not_delivered() {
         for metadata in ["MINIMAL", "FULL"] {
             let server = Server::start(version, &[&format!("--binlog-row-metadata={metadata}")]);
             server.run(SQL);
-            let rows = decoded(&server, "mysql-bin.000001", "--json");
+            let rows = decoded(&server, "--json");
             check(&rows, version, metadata);
             // Structures that the server tells, later statements undone.
             let tailed = tailed(&server, "earliest", rows.len(), "--json");
@@ -88,13 +88,16 @@ fn hashes_are_known_from_the_server() {
         server.run(
             "CREATE DATABASE f; USE f; CREATE TABLE t (id INT PRIMARY KEY, a TEXT UNIQUE, b BLOB);
              CREATE TABLE u (id INT PRIMARY KEY, a TEXT UNIQUE, b BIGINT UNSIGNED);
-             FLUSH BINARY LOGS;
-             INSERT INTO t VALUES (1, 'x', 'y'); INSERT INTO u VALUES (1, 'x', 2);
+",
+        );
+        let from = next_file(&server);
+        server.run(
+            "USE f; INSERT INTO t VALUES (1, 'x', 'y'); INSERT INTO u VALUES (1, 'x', 2);
              ALTER TABLE t ADD c INT, ADD UNIQUE (b); INSERT INTO t VALUES (2, 'xx', 'yy', 3);
              ALTER TABLE u DROP KEY a; INSERT INTO u VALUES (2, 'xx', 2);
              ALTER TABLE t DROP KEY a; INSERT INTO t VALUES (3, 'xx', 'yyy', 3);",
         );
-        let rows = tailed(&server, "mysql-bin.000002:4", 5, "--json");
+        let rows = tailed(&server, &from, 5, "--json");
         let after: Vec<_> = rows.iter().map(|row| row["after"].clone()).collect();
         let expected = [
             json!({"id": "1", "a": "x", "b": "y"}),
@@ -126,7 +129,7 @@ fn a_surplus_column_that_is_no_hash_is_noticed() {
         )
             .replace("c BIGINT UNSIGNED NOT NULL", "c BIGINT UNSIGNED NOT NULL DEFAULT 1"),
         );
-        let path = server.binlog_folder().join("mysql-bin.000001");
+        let path = server.binlog_folder().join(server.binlog_end().0);
         let output = std::process::Command::new(crate::binary())
             .args(["decode", path.to_str().unwrap()])
             .output()

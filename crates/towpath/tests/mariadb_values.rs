@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use towpath_testkit::{Server, Version};
 
-use crate::shown::{decoded, tailed, values};
+use crate::shown::{decoded, next_file, tailed, values};
 
 const ALL: [Version; 4] =
     [Version::Mariadb102, Version::Mariadb1011, Version::Mariadb114, Version::Mariadb118];
@@ -51,11 +51,12 @@ fn old_times_have_their_fractions() {
                 row.into_iter().map(|v| if v == "NULL" { "null".to_owned() } else { v }).collect()
             })
             .collect();
-        let rows = decoded(&server, "mysql-bin.000001", "--json");
+        let rows = decoded(&server, "--json");
         assert_eq!(after(&rows, &names), expected, "{version:?}");
         // By what the server shows of the table.
-        server.run("FLUSH BINARY LOGS; UPDATE f.t SET id = id + 10 ORDER BY id DESC");
-        let rows = tailed(&server, "mysql-bin.000002:4", 6, "--json");
+        let from = next_file(&server);
+        server.run("UPDATE f.t SET id = id + 10 ORDER BY id DESC");
+        let rows = tailed(&server, &from, 6, "--json");
         let mut shown = after(&rows, &names[1..]);
         shown.reverse();
         let values: Vec<Vec<String>> = expected.iter().map(|row| row[1..].to_vec()).collect();
@@ -71,11 +72,14 @@ fn an_old_time_whose_digits_nobody_knows_stops() {
         let server = Server::start(Version::Mariadb1011, &[&metadata]);
         server.run(
             "SET GLOBAL mysql56_temporal_format = OFF; CREATE DATABASE f;
-             CREATE TABLE f.t (id INT PRIMARY KEY, d DATETIME(3)); FLUSH BINARY LOGS;
-             INSERT INTO f.t VALUES (1, '2016-12-21 17:57:16.123');
+             CREATE TABLE f.t (id INT PRIMARY KEY, d DATETIME(3))",
+        );
+        next_file(&server);
+        server.run(
+            "INSERT INTO f.t VALUES (1, '2016-12-21 17:57:16.123');
              ALTER TABLE f.t MODIFY d DATETIME(6); DROP TABLE f.t;",
         );
-        let path = server.binlog_folder().join("mysql-bin.000002");
+        let path = server.binlog_folder().join(server.binlog_end().0);
         let output = std::process::Command::new(crate::binary())
             .args(["decode", path.to_str().unwrap()])
             .output()
@@ -128,7 +132,7 @@ fn inet6_is_written_as_the_server_writes_it() {
              INSERT INTO f.t (a) VALUES {}",
             list.join(", ")
         ));
-        let rows = decoded(&server, "mysql-bin.000001", "--json");
+        let rows = decoded(&server, "--json");
         assert_eq!(
             after(&rows, &["a"]),
             server.query("SELECT a FROM f.t ORDER BY id"),
@@ -159,7 +163,7 @@ fn uuid_and_inet4_are_written_as_the_server_writes_them() {
         );
         // Some it refuses.
         server.run_with_faults(&sql);
-        let rows = decoded(&server, "mysql-bin.000001", "--json");
+        let rows = decoded(&server, "--json");
         assert!(rows.len() > 100);
         let expected = server.query("SELECT a, b FROM f.t ORDER BY id");
         assert_eq!(after(&rows, &["a", "b"]), expected, "{version:?}");

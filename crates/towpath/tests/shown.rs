@@ -1,5 +1,6 @@
 //! What `towpath decode` and `towpath tail` show of the rows that a server wrote.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
@@ -16,10 +17,25 @@ fn rows(arguments: &[&str]) -> Vec<Value> {
     objects.filter(|object| object["key"].is_object() || object["data"].is_array()).collect()
 }
 
-/// All rows of a binlog file, by what its statements say alone.
-pub(crate) fn decoded(server: &Server, file: &str, format: &str) -> Vec<Value> {
-    let path = server.binlog_folder().join(file);
-    rows(&["decode", format, path.to_str().unwrap()])
+/// All rows of the server's binlog, by what its statements say alone. A server that was started twice has a
+/// file more.
+pub(crate) fn decoded(server: &Server, format: &str) -> Vec<Value> {
+    let folder = std::fs::read_dir(server.binlog_folder()).unwrap();
+    let names = folder.map(|entry| entry.unwrap().path());
+    let is_binlog = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name.strip_prefix("mysql-bin.").is_some_and(|rest| rest.parse::<u32>().is_ok())
+    };
+    let mut files: Vec<PathBuf> = names.filter(is_binlog).collect();
+    files.sort();
+    let files = files.iter().map(|path| path.to_str().unwrap());
+    rows(&["decode", format].into_iter().chain(files).collect::<Vec<_>>())
+}
+
+/// Closes the binlog file; where the next one begins.
+pub(crate) fn next_file(server: &Server) -> String {
+    server.run(server.version().rotate_sql());
+    server.binlog_end().0 + ":4"
 }
 
 /// The first `limit` changes behind a place, by what the server says of its tables.

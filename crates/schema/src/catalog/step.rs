@@ -274,10 +274,11 @@ fn char_len(charset: &str) -> Option<u8> {
     })
 }
 
-/// `CONVERT TO CHARACTER SET`. A text type may grow to the next one when its characters become longer: the
-/// table map tells its size.
+/// `CONVERT TO CHARACTER SET`. A text type grows to the next one when its characters become longer. Where
+/// that is not known the table map tells its size.
 fn convert(table: &mut Table, charset: Option<&str>) {
     let before = table.charset.clone();
+    let new_len = charset.and_then(char_len);
     let is_binary = charset.is_some_and(|name| name.eq_ignore_ascii_case("binary"));
     for column in &mut table.columns {
         let is_json = column.type_text.eq_ignore_ascii_case("json");
@@ -288,13 +289,28 @@ fn convert(table: &mut Table, charset: Option<&str>) {
         if is_json && column.charset.is_none() {
             column.charset = Some("utf8mb4".to_owned());
         }
+        let old_len = column.charset.as_deref().or(before.as_deref()).and_then(char_len);
         if is_binary {
-            let old = column.charset.as_deref().or(before.as_deref()).and_then(char_len);
-            make_binary(column, old.unwrap_or(1));
+            make_binary(column, old_len.unwrap_or(1));
+        } else if let (Some(old), Some(new)) = (old_len, new_len)
+            && old < new
+        {
+            grow(column);
         }
         column.charset = Some(charset.unwrap_or_default().to_owned());
     }
     table.charset = charset.map(ToOwned::to_owned);
+}
+
+/// Makes a text the next larger one.
+fn grow(column: &mut Column) {
+    let larger = match column.type_text.to_ascii_lowercase().as_str() {
+        "tinytext" => "text",
+        "text" => "mediumtext",
+        "mediumtext" => "longtext",
+        _ => return,
+    };
+    larger.clone_into(&mut column.type_text);
 }
 
 /// Makes a string type the one of the same bytes without a character set.

@@ -196,13 +196,16 @@ pub(super) struct Reader {
     stream: EventStream,
     catalog: Catalog,
     case: NameCase,
+    /// What databases get that are made without one.
+    server_charset: String,
 }
 
 impl Reader {
     pub(super) fn new(server: &Server, file: &str, case: NameCase) -> Self {
         let bytes = std::fs::read(server.binlog_folder().join(file)).unwrap();
         let stream = EventStream::new(file, 4, Checksum::None);
-        Self { bytes, at: 4, stream, catalog: Catalog::new(case), case }
+        let server_charset = server.query("SELECT @@character_set_server")[0][0].clone();
+        Self { bytes, at: 4, stream, catalog: Catalog::new(case), case, server_charset }
     }
 
     pub(super) fn read_until(&mut self, offset: u64) {
@@ -222,7 +225,8 @@ impl Reader {
                 version: (part(major), part(minor), part(patch)),
             };
             let options = ParseOptions::from_sql_mode(query.sql_mode.unwrap()).read_by(server);
-            let parsed = parse(std::str::from_utf8(query.sql).unwrap(), &options);
+            let mut parsed = parse(std::str::from_utf8(query.sql).unwrap(), &options);
+            parsed.tell_server_charset(&self.server_charset);
             let database = std::str::from_utf8(query.schema).unwrap();
             self.catalog.apply(&parsed, Some(database).filter(|name| !name.is_empty()));
         }
