@@ -24,7 +24,7 @@ use crate::output::{Output, Throttle};
 use crate::piece::Piece;
 use crate::rows::RowsWriter;
 use rollback::Outcome;
-use structures::{Doubts, Records, Unknown};
+use structures::{Doubts, Records, ServerStart, Unknown};
 use tables::Tables;
 use transaction::HeldBegin;
 
@@ -92,6 +92,7 @@ pub struct Decoder {
     in_transaction: bool,
     /// What is known of how the transaction ends.
     outcome: Outcome,
+    server_start: ServerStart,
     held: Option<HeldBegin>,
     held_file: Option<Arc<str>>,
     payload: Option<OpenPayload>,
@@ -120,6 +121,7 @@ impl Decoder {
             boundary: None,
             in_transaction: false,
             outcome: Outcome::default(),
+            server_start: ServerStart::default(),
             held: None,
             held_file: None,
             payload: None,
@@ -283,7 +285,16 @@ impl Decoder {
                 if origin.end > origin.start {
                     self.cut_off(origin);
                 }
-                self.tables.begin_file(format);
+                if format.created_s > 0 && self.options.gtid.is_some() {
+                    self.begin_file_of_start();
+                } else {
+                    self.tables.begin_file(format);
+                }
+            }
+            t::PREVIOUS_GTIDS | t::MARIADB_GTID_LIST
+                if self.server_start == ServerStart::ToPlace =>
+            {
+                self.place_start(body)?;
             }
             other if carries_nothing(other) || header.flags & FLAG_IGNORABLE != 0 => {}
             event_type => return Err(DecodeError::UnknownEvent { event_type }),

@@ -1,7 +1,7 @@
 //! What is acknowledged does not come again, whatever stands last in the binlog.
 
 use towpath_entry::read::{Entry, event_type_name};
-use towpath_testkit::{Server, Version};
+use towpath_testkit::{Server, Version, ZooKeeper};
 
 use crate::sequence::{Serving, TABLE};
 use crate::ways_out::with_gtid;
@@ -82,6 +82,8 @@ fn each_last(version: Version, server_arguments: &[&str], arguments: &[&str]) {
             let _got = serving.until((".*\\..*", 1000), shown, is_last, needle);
         }
         serving = serving.restart(&all);
+        // In a cluster others could have it.
+        serving.wait_until_running();
         let insert = format!("INSERT INTO d.n VALUES ({number})");
         server.run(&insert);
         let marker = format!("INSERT {number}");
@@ -100,6 +102,17 @@ fn each_last(version: Version, server_arguments: &[&str], arguments: &[&str]) {
 fn nothing_acknowledged_comes_again_by_position() {
     for version in Version::ALL {
         each_last(version, &[], &[]);
+    }
+}
+
+/// Where the cursors lie in ZooKeeper.
+#[test]
+fn nothing_acknowledged_comes_again_in_a_cluster() {
+    for (version, by) in [(Version::Mysql97, &["--gtid"][..]), (Version::Mariadb114, &[])] {
+        let zookeeper = ZooKeeper::start();
+        let zk = zookeeper.address();
+        let cluster = ["--zk", &zk, "--advertise", "127.0.0.1:1", "--session-timeout", "4"];
+        each_last(version, &[], &[&cluster[..], by].concat());
     }
 }
 

@@ -68,8 +68,10 @@ impl Serving {
     }
 
     fn with_state(state: TempDir, arguments: &[&str]) -> Self {
-        let mut all = vec!["--state", state.path().to_str().unwrap()];
-        all.extend(arguments);
+        let mut all = arguments.to_vec();
+        if !arguments.contains(&"--zk") {
+            all.extend(["--state", state.path().to_str().unwrap()]);
+        }
         Self { towpath: Towpath::serve(binary(), &all), state }
     }
 

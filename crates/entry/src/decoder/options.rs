@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use towpath_binlog::{GtidError, MariadbGtidSet, MysqlGtidSet};
+use towpath_binlog::event::parse_gtid_list;
+use towpath_binlog::{GtidError, MariadbGtidSet, MysqlGtidSet, ParseError};
 
 use crate::filter::{FieldFilter, TableFilter};
 use crate::text::Zone;
@@ -26,6 +27,24 @@ impl GtidSet {
             return MariadbGtidSet::parse(text).map(Self::Mariadb);
         }
         MysqlGtidSet::parse(text).map(Self::Mysql)
+    }
+}
+
+impl GtidSet {
+    /// Whether the event that says what was executed before a file contains all of the set.
+    ///
+    /// # Errors
+    /// [`ParseError`] when the event is malformed.
+    pub(super) fn is_before(&self, body: &[u8]) -> Result<bool, ParseError> {
+        let set = match self {
+            Self::Mysql(set) => return Ok(MysqlGtidSet::decode(body)?.contains(set)),
+            Self::Mariadb(set) => set,
+        };
+        let before = parse_gtid_list(body)?;
+        let reached = |domain: u32| {
+            before.iter().filter(|(other, ..)| *other == domain).map(|(.., n)| n).max().unwrap_or(0)
+        };
+        Ok(set.iter().all(|(domain, _, sequence)| sequence <= reached(domain)))
     }
 }
 

@@ -87,6 +87,16 @@ impl Doubts {
     }
 }
 
+/// Whether it is known where the last start of the server lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum ServerStart {
+    /// Where reading is, or before.
+    #[default]
+    Placed,
+    /// See [`Decoder::begin_file_of_start`].
+    ToPlace,
+}
+
 impl Decoder {
     /// Tells what is known of the structure that [`super::Step::NeedTable`] asked for, at the place
     /// of the event that asked.
@@ -101,10 +111,21 @@ impl Decoder {
             self.tables.keep_changes();
         }
     }
+    /// A file begins that a start of the server began. By GTID a dump begins with a file that was partly
+    /// read before: the next event tells whether the start is still to come.
+    pub fn begin_file_of_start(&mut self) {
+        self.tables.forget_plans();
+        self.server_start = ServerStart::ToPlace;
+    }
 
-    /// The server was started where reading begins: it has no temporary table there.
-    pub fn server_starts(&mut self) {
-        self.tables.server_starts();
+    /// Takes what was executed before the file.
+    pub(super) fn place_start(&mut self, body: &[u8]) -> Result<(), DecodeError> {
+        self.server_start = ServerStart::Placed;
+        let set = self.options.gtid.as_ref();
+        if set.map_or(Ok(true), |set| set.is_before(body))? {
+            self.tables.server_starts();
+        }
+        Ok(())
     }
 
     /// Takes what was found out of how the server compares names, see [`Catalog::settle`].

@@ -60,6 +60,8 @@ pub(super) struct Pump<'a> {
     begin: Begin,
     last: Option<LastPublished>,
     history: Option<History>,
+    /// Reading begins with a start of the server: no session of before is there.
+    starts: bool,
     /// The file that is being read.
     file: Option<Arc<str>>,
     /// The server that is being read.
@@ -116,6 +118,7 @@ impl<'a> Pump<'a> {
             begin: Begin::Unknown(asked),
             last: None,
             history: None,
+            starts: false,
             file: None,
             identity: String::new(),
             doubt_count: 0,

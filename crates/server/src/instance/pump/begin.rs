@@ -69,6 +69,8 @@ impl Pump<'_> {
         self.source.identity().clone_into(&mut self.identity);
         let case = self.source.name_case();
         let identity = self.identity.clone();
+        // By GTID the file may have been read in part.
+        self.starts = server_starts && at.gtid.is_empty();
         let begin = std::mem::replace(&mut self.begin, Begin::Known);
         let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
         let begun_at_s = begun_s.unwrap_or(0);
@@ -77,15 +79,18 @@ impl Pump<'_> {
             Begin::Unknown(Asked { history: Some(log), .. }) => {
                 self.open_history(log, &beginning).await?;
             }
-            Begin::Unknown(_) => self.decoder.set_catalog(Catalog::new(case)),
+            Begin::Unknown(_) => {
+                let catalog = self.present(&beginning).await?;
+                self.decoder.set_catalog(catalog);
+            }
             Begin::Moved => {
                 let catalog = self.present(&beginning).await?;
                 self.decoder.set_catalog(catalog);
             }
             Begin::Known => {}
         }
-        if server_starts {
-            self.decoder.server_starts();
+        if server_starts && !self.starts {
+            self.decoder.begin_file_of_start();
         }
         self.tell_file(begun_at_s);
         if let Some(cursor) = cursor {
@@ -141,7 +146,12 @@ impl Pump<'_> {
         self.history = Some(history);
         let catalog = match found {
             // Statements in a gap are not in it.
-            Some(catalog) if self.gap.is_none() => catalog,
+            Some(mut catalog) if self.gap.is_none() => {
+                if self.starts {
+                    catalog.server_starts();
+                }
+                catalog
+            }
             _ => self.present(beginning).await?,
         };
         tracing::info!(
@@ -164,6 +174,9 @@ impl Pump<'_> {
             for table in self.tables().await? {
                 catalog.learn(table);
             }
+        }
+        if self.starts {
+            catalog.server_starts();
         }
         if let Some(history) = &mut self.history {
             let begun = history.begin(beginning, &catalog).await;
