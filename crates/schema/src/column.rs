@@ -42,6 +42,8 @@ pub(crate) fn definition(tokens: &[Token<'_>]) -> Option<Definition> {
         column.charset = Some("utf8mb3".to_owned());
     }
     if column.type_text.eq_ignore_ascii_case("serial") {
+        // As the server shows the type: ids in the upper half are not negative.
+        "bigint unsigned".clone_into(&mut column.type_text);
         column.nullable = false;
     }
     while let Some(token) = c.peek() {

@@ -277,7 +277,7 @@ impl Server {
         panic!("the server on port {} does not come up. It said:\n{said}", self.port);
     }
 
-    fn client(&self) -> Command {
+    pub(crate) fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
         command
             .args(["--no-defaults", "-uroot", "--protocol=socket", "--batch"])

@@ -3,11 +3,13 @@
 //! the settings that change at random.
 //!
 //! `TOWPATH_SEED` repeats a run (a failure prints its seed), `TOWPATH_DIFFERENTIAL_S` is the time
-//! for each server in seconds.
+//! for each server in seconds. `TOWPATH_WITHOUT` leaves kinds of statements out, to find what a failure
+//! is about: `minimal`, `long`, `inherited`, `temporary`, `modes`, `transactions`, `prepared`, `old`, `kills`.
 
 mod generate;
 mod kind;
 mod replay;
+mod sessions;
 
 use std::time::{Duration, Instant};
 
@@ -137,11 +139,22 @@ fn compare(server: &Server, generator: &Generator, replica: &Replica, context: &
     }
 }
 
-fn check(version: Version) {
-    let seed = number("TOWPATH_SEED").unwrap_or_else(|| {
+/// Whether a kind of statements is to be left out.
+fn without(kind: &str) -> bool {
+    let left_out = std::env::var_os("TOWPATH_WITHOUT").unwrap_or_default();
+    left_out.to_string_lossy().split(',').any(|name| name == kind)
+}
+
+/// A new one for each run, unless one is repeated.
+fn seed() -> u64 {
+    number("TOWPATH_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
-    });
+    })
+}
+
+fn check(version: Version) {
+    let seed = seed();
     let seconds = number("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
     let mut random = Random(seed);
     let server = Server::start(version, &[]);

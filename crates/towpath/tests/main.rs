@@ -22,6 +22,7 @@ mod differential;
 mod doctor;
 mod dump_event;
 mod failover;
+mod faults;
 mod files;
 mod filters;
 mod follower;

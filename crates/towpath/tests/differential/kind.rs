@@ -3,7 +3,7 @@
 
 use towpath_testkit::{Feature, Version};
 
-use super::Random;
+use super::{Random, without};
 
 /// How values compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,9 +111,35 @@ pub(crate) enum Kind {
     Set,
     Bit(u64),
     Json,
+    /// Text in the character set of its database at the time, one of the names of such a type.
+    Inherited(&'static str, &'static str),
+    /// A type whose text is that of the server's `SELECT`, with values of it.
+    Shown(&'static str, &'static [&'static str]),
 }
 
 impl Kind {
+    /// Those that the other types leave out.
+    pub(crate) fn odd(version: Version, charset: &'static str, random: &mut Random) -> Self {
+        const INET6: Kind =
+            Kind::Shown("INET6", &["'::192.0.2.1'", "'::'", "'2001:db8::1'", "'::ffff:1.2.3.4'"]);
+        const UUID: Kind = Kind::Shown("UUID", &["'123e4567-e89b-12d3-a456-426655440000'"]);
+        const INET4: Kind = Kind::Shown("INET4", &["'192.0.2.1'", "'0.0.0.0'"]);
+        let has_inet = version.is_mariadb() && version != Version::Mariadb102;
+        match random.below(6) {
+            0 if !without("long") => {
+                Self::Blob(random.pick(&["LONG VARBINARY", "BLOB(70000)", "LONG BYTE"]))
+            }
+            1 if has_inet => random.pick(&[INET6, UUID, INET4]),
+            2 => Self::Shown("REAL", &["1.5", "-2.25"]),
+            _ if without("inherited") => Self::Date,
+            _ => {
+                let words =
+                    ["VARCHAR(30)", "CHAR(20)", "TEXT", "LONG VARCHAR", "LONG", "TEXT(500)"];
+                Self::Inherited(random.pick(&words), charset)
+            }
+        }
+    }
+
     pub(crate) fn any(version: Version, random: &mut Random) -> Self {
         let fraction = |random: &mut Random| {
             version.has(Feature::Fractions).then(|| random.below(7)).filter(|digits| *digits > 0)
@@ -165,6 +191,9 @@ impl Kind {
             Self::VarBinary(_) | Self::Binary(_) | Self::Blob(_) => Class::Binary,
             Self::Enum | Self::Set | Self::Bit(_) => Class::Index,
             Self::Json => Class::Json,
+            Self::Inherited(..) => Class::Text,
+            Self::Shown("REAL", _) => Class::Double,
+            Self::Shown(..) => Class::Plain,
         }
     }
 
@@ -191,6 +220,7 @@ impl Kind {
             Self::Set => "SET('x','y','z')".to_owned(),
             Self::Bit(bits) => format!("BIT({bits})"),
             Self::Json => "JSON".to_owned(),
+            Self::Inherited(name, _) | Self::Shown(name, _) => (*name).to_owned(),
         }
     }
 
@@ -200,6 +230,8 @@ impl Kind {
             return "NULL".to_owned();
         }
         match self {
+            Self::Inherited(_, charset) => text(12, charset, random),
+            Self::Shown(_, values) => random.pick(values).to_owned(),
             Self::Id => random.below(60).to_string(),
             Self::Int(_, bits, unsigned) => int(*bits, *unsigned, random),
             Self::Decimal(precision, scale) => decimal(*precision, *scale, random),
@@ -263,7 +295,8 @@ fn decimal(precision: u64, scale: u64, random: &mut Random) -> String {
 fn text(len: u64, charset: &str, random: &mut Random) -> String {
     let words: &[&str] = match charset {
         "utf8mb4" => &["a", "Z", "é", "中", "😀", "''", "\\\\", "\\n", "\"", " "],
-        "utf8" => &["a", "Z", "é", "中", "''", " "],
+        "utf8" | "gbk" => &["a", "Z", "é", "中", "''", " "],
+        "latin1" | "latin2" => &["a", "é", "ü", "ö", "''"],
         _ => &["a", "b", "~", "''", "\\0"],
     };
     let count = random.below(len + 1);

@@ -21,7 +21,7 @@ pub(crate) fn is_call(text: &str) -> bool {
 }
 
 /// A call on a column becomes one on the document, which may be a call itself.
-fn on_document(call: &str, column: &str, document: &str) -> String {
+pub(crate) fn on_document(call: &str, column: &str, document: &str) -> String {
     let document = if is_call(document) {
         document.to_owned()
     } else {
