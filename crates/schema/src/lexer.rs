@@ -77,6 +77,12 @@ impl ParseOptions {
         self.sql_mode & mode != 0 && self.server.is_some_and(speaks)
     }
 
+    /// `ALTER TABLE ... COLLATE = DEFAULT` means the default of the table's character set, not of the
+    /// database's.
+    pub(crate) fn collate_default_is_the_tables(self) -> bool {
+        self.server.is_some_and(|server| server.is_mariadb && server.version >= (10, 9, 0))
+    }
+
     /// `[name]` is a quoted name.
     fn brackets(self) -> bool {
         self.is_dialect(Self::MSSQL)

@@ -121,7 +121,7 @@ impl Sessions {
         if !is_concerned {
             return parsed;
         }
-        let Parsed { changes, mut results } = parsed;
+        let (changes, mut results) = (parsed.changes, parsed.results);
         let (had_changes, mut hidden) = (!changes.is_empty(), Hidden::default());
         // Before they get other names.
         results.retain(|draft| !self.hides_result(draft, by));
@@ -137,7 +137,7 @@ impl Sessions {
             Draft::Database(_) => true,
             Draft::Unreadable => !(had_changes && changes.is_empty()),
         });
-        Parsed { changes, results }
+        Parsed { changes, results, ..Parsed::default() }
     }
 
     /// A result that stands for no change of a structure: a temporary table is emptied, or gets an index, or

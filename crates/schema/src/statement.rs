@@ -121,6 +121,8 @@ impl Change {
 pub struct Parsed {
     pub(crate) changes: Vec<Change>,
     pub(crate) results: Vec<Draft>,
+    /// Whoever reads it.
+    pub(crate) options: ParseOptions,
 }
 
 /// A result whose names may lack the default database.
@@ -138,7 +140,7 @@ pub(crate) enum Draft {
 /// nothing and is classified as Canal classifies what it cannot read.
 #[must_use]
 pub fn parse(sql: &str, options: &ParseOptions) -> Parsed {
-    let mut parsed = Parsed::default();
+    let mut parsed = Parsed { options: *options, ..Parsed::default() };
     let start = tokens(sql, *options, 4);
     let rows = ["insert", "update", "delete", "replace", "load"];
     let changes_rows = start.first().is_some_and(|t| rows.iter().any(|word| t.is(word)));
@@ -346,7 +348,7 @@ const UNREADABLE: &[&str] = &[
 fn one(statement: &[Token<'_>], parsed: &mut Parsed) {
     // A statement wholly inside an executable comment is nothing to Canal; its structure counts.
     let hidden = statement.first().is_some_and(|token| token.conditional);
-    let mut inner = Parsed::default();
+    let mut inner = Parsed { options: parsed.options, ..Parsed::default() };
     read(Cursor::new(statement), &mut inner);
     // Other executable comments in front of a table's name make Canal give up.
     let head = statement.iter().take_while(|token| !token.is_symbol('('));

@@ -445,10 +445,20 @@ fn other(
     if !assigned && !OPTIONS.iter().any(|word| c.peek_is(word)) {
         return None;
     }
-    if let Some(charset) = table_charset(c) {
+    // Later versions of MariaDB mean the default of the table's character set, which stays.
+    let is_kept = parsed.options.collate_default_is_the_tables() && is_collate_default(c);
+    if let Some(charset) = table_charset(c).filter(|_| !is_kept) {
         steps.push(Step::Charset(charset));
     }
     Some(Outcome::Option)
+}
+
+/// `COLLATE [=] DEFAULT` and nothing else.
+fn is_collate_default(mut c: Cursor<'_, '_>) -> bool {
+    c.eat("default");
+    let is_collation = c.eat("collate");
+    c.eat_symbol('=');
+    is_collation && c.eat("default") && c.is_end()
 }
 
 fn convert(

@@ -104,9 +104,9 @@ fn leading_dot(version: Version) -> bool {
     version.is_mariadb() || version == Version::Mysql57
 }
 
-/// Takes DEFAULT for the name of a collation, and means that of the database.
+/// Takes DEFAULT for the name of a collation.
 fn collate_default(version: Version) -> bool {
-    matches!(version, Version::Mysql57 | Version::Mysql55 | Version::Mariadb102)
+    version.is_mariadb() || matches!(version, Version::Mysql57 | Version::Mysql55)
 }
 
 /// Has functional indexes.
