@@ -25,6 +25,7 @@ impl Fault {
     pub(super) fn expected_amid(&self, made: &str) -> Vec<String> {
         let mut expected = self.expected();
         if let Some((_, table)) = made.rsplit_once("CREATE TABLE ") {
+            let table = table.trim_start_matches("IF NOT EXISTS ");
             let table = table.split([' ', '(']).next().unwrap_or_default();
             let ends = format!(
                 ".{}",
@@ -484,6 +485,22 @@ pub(super) const LIST: &[Fault] = &[
             "ALTER f.t",
             "INSERT f.t d=3 b=4 c=5",
             "INSERT f.t d=6 b=7 c=8"
+        ]
+    ),
+    fault!(
+        "dropped-among-equals",
+        every,
+        [
+            "CREATE f.t",
+            "ALTER f.t",
+            "ALTER f.t",
+            "ALTER f.t",
+            "INSERT f.t id=1 c=p b=q a=r",
+            "ALTER f.t",
+            "INSERT f.t id=2 a=p b=q c=r",
+            "ALTER f.t",
+            "ALTER f.t",
+            "ALTER f.t"
         ]
     ),
 ];
