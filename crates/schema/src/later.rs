@@ -269,8 +269,9 @@ fn same(case: NameCase, left: &(String, String), right: &(String, String)) -> bo
 fn undo_steps(after: &Table, steps: &[Step]) -> Option<Vec<Table>> {
     let mut before = after.clone();
     let mut anywhere = Vec::new();
+    let mut ids: Vec<usize> = (0..after.columns.len()).collect();
     for step in steps {
-        undo_step(&mut before, after, step, &mut anywhere)?;
+        undo_step((&mut before, &mut ids), after, step, &mut anywhere)?;
     }
     let mut candidates = vec![before];
     for column in anywhere {
@@ -315,14 +316,19 @@ fn undo_key(keys: &mut Vec<UniqueKey>, step: &Step) {
     }
 }
 
-/// Columns that lay anywhere go to `anywhere`.
+/// Columns that lay anywhere go to `anywhere`. `ids`: where each column of `before` lies in `after`, for its
+/// names are those of `after`, and columns may have changed their names with each other.
 fn undo_step(
-    before: &mut Table,
+    (before, ids): (&mut Table, &mut Vec<usize>),
     after: &Table,
     step: &Step,
     anywhere: &mut Vec<Column>,
 ) -> Option<()> {
     let columns = &mut before.columns;
+    let find = |ids: &[usize], name: &str| {
+        let id = position(&after.columns, name)?;
+        ids.iter().position(|other| *other == id)
+    };
     match step {
         // Whether it was there before is not known.
         Step::Add { if_not_exists: true, .. }
@@ -337,30 +343,30 @@ fn undo_step(
             undo_key(&mut before.unique_keys, step);
         }
         Step::Add { column, .. } => {
-            columns.remove(position(columns, &column.name)?);
+            let index = find(ids, &column.name)?;
+            columns.remove(index);
+            ids.remove(index);
         }
         Step::Change { old, column, place, .. } => {
-            let index = position(columns, &column.name)?;
+            let index = find(ids, &column.name)?;
             let found = columns.get_mut(index)?;
             old.clone_into(&mut found.name);
             found.make_unsure();
             found.charset = Some(String::new());
             if *place != Place::Last {
                 anywhere.push(columns.remove(index));
+                ids.remove(index);
             }
         }
         Step::Drop { name, .. } => anywhere.push(Column::new(name, "?")),
         Step::RenameColumn { old, new, .. } => {
-            // By its place in `after`: two columns may have changed their names with each other.
-            let index = position(&after.columns, new)?;
-            let id = after.columns.get(index)?;
-            let index = columns.iter().position(|column| column == id)?;
+            let index = find(ids, new)?;
             old.clone_into(&mut columns.get_mut(index)?.name);
         }
         Step::PrimaryKey { names, .. } => {
             for name in names {
                 // A key column that this statement added is gone by now.
-                if let Some(column) = position(columns, name).and_then(|i| columns.get_mut(i)) {
+                if let Some(column) = find(ids, name).and_then(|i| columns.get_mut(i)) {
                     column.is_key = false;
                 }
             }
@@ -377,6 +383,7 @@ fn undo_step(
         }
         Step::AddVersioning if before.has_implicit_versioning => {
             columns.truncate(columns.len().checked_sub(2)?);
+            ids.truncate(columns.len());
             before.has_implicit_versioning = false;
         }
         Step::AddVersioning | Step::Period(..) => {}

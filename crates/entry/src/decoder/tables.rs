@@ -261,10 +261,16 @@ impl Tables {
                 Err(detail) => misfit = misfit.or(Some((known, detail))),
             }
         }
+        // What both the statement and the source allow is it.
+        let agrees = |table: &Table, other: &Table| {
+            let (names, others) = (table.columns.iter(), other.columns.iter());
+            names.map(|column| &column.name).eq(others.map(|column| &column.name))
+        };
+        let stated = assumed
+            .filter(|table| fitting.is_empty() || fitting.iter().any(|other| agrees(table, other)));
         let count = fitting.len();
-        let table = match fitting.pop().filter(|_| count == 1) {
+        let table = match stated.or_else(|| fitting.pop().filter(|_| count == 1)) {
             Some(table) => table,
-            None if count == 0 && assumed.is_some() => assumed.unwrap_or_default(),
             // The binlog names the columns itself; only the spelling of types may differ.
             None if facts.has_names() && facts.untold().is_none() => {
                 let table = derive::from_metadata((map, format), facts.named_hashes())?;
