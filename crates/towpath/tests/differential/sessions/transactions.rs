@@ -1,7 +1,5 @@
 //! Rows: what a statement does to them, and transactions that keep or lose it.
 
-use towpath_testkit::Version;
-
 use super::super::Random;
 use super::super::kind::Kind;
 use super::client::Client;
@@ -26,10 +24,8 @@ pub(crate) fn rows(client: &Client, table: &Table, random: &mut Random) -> Strin
     }
     let from = client.first_id + random.below(60);
     let some = format!("id BETWEEN {from} AND {}", from + random.below(9));
-    // Of a row that MariaDB 10.2 replaces it does not log what is left out.
-    let all = client.version == Version::Mariadb102;
-    let columns: Vec<_> = table.columns.iter().filter(|column| column.kind != Kind::Id).collect();
-    let columns: Vec<_> = columns.into_iter().filter(|_| all || !random.one_in(3)).collect();
+    let all: Vec<_> = table.columns.iter().filter(|column| column.kind != Kind::Id).collect();
+    let columns: Vec<_> = all.iter().copied().filter(|_| !random.one_in(3)).collect();
     let column = |name: &str, random: &mut Random| client.quoted(name, random);
     match random.below(9) {
         0..=3 => {
@@ -44,7 +40,10 @@ pub(crate) fn rows(client: &Client, table: &Table, random: &mut Random) -> Strin
                     format!("({}{})", client.first_id + id, values.concat())
                 })
                 .collect();
-            let word = random.pick(&["INSERT IGNORE", "REPLACE"]);
+            // Of a row that MariaDB replaces it does not log the columns that are left out.
+            let is_logged = !client.version.is_mariadb() || columns.len() == all.len();
+            let words = ["INSERT IGNORE", if is_logged { "REPLACE" } else { "INSERT IGNORE" }];
+            let word = random.pick(&words);
             format!("{word} INTO {name} (id{}) VALUES {};", names.concat(), rows.join(", "))
         }
         4..=6 if !columns.is_empty() => {
