@@ -44,7 +44,9 @@ impl Catalog {
         let exact = self.case == NameCase::Sensitive;
         let of_name = self.databases.get(fold(schema).as_str())?;
         let found = of_name.iter().find(|(name, _)| !exact || name == schema);
-        found.map(|(_, charset)| charset.as_str())
+        let charset = found.map(|(_, charset)| charset.as_str())?;
+        // MySQL 5.5 takes the default of a database for that of another one whose name differs in case only.
+        of_name.iter().all(|(_, other)| other == charset).then_some(charset)
     }
 
     pub(super) fn create_database(
