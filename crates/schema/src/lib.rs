@@ -18,7 +18,7 @@ pub use column::charset_of;
 pub use history::{HistoryError, HistoryPosition, HistoryRecord, PackedTable};
 pub use later::{BinlogPlace, Fate, LaterStatements, StructureAnswer};
 pub use lexer::{ParseOptions, ServerKind};
-pub use session::{SessionId, Speaker};
+pub use session::{Renaming, SessionId, Speaker};
 pub use statement::{
     CanalKind, Classified, Parsed, classify, column_type, first_table, parse, table_from_create,
 };

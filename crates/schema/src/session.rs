@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::catalog::{Catalog, Lookup, NameCase, StructureChange, qualified};
 use crate::cursor::Name;
+use crate::lexer::ServerKind;
 use crate::statement::{Body, CanalKind, Change, Draft, Parsed, Step};
 use crate::table::Table;
 
@@ -26,16 +27,46 @@ pub struct SessionId {
 
 /// Who makes a statement, and in which surroundings.
 #[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub struct Speaker<'a> {
     /// The session.
     pub id: SessionId,
     /// Its default database.
     pub database: Option<&'a str>,
-    /// MariaDB's RENAME TABLE renames temporary tables, MySQL's does not.
-    pub is_mariadb: bool,
+    /// What its RENAME TABLE means.
+    pub renaming: Renaming,
     /// The statement is marked as bound to its session.
     pub is_bound: bool,
+}
+
+/// Which tables RENAME TABLE means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renaming {
+    /// MySQL: never a temporary one.
+    Permanent,
+    /// MariaDB up to 10.2: a temporary one, and then the statement is marked as bound.
+    Bound,
+    /// MariaDB: a temporary one, without a mark.
+    Temporary,
+}
+
+impl Renaming {
+    /// What it means to a server.
+    #[must_use]
+    pub fn of(server: Option<ServerKind>) -> Self {
+        match server {
+            Some(server) if server.is_mariadb && server.version >= (10, 3, 0) => Self::Temporary,
+            Some(server) if server.is_mariadb => Self::Bound,
+            Some(_) | None => Self::Permanent,
+        }
+    }
+
+    const fn may_be_temporary(self, is_bound: bool) -> bool {
+        match self {
+            Self::Permanent => false,
+            Self::Bound => is_bound,
+            Self::Temporary => true,
+        }
+    }
 }
 
 /// Whether every temporary table is known.
@@ -200,7 +231,9 @@ impl Sessions {
                 steps.push(Step::Unknown);
                 Some(Change::Alter { name, steps })
             }
-            Change::Rename(pairs) if by.is_mariadb => self.rename(pairs, by, real, hidden),
+            Change::Rename(pairs) if by.renaming.may_be_temporary(by.is_bound) => {
+                self.rename(pairs, by, real, hidden)
+            }
             Change::Create { .. }
             | Change::Alter { .. }
             | Change::Rename(_)
@@ -288,7 +321,8 @@ mod tests {
 
     /// A statement of a session in database `d`; how many results others see of it.
     fn run(catalog: &mut Catalog, id: SessionId, is_bound: bool, sql: &str) -> usize {
-        let by = Speaker { id, database: Some("d"), is_mariadb: false, is_bound };
+        let renaming = Renaming::Permanent;
+        let by = Speaker { id, database: Some("d"), renaming, is_bound };
         let parsed = catalog.separate(parse(sql, &ParseOptions::default()), &by);
         catalog.apply(&parsed, Some("d"));
         classify(&parsed, Some("d")).len()

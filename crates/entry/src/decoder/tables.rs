@@ -13,8 +13,8 @@ use std::sync::Arc;
 use towpath_binlog::event::{RowsEvent, TableMap};
 use towpath_binlog::{FormatDescription, event_type as t};
 use towpath_schema::{
-    Catalog, Classified, Lookup, NameCase, PackedTable, ParseOptions, ServerKind, SessionId,
-    Speaker, StructureAnswer, StructureChange, Table,
+    Catalog, Classified, Lookup, NameCase, PackedTable, ParseOptions, Renaming, ServerKind,
+    SessionId, Speaker, StructureAnswer, StructureChange, Table,
 };
 
 use super::Step;
@@ -361,7 +361,7 @@ impl Tables {
         let speaker = Speaker {
             id: reading.session,
             database,
-            is_mariadb: reading.server.is_some_and(|server| server.is_mariadb),
+            renaming: Renaming::of(reading.server),
             is_bound: reading.is_bound,
         };
         let parsed = self.catalog.separate(parsed, &speaker);

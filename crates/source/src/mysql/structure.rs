@@ -11,8 +11,8 @@ use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
     Catalog, Column, Fate, HiddenKey, KeyPart, LaterStatements, NameCase, PackedTable,
-    ParseOptions, ServerKind, SessionId, Speaker, StructureAnswer, Table, UniqueKey, charset_of,
-    column_type, parse, table_from_create,
+    ParseOptions, Renaming, ServerKind, SessionId, Speaker, StructureAnswer, Table, UniqueKey,
+    charset_of, column_type, parse, table_from_create,
 };
 use tracing::info;
 
@@ -94,7 +94,7 @@ impl Ahead {
         let speaker = Speaker {
             id: SessionId { server_id, thread_id },
             database: Some(database.as_ref()).filter(|name| !name.is_empty()),
-            is_mariadb: server.is_mariadb,
+            renaming: Renaming::of(Some(server)),
             is_bound: event.header.flags & FLAG_THREAD_SPECIFIC != 0,
         };
         let parsed = self.sessions.separate(parsed, &speaker);
