@@ -502,7 +502,8 @@ impl Destination {
         if batch.hold == Hold::Holds {
             core.figures.ack(batch.amount);
         }
-        if let Some(cursor) = batch.ack {
+        if let Some(mut cursor) = batch.ack {
+            core.store.tell(batch.end, &mut cursor);
             core.cursors.set_cursor(client_id, cursor.clone());
             if batch.hold == Hold::Holds {
                 core.ahead.insert(batch.end, cursor);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use towpath_coordination::{BinlogFile, Cursor, Resume};
-use towpath_entry::read::Entry;
 use towpath_entry::{Block, Context, EntryInfo, EntryKind};
 
 use crate::figures::Amount;
@@ -148,7 +147,7 @@ impl Store {
     /// Takes what a fetch size asks for, at least one entry; `None` when nothing is there.
     pub(crate) fn take(&mut self, fetch_size: i32) -> Option<Taken> {
         let mut limit = Limit::new(self.options, fetch_size);
-        let (first, mut slices, mut ack) = (self.get, Vec::new(), None);
+        let (first, mut slices, mut boundary) = (self.get, Vec::new(), None);
         let mut amount = Amount::default();
         let start = self.slots.partition_point(|slot| slot.end() <= first);
         for slot in self.slots.iter().skip(start) {
@@ -159,12 +158,9 @@ impl Store {
             let Some(last) = taken.last() else { break };
             let from = skip.checked_sub(1).and_then(|index| slot.block.entries.get(index));
             slices.push(slot.block.bytes.slice(from.map_or(0, |entry| entry.end)..last.end));
-            ack = taken
-                .iter()
-                .rev()
-                .find(|entry| is_boundary(entry))
-                .and_then(|entry| cursor_at(slot, entry))
-                .or(ack);
+            if let Some(entry) = taken.iter().rev().find(|entry| is_boundary(entry)) {
+                boundary = Some((&slot.block, entry));
+            }
             amount.add(taken);
             self.get = self.get.saturating_add(count as u64);
             if count < rest.len() {
@@ -174,6 +170,7 @@ impl Store {
         if self.get == first {
             return None;
         }
+        let ack = boundary.and_then(|(block, entry)| cursor_at(block, entry));
         let len = slices.iter().map(Bytes::len).sum();
         Some(Taken { slices, len, first, end: self.get, ack, amount })
     }
@@ -224,6 +221,22 @@ impl Store {
             }
         }
         self.slots.len() < before
+    }
+
+    /// Adds to the cursor of a batch, which ends before the entry `end`, what its entries say beside their place:
+    /// only a cursor that counts needs it.
+    pub(crate) fn tell(&self, end: u64, cursor: &mut Cursor) {
+        let Some(resume) = &mut cursor.resume else { return };
+        let behind = self.slots.partition_point(|slot| slot.first < end);
+        for slot in self.slots.iter().take(behind).rev() {
+            let count = usize::try_from(end.saturating_sub(slot.first)).unwrap_or(usize::MAX);
+            let taken = slot.block.entries.get(..count).unwrap_or(&slot.block.entries);
+            if let Some(entry) = taken.iter().rev().find(|entry| is_boundary(entry)) {
+                resume.of = slot.of.clone().filter(|of| *of.file == *resume.file);
+                resume.xid = xid(&slot.block, entry);
+                return;
+            }
+        }
     }
 
     /// The entries from `sequence` on are taken again. What is acknowledged stays so.
@@ -303,8 +316,8 @@ const fn is_boundary(entry: &EntryInfo) -> bool {
     }
 }
 
-fn cursor_at(slot: &Slot, entry: &EntryInfo) -> Option<Cursor> {
-    let Context { file, gtid } = slot.block.context(entry)?;
+fn cursor_at(block: &Block, entry: &EntryInfo) -> Option<Cursor> {
+    let Context { file, gtid } = block.context(entry)?;
     Some(Cursor {
         file: Arc::clone(file),
         offset: entry.start_offset,
@@ -315,20 +328,31 @@ fn cursor_at(slot: &Slot, entry: &EntryInfo) -> Option<Cursor> {
             file: Arc::clone(file),
             offset: entry.end_offset,
             gtid: gtid.clone(),
-            of: slot.of.clone().filter(|of| *of.file == **file),
-            xid: xid(&slot.block, entry),
+            of: None,
+            xid: None,
         }),
     })
 }
 
-/// The number of a transaction, which its end tells.
+/// Digits of the longest number of a transaction, its sign included.
+const XID_LEN_MAX: usize = 20;
+
+/// The number of a transaction, which its end tells: `transactionId` (2) of `TransactionEnd`, the last bytes of
+/// the entry. It is looked for from there, since this is done for every batch.
 fn xid(block: &Block, entry: &EntryInfo) -> Option<i64> {
     if entry.kind != EntryKind::End {
         return None;
     }
     let bytes = block.bytes.get(entry.end.checked_sub(entry.entry_len)?..entry.end)?;
+    let is_digit = |byte: &&u8| byte.is_ascii_digit() || **byte == b'-';
+    let len = bytes.iter().rev().take(XID_LEN_MAX).take_while(is_digit).count();
+    let (front, digits) = bytes.split_at_checked(bytes.len() - len)?;
+    let [.., tag, told] = front else { return None };
+    if *tag != 2 << 3 | 2 || usize::from(*told) != len {
+        return None;
+    }
     // `0` stands for none.
-    Entry::parse(bytes).ok()?.transaction_id()?.parse().ok().filter(|xid| *xid != 0)
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|xid| *xid != 0)
 }
 
 #[cfg(test)]
