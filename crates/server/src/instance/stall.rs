@@ -60,9 +60,11 @@ impl StallWatch<'_> {
             self.tell(&end, &now);
             *told = Some(end);
             match now.stage {
-                Stage::Source | Stage::Structure | Stage::Fate => return,
-                // To leave these half done would lose more than it could gain.
+                Stage::Source | Stage::Structure => return,
+                // To leave these half done would lose more than it could gain: a transaction of many GB is read
+                // ahead for longer, and each wait for the source has a deadline of its own.
                 Stage::Opening
+                | Stage::Fate
                 | Stage::Archive
                 | Stage::Decoding
                 | Stage::History
