@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use towpath_coordination::{
-    Client, Contender, Cursor, Lease, LeaseLost, Resume, Running, Servers, SourceAddress,
-    StateError, ZkCursors, ZkError, ZkSession, ZkUrl,
+    Client, Contender, Lease, LeaseLost, Running, Servers, SourceAddress, StateError, ZkCursors,
+    ZkError, ZkSession, ZkUrl,
 };
 use towpath_testkit::{Fault, Proxy, ZooKeeper};
+
+use crate::cursor;
 
 const SECONDS: Duration = Duration::from_secs(10);
 
@@ -36,23 +38,6 @@ fn contender(session: &ZkSession, address: &str) -> Contender {
 
 async fn take(session: &ZkSession, address: &str) -> Lease {
     contender(session, address).contend().await.unwrap().unwrap()
-}
-
-fn cursor(offset: u64) -> Cursor {
-    Cursor {
-        file: "mysql-bin.000001".into(),
-        offset,
-        gtid: "".into(),
-        server_id: 1,
-        timestamp_ms: 1_700_000_000_000,
-        resume: Some(Resume {
-            file: "mysql-bin.000001".into(),
-            offset: offset + 31,
-            gtid: None,
-            of: None,
-            xid: None,
-        }),
-    }
 }
 
 fn source() -> SourceAddress {

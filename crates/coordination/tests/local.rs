@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use towpath_coordination::{
-    Client, Cursor, CursorStore, CursorWriter, Resume, SourceAddress, StateDirectory, StateError,
-    stored_len,
+    Client, CursorStore, CursorWriter, SourceAddress, StateDirectory, StateError, stored_len,
 };
+
+use crate::cursor;
 
 fn address() -> SourceAddress {
     SourceAddress { host: "db".to_owned(), port: 3306 }
@@ -16,23 +17,6 @@ fn address() -> SourceAddress {
 
 fn open(path: &Path) -> Result<(CursorStore, CursorWriter), StateError> {
     StateDirectory::open(path)?.destination("example", address())
-}
-
-fn cursor(offset: u64) -> Cursor {
-    Cursor {
-        file: "mysql-bin.000001".into(),
-        offset,
-        gtid: "".into(),
-        server_id: 1,
-        timestamp_ms: 1_700_000_000_000,
-        resume: Some(Resume {
-            file: "mysql-bin.000001".into(),
-            offset: offset + 31,
-            gtid: None,
-            of: None,
-            xid: None,
-        }),
-    }
 }
 
 /// Runs the changes and the writer to its end.

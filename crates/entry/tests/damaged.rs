@@ -5,37 +5,21 @@ use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
 use towpath_entry::read::Entry;
 use towpath_entry::{Block, Decoder, DecoderOptions, Step};
 use towpath_schema::StructureAnswer;
+use towpath_testkit::Random;
 
 use crate::golden::folder;
-
-/// A small generator (splitmix64): a failure is repeated by its seed.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).unwrap()
-    }
-}
 
 /// Changes a few bytes, or cuts or lengthens the body.
 fn damage(body: &mut Vec<u8>, random: &mut Random) {
     if body.is_empty() {
         return;
     }
-    match random.below(8) {
-        0 => body.truncate(random.below(body.len())),
-        1 => body.extend((0..40).take(random.below(40))),
+    match random.index(8) {
+        0 => body.truncate(random.index(body.len())),
+        1 => body.extend((0..40).take(random.index(40))),
         _ => {
-            for _ in 0..=random.below(3) {
-                let at = random.below(body.len());
+            for _ in 0..=random.index(3) {
+                let at = random.index(body.len());
                 let values = [
                     0,
                     1,
@@ -48,7 +32,7 @@ fn damage(body: &mut Vec<u8>, random: &mut Random) {
                     0xff,
                     random.next().to_le_bytes()[0],
                 ];
-                body[at] = values[random.below(values.len())];
+                body[at] = values[random.index(values.len())];
             }
         }
     }
@@ -82,7 +66,7 @@ fn check(name: &str, seeds: u64) {
     let bytes = std::fs::read(folder(name).join("mysql-bin.000001")).unwrap();
     let mut faults = 0;
     for seed in 0..seeds {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut stream = EventStream::new("mysql-bin.000001", 4, Checksum::None);
         let mut decoder = Decoder::new(DecoderOptions::default());
         let mut rest = &bytes[4..];
@@ -92,7 +76,7 @@ fn check(name: &str, seeds: u64) {
             rest = tail;
             let event = stream.accept(raw).unwrap();
             let mut body = event.body.to_vec();
-            if random.below(4) == 0 {
+            if random.index(4) == 0 {
                 damage(&mut body, &mut random);
             }
             if feed(&mut decoder, &RawEvent { body: &body, place: event.place }).is_err() {

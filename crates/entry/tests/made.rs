@@ -7,8 +7,7 @@ use towpath_binlog::{EventHeader, EventPlace, FormatDescription, RawEvent, event
 use towpath_entry::read::{Column, Entry};
 use towpath_entry::{Decoder, DecoderOptions, Step};
 use towpath_schema::StructureAnswer;
-
-use crate::damaged::Random;
+use towpath_testkit::Random;
 
 /// Tables that are made.
 const TABLES: u64 = 400;
@@ -25,12 +24,12 @@ enum Kind {
 
 impl Kind {
     fn any(random: &mut Random) -> Self {
-        let is_unsigned = random.below(2) == 0;
-        match random.below(6) {
-            0 => Self::Int { len: [1, 2, 3, 4, 8][random.below(5)], is_unsigned },
+        let is_unsigned = random.index(2) == 0;
+        match random.index(6) {
+            0 => Self::Int { len: [1, 2, 3, 4, 8][random.index(5)], is_unsigned },
             1 => Self::Int { len: 4, is_unsigned: false },
-            2 => Self::Varchar { max_len: [200, 60_000][random.below(2)] },
-            3 => Self::Text { len_bytes: u8::try_from(2 + random.below(3)).unwrap() },
+            2 => Self::Varchar { max_len: [200, 60_000][random.index(2)] },
+            3 => Self::Text { len_bytes: u8::try_from(2 + random.index(3)).unwrap() },
             4 => Self::Datetime,
             _ => Self::Decimal,
         }
@@ -61,7 +60,7 @@ impl Kind {
         match self {
             Self::Int { len, is_unsigned } => {
                 // Numbers of every length.
-                let bits = random.below(8 * len + 1);
+                let bits = random.index(8 * len + 1);
                 let n = random.next().checked_shr(64 - u32::try_from(bits).unwrap()).unwrap_or(0);
                 let raw = n.to_le_bytes()[..len].to_vec();
                 let shift = 64 - 8 * len;
@@ -80,7 +79,7 @@ impl Kind {
                 ([&len[..usize::from(len_bytes)], &bytes].concat(), text)
             }
             Self::Datetime => {
-                let parts = [10_000, 13, 32, 24, 60, 60, 1000].map(|end| random.below(end));
+                let parts = [10_000, 13, 32, 24, 60, 60, 1000].map(|end| random.index(end));
                 let [year, month, day, hour, minute, second, millis] = parts;
                 let date = (year * 13 + month) << 5 | day;
                 let packed = 0x80_0000_0000 | date << 17 | hour << 12 | minute << 6 | second;
@@ -90,8 +89,8 @@ impl Kind {
                 (raw, format!("{date} {hour:02}:{minute:02}:{second:02}.{millis:03}"))
             }
             Self::Decimal => {
-                let (whole, fraction) = (random.below(999_999_999), random.below(1000));
-                let is_negative = random.below(2) == 0;
+                let (whole, fraction) = (random.index(999_999_999), random.index(1000));
+                let is_negative = random.index(2) == 0;
                 let whole_bytes = u32::try_from(whole).unwrap().to_be_bytes();
                 let fraction_bytes = u16::try_from(fraction).unwrap().to_be_bytes();
                 let mut raw = [&whole_bytes[..], &fraction_bytes].concat();
@@ -110,16 +109,16 @@ impl Kind {
 /// Bytes of a text, which may be no UTF-8, and what Java makes of them. Lengths are mostly those where
 /// something changes.
 fn any_text(random: &mut Random, max_len: usize) -> (Vec<u8>, String) {
-    let about = [0, 8, 32, 64, 96, 127, 128, 250, 16_300, 16_384, 36_000][random.below(11)];
-    let len = (about + random.below(9)).min(max_len);
+    let about = [0, 8, 32, 64, 96, 127, 128, 250, 16_300, 16_384, 36_000][random.index(11)];
+    let len = (about + random.index(9)).min(max_len);
     let mut bytes: Vec<u8> =
-        (0..len).map(|_| b'a' + u8::try_from(random.below(26)).unwrap()).collect();
-    match random.below(4) {
+        (0..len).map(|_| b'a' + u8::try_from(random.index(26)).unwrap()).collect();
+    match random.index(4) {
         0 if len > 4 => {
-            let at = random.below(len - 1);
+            let at = random.index(len - 1);
             bytes[at..at + 2].copy_from_slice("\u{e9}".as_bytes());
         }
-        1 if len > 4 => bytes[random.below(len)] = 0xff,
+        1 if len > 4 => bytes[random.index(len)] = 0xff,
         _ => {}
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -131,7 +130,7 @@ type Value = Option<(Vec<u8>, String)>;
 
 fn any_row(kinds: &[Kind], random: &mut Random, null_per_cent: usize) -> Vec<Value> {
     let mut value = |kind: &Kind| {
-        let is_null = random.below(100) < null_per_cent;
+        let is_null = random.index(100) < null_per_cent;
         (!is_null).then(|| kind.value(random))
     };
     kinds.iter().map(&mut value).collect()
@@ -220,32 +219,32 @@ fn check_image(
 #[test]
 fn every_value_arrives_as_what_it_is() {
     for seed in 0..TABLES {
-        let result = std::panic::catch_unwind(|| check_table(&mut Random(seed)));
+        let result = std::panic::catch_unwind(|| check_table(&mut Random::new(seed)));
         result.unwrap_or_else(|_| panic!("the table of seed {seed}"));
     }
 }
 
 fn check_table(random: &mut Random) {
-    let kinds: Vec<Kind> = (0..=random.below(20)).map(|_| Kind::any(random)).collect();
-    let long = [2, 20, 62][random.below(3)];
+    let kinds: Vec<Kind> = (0..=random.index(20)).map(|_| Kind::any(random)).collect();
+    let long = [2, 20, 62][random.index(3)];
     let name = |index: usize| format!("c{index:0long$}");
     let names: Vec<String> = (0..kinds.len()).map(name).collect();
-    let null_per_cent = [0, 0, 10, 60][random.below(4)];
+    let null_per_cent = [0, 0, 10, 60][random.index(4)];
     let all = vec![true; kinds.len()];
-    let some: Vec<bool> = kinds.iter().map(|_| random.below(3) > 0).collect();
+    let some: Vec<bool> = kinds.iter().map(|_| random.index(3) > 0).collect();
     // An image has one column at least.
-    let lacks = random.below(4) == 0 && some.contains(&true);
+    let lacks = random.index(4) == 0 && some.contains(&true);
     let present = if lacks { some } else { all };
 
     let mut decoder = Decoder::new(DecoderOptions::default());
     for event_type in [t::WRITE_ROWS, t::UPDATE_ROWS, t::DELETE_ROWS] {
         feed(&mut decoder, t::TABLE_MAP, &table_map(&kinds, &names));
-        let rows: Vec<(Vec<Value>, Vec<Value>)> = (0..=random.below(6))
+        let rows: Vec<(Vec<Value>, Vec<Value>)> = (0..=random.index(6))
             .map(|_| {
                 let before = any_row(&kinds, random, null_per_cent);
                 let mut after = before.clone();
                 for change in any_row(&kinds, random, null_per_cent).into_iter().enumerate() {
-                    if random.below(4) == 0 {
+                    if random.index(4) == 0 {
                         after[change.0] = change.1;
                     }
                 }

@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use towpath_testkit::{
-    CanalClient, Fault, Program, Proxy, Server, Towpath, Version, ZooKeeper, free_port, wait_until,
+    CanalClient, Fault, Program, Proxy, Random, Server, Towpath, Version, ZooKeeper, free_port,
+    setting, wait_until,
 };
 
 use crate::binary;
@@ -25,26 +26,9 @@ const SESSION: &str = "4";
 /// Numbers written between two faults.
 const NUMBERS: u64 = 100;
 
-/// SplitMix64.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-
-    pub(crate) fn ms(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(least + self.next(most - least))
-    }
-}
-
-/// A setting of a test, as a number.
-pub(crate) fn setting(name: &str) -> Option<u64> {
-    std::env::var_os(name).map(|text| text.to_str().unwrap().parse().unwrap())
+/// A time between two, in milliseconds.
+pub(crate) fn moment(random: &mut Random, least: u64, most: u64) -> Duration {
+    Duration::from_millis(least + random.below(most - least))
 }
 
 /// One Towpath server with the links around it.
@@ -172,17 +156,17 @@ struct Scene {
 
 impl Scene {
     fn node(&mut self) -> usize {
-        usize::try_from(self.random.next(2)).unwrap()
+        usize::try_from(self.random.below(2)).unwrap()
     }
 
     fn hold(&mut self, least: u64, most: u64) {
-        std::thread::sleep(self.random.ms(least, most));
+        std::thread::sleep(moment(&mut self.random, least, most));
     }
 
     /// One fault from its beginning to its end.
     fn fault(&mut self, source: &Server) {
         let at = self.node();
-        let kind = self.random.next(9);
+        let kind = self.random.below(9);
         match kind {
             0 => {
                 self.nodes[at].kill();
@@ -212,13 +196,13 @@ impl Scene {
                 self.nodes[at].front.cut();
             }
             5 => {
-                let limit = usize::try_from(self.random.next(20_000)).unwrap();
+                let limit = usize::try_from(self.random.below(20_000)).unwrap();
                 self.nodes[at].front.set(Fault::Truncate(limit));
                 self.hold(500, 3000);
                 self.nodes[at].front.set(Fault::None);
             }
             6 => {
-                let delay = self.random.ms(1, 200);
+                let delay = moment(&mut self.random, 1, 200);
                 self.nodes[at].front.set(Fault::Delay(delay));
                 self.nodes[at].links_to_zookeeper(Fault::Delay(delay));
                 self.hold(500, 3000);
@@ -226,7 +210,7 @@ impl Scene {
                 self.nodes[at].links_to_zookeeper(Fault::None);
             }
             7 => {
-                let member = usize::try_from(self.random.next(3)).unwrap();
+                let member = usize::try_from(self.random.below(3)).unwrap();
                 self.ensemble[member].halt();
                 self.hold(500, 4000);
                 self.ensemble[member].go_on();
@@ -323,7 +307,7 @@ fn everything_fails_and_nothing_is_lost() {
         }),
         Follower::new(move || rust_client(&addresses)),
     ];
-    let random = Random(seed);
+    let random = Random::new(seed);
     let mut scene =
         Scene { random, ensemble, nodes, clients, faults: Vec::new(), resumes: Vec::new() };
 

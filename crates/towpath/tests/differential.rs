@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_testkit::{Feature, Server, Towpath, Version};
+use towpath_testkit::{Feature, Random, Server, Towpath, Version, setting};
 
 use crate::binary;
 use generate::Generator;
@@ -26,43 +26,6 @@ use replay::Replica;
 const DEFAULT_S: u64 = 3;
 /// Time for what was written to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
-
-pub(crate) fn number(name: &str) -> Option<u64> {
-    std::env::var_os(name)?.to_str()?.parse().ok()
-}
-
-/// What decides everything that is random.
-#[derive(Debug)]
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// From 0 on, below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// With a chance of one in `n`.
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
-        let len = u64::try_from(of.len()).unwrap();
-        of[usize::try_from(self.below(len)).unwrap()].clone()
-    }
-}
 
 /// Settings that hold for the statements until the next pause.
 fn switches(version: Version, random: &mut Random) -> (String, String) {
@@ -147,7 +110,7 @@ fn without(kind: &str) -> bool {
 
 /// A new one for each run, unless one is repeated.
 fn seed() -> u64 {
-    number("TOWPATH_SEED").unwrap_or_else(|| {
+    setting("TOWPATH_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
     })
@@ -155,8 +118,8 @@ fn seed() -> u64 {
 
 fn check(version: Version) {
     let seed = seed();
-    let seconds = number("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
-    let mut random = Random(seed);
+    let seconds = setting("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
+    let mut random = Random::new(seed);
     let server = Server::start(version, &[]);
     let state = TempDir::new().unwrap();
     let (url, state) = (server.url(), state.path().to_str().unwrap());

@@ -224,11 +224,7 @@ fn reading_goes_on_after_a_black_hole() {
     for version in [Version::Mysql80, Version::Mariadb114] {
         let server = Server::start(version, &[]);
         server.run(TABLE);
-        let proxy = Proxy::start(server.port());
-        let source = format!("mysql://canal:canal@{}", proxy.address());
-        let mut serving =
-            Serving::start(&["--source", &source, "--from", "now", "--source-timeout", "2"]);
-        serving.wait_until_running();
+        let (proxy, mut serving) = Serving::behind_proxy(&server, &["--source-timeout", "2"]);
         write(&server, 1..=50);
         assert_eq!(serving.numbers_until(50), exactly(1..=50));
         proxy.set(Fault::Silence);
@@ -250,10 +246,7 @@ fn reading_goes_on_after_a_black_hole() {
 fn cut_connections_lose_and_double_nothing() {
     let server = Server::start(Version::Mysql57, &[]);
     server.run(TABLE);
-    let proxy = Proxy::start(server.port());
-    let source = format!("mysql://canal:canal@{}", proxy.address());
-    let mut serving = Serving::start(&["--source", &source, "--from", "now"]);
-    serving.wait_until_running();
+    let (proxy, mut serving) = Serving::behind_proxy(&server, &[]);
     for round in 0..5 {
         write(&server, round * 20 + 1..=round * 20 + 20);
         let before = proxy.accepted();

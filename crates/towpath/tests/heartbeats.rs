@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use towpath_testkit::{Proxy, Server, Version, wait_until};
+use towpath_testkit::{Server, Version, wait_until};
 
 use crate::sequence::{Serving, TABLE, exactly, write};
 
@@ -74,11 +74,7 @@ fn a_connection_that_only_the_server_believes_in_is_replaced() {
     for version in [Version::Mysql80, Version::Mariadb114] {
         let server = Server::start(version, &[]);
         server.run(TABLE);
-        let proxy = Proxy::start(server.port());
-        let source = format!("mysql://canal:canal@{}", proxy.address());
-        let mut serving =
-            Serving::start(&["--source", &source, "--from", "now", "--source-timeout", "2"]);
-        serving.wait_until_running();
+        let (proxy, mut serving) = Serving::behind_proxy(&server, &["--source-timeout", "2"]);
         write(&server, 1..=5);
         assert_eq!(serving.numbers_until(5), exactly(1..=5));
         // Idle: it is found out all the same, if later.

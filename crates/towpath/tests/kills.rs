@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use towpath_client::{ClientError, Session, SessionOptions};
-use towpath_testkit::{Server, Version};
+use towpath_testkit::{Random, Server, Version, setting};
 
-use crate::chaos::{Random, setting};
+use crate::chaos::moment;
 use crate::sequence::{Serving, TABLE, exactly, inserted};
 
 /// Batches that are out at every kill, once so many have come.
@@ -31,10 +31,10 @@ struct Numbers {
 impl Numbers {
     fn sql(&mut self, random: &mut Random) -> String {
         let mut sql = String::new();
-        for _ in 0..50 + random.next(200) {
+        for _ in 0..50 + random.below(200) {
             self.firsts.insert(self.last + 1);
             sql.push_str("BEGIN;\n");
-            for _ in 0..=random.next(8) {
+            for _ in 0..=random.below(8) {
                 self.last += 1;
                 writeln!(sql, "INSERT INTO d.n VALUES ({});", self.last).unwrap();
             }
@@ -72,7 +72,7 @@ async fn follow(
     let mut client = Session::connect(address, SessionOptions::default()).await?;
     client.subscribe("d\\.n").await?;
     loop {
-        if run.out.len() < OUT_MAX && random.next(3) > 0 {
+        if run.out.len() < OUT_MAX && random.below(3) > 0 {
             let batch = client.get(1, Duration::from_millis(20)).await?;
             if batch.is_nothing() {
                 continue;
@@ -91,7 +91,7 @@ async fn follow(
 
 #[expect(clippy::print_stdout, reason = "what a passing run did")]
 fn killed(version: Version, more: &[&str], seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let server = Server::start(version, &[]);
     server.run(TABLE);
     let url = server.url();
@@ -104,7 +104,7 @@ fn killed(version: Version, more: &[&str], seed: u64) {
         let sql = numbers.sql(&mut random);
         let mut run = Run { acked, ..Run::default() };
         let address = serving.towpath.address();
-        let alive = random.ms(0, 1200);
+        let alive = moment(&mut random, 0, 1200);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let ended = scope(|threads| {
             threads.spawn(|| server.run(&sql));

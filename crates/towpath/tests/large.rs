@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
 use towpath_entry::read::Entry;
-use towpath_testkit::{Server, Towpath, Version};
+use towpath_testkit::{Server, Towpath, Version, setting};
 
 use crate::binary;
-use crate::differential::number;
 
 /// Time for the next batch on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -123,7 +122,7 @@ fn rows_of_any_packet_length_arrive() {
 #[test]
 fn a_transaction_larger_than_the_store_streams_through() {
     const ROW_BYTES: u64 = 1000;
-    let rows = number("TOWPATH_LARGE_MB").unwrap_or(LARGE_MB) * 1_000_000 / ROW_BYTES;
+    let rows = setting("TOWPATH_LARGE_MB").unwrap_or(LARGE_MB) * 1_000_000 / ROW_BYTES;
     let server = Server::start(Version::Mysql80, &["--binlog-row-event-max-size=8192"]);
     // A table that keeps nothing: all of it is in the binlog only.
     server.run(
@@ -239,7 +238,7 @@ const ENTRY_MB: u64 = 10;
 /// carry stops the instance by name.
 #[test]
 fn an_entry_many_times_as_long_as_its_row_arrives_or_is_refused_by_name() {
-    let mb = number("TOWPATH_LARGE_ENTRY_MB").unwrap_or(ENTRY_MB);
+    let mb = setting("TOWPATH_LARGE_ENTRY_MB").unwrap_or(ENTRY_MB);
     let server = Server::start(Version::Mysql80, &["--max-allowed-packet=1G"]);
     server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, j JSON)");
     let (file, offset) = server.binlog_end();
@@ -284,7 +283,7 @@ const TABLES: u64 = 800;
 /// restart they come from the history.
 #[test]
 fn a_source_of_many_tables_is_followed() {
-    let count = number("TOWPATH_LARGE_TABLES").unwrap_or(TABLES);
+    let count = setting("TOWPATH_LARGE_TABLES").unwrap_or(TABLES);
     let server = Server::start(Version::Mysql80, &["--innodb-flush-method=nosync"]);
     let columns: String = (1..10).map(|n| format!(", column_{n} VARCHAR({n}00)")).collect();
     let mut sql = "CREATE DATABASE d; USE d;\n".to_owned();
@@ -343,7 +342,7 @@ const STATEMENT_BYTES: u64 = 400;
 /// short, and a start does not take long.
 #[test]
 fn many_statements_in_a_row_are_followed() {
-    let count = number("TOWPATH_LARGE_DDL").unwrap_or(STATEMENTS);
+    let count = setting("TOWPATH_LARGE_DDL").unwrap_or(STATEMENTS);
     let server = Server::start(Version::Mysql80, &["--innodb-flush-method=nosync"]);
     server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, a0 INT, b INT)");
     let state = TempDir::new().unwrap();
@@ -397,7 +396,7 @@ const ROW_MB: u64 = 100;
 /// F7: a row costs a few times its length in memory.
 #[test]
 fn a_row_as_long_as_a_server_takes_arrives() {
-    let mb = number("TOWPATH_LARGE_ROW_MB").unwrap_or(ROW_MB);
+    let mb = setting("TOWPATH_LARGE_ROW_MB").unwrap_or(ROW_MB);
     let server = Server::start(Version::Mysql80, &["--max-allowed-packet=1G"]);
     server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, b LONGBLOB)");
     let (file, offset) = server.binlog_end();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
 use towpath_entry::read::{Entry, event_type_name};
-use towpath_testkit::{Server, Towpath, wait_until};
+use towpath_testkit::{Proxy, Server, Towpath, wait_until};
 
 use crate::binary;
 
@@ -65,6 +65,16 @@ impl Ended {
 impl Serving {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         Self::with_state(TempDir::new().unwrap(), arguments)
+    }
+
+    /// Starts it behind a proxy, from now on, and waits until it runs. The arguments come, too.
+    pub(crate) fn behind_proxy(server: &Server, arguments: &[&str]) -> (Proxy, Self) {
+        let proxy = Proxy::start(server.port());
+        let source = format!("mysql://canal:canal@{}", proxy.address());
+        let mut serving =
+            Self::start(&[&["--source", &source, "--from", "now"], arguments].concat());
+        serving.wait_until_running();
+        (proxy, serving)
     }
 
     fn with_state(state: TempDir, arguments: &[&str]) -> Self {

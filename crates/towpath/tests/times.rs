@@ -3,25 +3,7 @@
 
 use towpath_binlog::event_type;
 use towpath_source::{Filled, FollowBy, MysqlSource, Source, SourceConfig, SourceUrl, Start};
-use towpath_testkit::{Feature, Server, Version};
-
-/// Random numbers that come again with their seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
+use towpath_testkit::{Feature, Random, Server, Version};
 
 /// Makes sessions.
 struct Sessions {
@@ -38,7 +20,7 @@ impl Sessions {
     }
 
     fn change(&mut self) -> String {
-        let table = self.random.of(&["t", "t", "m"]);
+        let table = self.random.pick(&["t", "t", "m"]);
         let number = self.next();
         match self.random.below(4) {
             0 => format!("UPDATE d.{table} SET b = {number} LIMIT 2;"),
@@ -53,12 +35,12 @@ impl Sessions {
         for _ in 0..=self.random.below(5) {
             match self.random.below(4) {
                 0 => {
-                    let name = self.random.of(&["a", "`commit`", "`xa start`", "begin_"]);
+                    let name = self.random.pick(&["a", "`commit`", "`xa start`", "begin_"]);
                     all.push(format!("SAVEPOINT {name};"));
                     names.push(name);
                 }
                 1 if !names.is_empty() => {
-                    all.push(format!("ROLLBACK TO {};", self.random.of(&names)));
+                    all.push(format!("ROLLBACK TO {};", self.random.pick(&names)));
                 }
                 _ => all.push(self.change()),
             }
@@ -86,7 +68,7 @@ impl Sessions {
                 "BEGIN; SET @v = 7;".to_owned(),
                 format!("INSERT INTO d.t (b) VALUES (@v + {number}), (RAND() * 100);"),
                 self.random
-                    .of(&["COMMIT;", "SAVEPOINT s; INSERT INTO d.t (b) VALUES (1); COMMIT;"])
+                    .pick(&["COMMIT;", "SAVEPOINT s; INSERT INTO d.t (b) VALUES (1); COMMIT;"])
                     .to_owned(),
                 "SET binlog_format = ROW;".to_owned(),
             ],
@@ -94,7 +76,7 @@ impl Sessions {
             _ => {
                 let mut all = of("BEGIN;");
                 all.extend(self.in_transaction());
-                all.push(self.random.of(&["COMMIT;", "COMMIT;", "ROLLBACK;"]).to_owned());
+                all.push(self.random.pick(&["COMMIT;", "COMMIT;", "ROLLBACK;"]).to_owned());
                 all
             }
         }
@@ -190,7 +172,7 @@ fn ran(version: Version, seed: u64) -> Ran {
     );
     let has_gtid = version.has(Feature::MysqlGtid) || version.has(Feature::MariadbGtid);
     let now_s = server.query("SELECT UNIX_TIMESTAMP()")[0][0].parse::<u64>().unwrap() + 100;
-    let mut sessions = Sessions { random: Random(seed), version, now_s, next: 0 };
+    let mut sessions = Sessions { random: Random::new(seed), version, now_s, next: 0 };
     let variable = match has_gtid {
         true if version.is_mariadb() => "@@global.gtid_binlog_pos",
         true => "@@global.gtid_executed",
@@ -206,7 +188,7 @@ fn ran(version: Version, seed: u64) -> Ran {
         if let Some((_, xid)) = sql.split_once("XA PREPARE ") {
             sessions.now_s += 1;
             let (time_s, xid) = (sessions.now_s, xid.split_once(';').unwrap().0);
-            let end = sessions.random.of(&["COMMIT", "ROLLBACK"]);
+            let end = sessions.random.pick(&["COMMIT", "ROLLBACK"]);
             said += &server.answers(&format!("SET TIMESTAMP = {time_s}; XA {end} {xid}; {look}"));
         }
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use towpath_testkit::{Server, Version};
+use towpath_testkit::{Random, Server, Version};
 
 use crate::binary;
 use crate::sequence::Serving;
@@ -30,33 +30,21 @@ const ZONES: [&str; 14] = [
     "Etc/GMT+12",
 ];
 
-/// Numbers by chance, the same in each run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
-    }
-}
-
 /// Instants: the ends of the range, by chance, and around full hours of days on which clocks change.
 fn instants(limit: u64) -> Vec<u64> {
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut all = vec![1, 2, 86_399, 86_400, limit - 2];
     for _ in 0..400 {
-        all.push(1 + chance.below(limit - 2));
+        all.push(1 + random.below(limit - 2));
     }
     // Sundays of March, April, September, October and November, and the hours around their midnight.
     for _ in 0..600 {
-        let year = chance.below((limit / 31_556_952).min(67));
-        let month = [2, 3, 8, 9, 10][usize::try_from(chance.below(5)).unwrap()];
-        let day = year * 31_556_952 / 86_400 + month * 30 + chance.below(35);
+        let year = random.below((limit / 31_556_952).min(67));
+        let month = [2, 3, 8, 9, 10][usize::try_from(random.below(5)).unwrap()];
+        let day = year * 31_556_952 / 86_400 + month * 30 + random.below(35);
         let sunday = day - (day + 4) % 7;
-        let hour = chance.below(48);
-        let around = sunday * 86_400 + hour * 3600 + chance.below(3);
+        let hour = random.below(48);
+        let around = sunday * 86_400 + hour * 3600 + random.below(3);
         all.push(around.saturating_sub(13 * 3600 + 1).clamp(1, limit - 2));
     }
     all.sort_unstable();

@@ -9,10 +9,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use towpath_schema::NameCase;
-use towpath_testkit::{Server, Version, cache};
+use towpath_testkit::{Random, Server, Version, cache, setting};
 
 use super::structure::{Fault, Reader, compare, presents, probe};
-use crate::differential::{Random, number};
 
 /// Files of the suite for each server, without `TOWPATH_DDL_FILES`.
 const FILES: u64 = 12;
@@ -292,14 +291,14 @@ fn check(version: Version) {
     let folder = folder.map_or_else(|| cache().join("mariadb-test"), PathBuf::from);
     let mut all = Vec::new();
     files(&folder, &mut all);
-    let seed = number("TOWPATH_SEED").unwrap_or(1);
+    let seed = setting("TOWPATH_SEED").unwrap_or(1);
     // By their names: files that a later release adds hardly change which ones are taken.
     all.sort_by_cached_key(|file| {
         let name = file.strip_prefix(&folder).unwrap().to_str().unwrap();
         let hash = name.bytes().fold(seed, |hash, byte| Random::new(hash ^ u64::from(byte)).next());
         (hash, name.to_owned())
     });
-    let count = number("TOWPATH_DDL_FILES").unwrap_or(FILES);
+    let count = setting("TOWPATH_DDL_FILES").unwrap_or(FILES);
     let server = Server::start(
         version,
         &["--lock-wait-timeout=2", "--innodb-flush-method=nosync", "--loose-skip-sync-frm"],

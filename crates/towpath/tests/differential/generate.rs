@@ -3,9 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
-use towpath_testkit::{Feature, Version};
+use towpath_testkit::{Feature, Random, Version};
 
-use super::Random;
 use super::kind::{Class, Kind};
 
 #[derive(Debug, Clone)]

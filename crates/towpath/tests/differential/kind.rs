@@ -1,9 +1,9 @@
 //! Column types: how they are declared, literals of them, and a form of their values that a
 //! server's `SELECT` and an entry can both be brought to.
 
-use towpath_testkit::{Feature, Version};
+use towpath_testkit::{Feature, Random, Version};
 
-use super::{Random, without};
+use super::without;
 
 /// How values compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub(crate) fn is_call(text: &str) -> bool {
 }
 
 /// A call on a column becomes one on the document, which may be a call itself.
-pub(crate) fn on_document(call: &str, column: &str, document: &str) -> String {
+fn on_document(call: &str, column: &str, document: &str) -> String {
     let document = if is_call(document) {
         document.to_owned()
     } else {
@@ -29,6 +29,19 @@ pub(crate) fn on_document(call: &str, column: &str, document: &str) -> String {
         format!("CAST(CONVERT(x'{hex}' USING utf8mb4) AS JSON)")
     };
     call.replacen(&format!("({column},"), &format!("({document},"), 1)
+}
+
+/// The value of a column after a change: a call on a document is one on what the row had before.
+pub(crate) fn value_after(column: &Column<'_>, old: Option<&Row>) -> Option<String> {
+    let before = old.and_then(|old| old.get(column.name)).and_then(Option::as_ref);
+    match (column.value, before) {
+        (Some(call), Some(document))
+            if column.mysql_type.eq_ignore_ascii_case("json") && is_call(call) =>
+        {
+            Some(on_document(call, column.name, document))
+        }
+        (value, _) => value.map(str::to_owned),
+    }
 }
 
 impl Replica {
@@ -72,16 +85,7 @@ impl Replica {
             }
             let mut new = old.clone().unwrap_or_default();
             for column in &row.after {
-                let before = old.as_ref().and_then(|old| old.get(column.name)).cloned().flatten();
-                let value = match (column.value, before) {
-                    (Some(call), Some(document))
-                        if column.mysql_type.eq_ignore_ascii_case("json") && is_call(call) =>
-                    {
-                        Some(on_document(call, column.name, &document))
-                    }
-                    (value, _) => value.map(str::to_owned),
-                };
-                new.insert(column.name.to_owned(), value);
+                new.insert(column.name.to_owned(), value_after(column, old.as_ref()));
             }
             let id = new["id"].as_ref().unwrap().parse().unwrap();
             let was = table.insert(id, new);

@@ -14,10 +14,10 @@ mod world;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use towpath_testkit::{Feature, Server, Version};
+use towpath_testkit::{Feature, Random, Server, Version, setting};
 
 use super::kind::Class;
-use super::{Random, number, replay, switches, without};
+use super::{replay, switches, without};
 use client::Client;
 use reader::Reader;
 use replica::{Expected, Replica, Row};
@@ -412,7 +412,7 @@ fn may_be_unknown(scene: &Scene<'_>, said: &str) -> bool {
 
 fn check(version: Version) {
     let seed = super::seed();
-    let seconds = number("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
+    let seconds = setting("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
     // Transactions of several MB in one statement.
     let server = Server::start(version, &["--max-allowed-packet=64M"]);
     run(&server, seed, seconds);

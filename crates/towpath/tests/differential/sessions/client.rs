@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use towpath_testkit::{Feature, Server, SqlSession, Version};
+use towpath_testkit::{Feature, Random, Server, SqlSession, Version};
 
-use super::super::{Random, without};
+use super::super::without;
 use super::world::Name;
 
 /// See the module.

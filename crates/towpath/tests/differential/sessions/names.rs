@@ -1,8 +1,7 @@
 //! Names as people give them, and how statements write them.
 
-use towpath_testkit::Version;
+use towpath_testkit::{Random, Version};
 
-use super::super::Random;
 use super::client::Client;
 use super::world::Name;
 

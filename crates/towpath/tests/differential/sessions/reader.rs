@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use towpath_client::{ClientError, Session, SessionOptions};
-use towpath_testkit::{Server, Towpath};
+use towpath_testkit::{Random, Server, Towpath};
 
-use super::super::Random;
 use super::replica::Replica;
 use crate::binary;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use towpath_entry::read::{Column as Cell, Entry, RowChange, RowData, event_type_name};
 
-use super::super::replay::{is_call, on_document};
+use super::super::replay::value_after;
 use super::world::{Alter, Change, Column, Name, Table};
 
 /// Column name to value.
@@ -153,16 +153,7 @@ impl Replica {
         let mut new = old.clone().unwrap_or_else(|| table.defaults.clone());
         for cell in &row.after {
             assert!(table.defaults.contains_key(cell.name), "{at}: no column {}", cell.name);
-            let before = old.as_ref().and_then(|old| old.get(cell.name)).cloned().flatten();
-            let value = match (cell.value, before) {
-                (Some(call), Some(document))
-                    if cell.mysql_type.eq_ignore_ascii_case("json") && is_call(call) =>
-                {
-                    Some(on_document(call, cell.name, &document))
-                }
-                (value, _) => value.map(str::to_owned),
-            };
-            new.insert(cell.name.to_owned(), value);
+            new.insert(cell.name.to_owned(), value_after(cell, old.as_ref()));
         }
         table.next += 1;
         let key =

@@ -1,8 +1,7 @@
 //! Statements on databases and tables that are not temporary, in the forms that people write.
 
-use towpath_testkit::{Feature, Version};
+use towpath_testkit::{Feature, Random, Version};
 
-use super::super::Random;
 use super::super::kind::{Class, Kind};
 use super::client::Client;
 use super::names::{DATABASES, TABLES};

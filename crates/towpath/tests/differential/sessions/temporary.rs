@@ -1,8 +1,7 @@
 //! Temporary tables, of the names of real ones, and what is done to them.
 
-use towpath_testkit::Version;
+use towpath_testkit::{Random, Version};
 
-use super::super::Random;
 use super::client::Client;
 use super::names::TABLES;
 use super::world::{Name, World};

@@ -1,6 +1,7 @@
 //! Rows: what a statement does to them, and transactions that keep or lose it.
 
-use super::super::Random;
+use towpath_testkit::Random;
+
 use super::super::kind::Kind;
 use super::client::Client;
 use super::world::{Table, World};

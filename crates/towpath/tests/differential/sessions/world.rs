@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use towpath_testkit::{Feature, Version};
+use towpath_testkit::{Feature, Random, Version};
 
-use super::super::Random;
 use super::super::kind::Kind;
 
 /// Database and table.
