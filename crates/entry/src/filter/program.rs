@@ -176,8 +176,10 @@ impl Writer {
             }
             let at = self.put(Step::Found)?;
             self.write(child)?;
-            let end = self.put(Step::Jump(at))? + 1;
+            // A round that took nothing is the last one, and comes before the child's other ways.
+            let end = self.put(Step::Found)? + 1;
             self.set(at, split(at + 1, end));
+            self.set(end - 1, split(at + 1, end));
             return Ok(());
         };
         let mut splits = Vec::new();
