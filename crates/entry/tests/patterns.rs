@@ -89,7 +89,7 @@ fn name(random: &mut Random) -> String {
     (0..1 + random.index(5)).map(|_| random.pick(&["a", "b", "B", "_", "1", "é", "ab"])).collect()
 }
 
-/// What Canal's matcher says of patterns and names.
+/// What Canal's matcher says of patterns and names, and what Java's own says.
 fn canal(cases: &[(Vec<String>, String)]) -> Vec<String> {
     let folder = tempfile();
     let jar = cache().join("clients/server-1.1.7/oro-2.0.8.jar");
@@ -142,7 +142,7 @@ fn patterns_by_chance_match_as_in_canal() {
     }
     let answers = canal(&cases);
     assert_eq!(answers.len(), cases.len());
-    let (mut same, mut refused, mut wrong) = ([0, 0], 0, Vec::new());
+    let (mut same, mut refused, mut canal_alone, mut wrong) = ([0, 0], 0, 0, Vec::new());
     for ((pieces, subject), answer) in cases.iter().zip(&answers) {
         let (schema, table) = subject.split_once('.').unwrap();
         let ours = match TableFilter::new(&pieces.join(","), "") {
@@ -153,14 +153,18 @@ fn patterns_by_chance_match_as_in_canal() {
             ("E" | "X", Err(_)) | ("X", _) | (_, Err(FilterError::TooComplex { .. })) => {
                 refused += 1;
             }
-            ("1", Ok(true)) => same[1] += 1,
-            ("0", Ok(false)) => same[0] += 1,
+            ("11" | "10" | "1E", Ok(true)) => same[1] += 1,
+            ("00" | "01" | "0E", Ok(false)) => same[0] += 1,
+            // Errors of Canal's matcher, with groups in what is repeated a number of times: Java's own says
+            // what we say, or cannot read the pattern.
+            ("01" | "0E", Ok(true)) | ("10" | "1E", Ok(false)) => canal_alone += 1,
             _ => wrong.push(format!("{pieces:?} on {subject}: Canal {answer}, here {ours:?}")),
         }
     }
-    println!("same {same:?} refused {refused} wrong {}", wrong.len());
-    // One is an error of Canal's matcher: java.util.regex finds no match either.
+    println!("same {same:?} refused {refused} Canal alone {canal_alone} wrong {}", wrong.len());
+    // One: both of theirs end a counted repetition at a round that took nothing.
     assert!(wrong.len() <= 1, "{}:\n{}", wrong.len(), wrong[..wrong.len().min(40)].join("\n"));
+    assert!(canal_alone <= 5, "{canal_alone}");
     assert!(same[1] > 3_000 && same[0] > 30_000 && refused < 6_000, "{same:?} {refused}");
 }
 

@@ -30,6 +30,9 @@ enum Step {
     /// Goes on at the first, or if that fails at the second.
     Split(usize, usize),
     Jump(usize),
+    /// The end of a round: goes on at the split that began it. Where that was tried at the same place, the
+    /// round took nothing and was the last one, which comes before its other ways.
+    Round(usize),
     Save(usize),
     Again(usize),
     Assert(Assertion),
@@ -176,10 +179,8 @@ impl Writer {
             }
             let at = self.put(Step::Found)?;
             self.write(child)?;
-            // A round that took nothing is the last one, and comes before the child's other ways.
-            let end = self.put(Step::Found)? + 1;
+            let end = self.put(Step::Round(at))? + 1;
             self.set(at, split(at + 1, end));
-            self.set(end - 1, split(at + 1, end));
             return Ok(());
         };
         let mut splits = Vec::new();
@@ -325,13 +326,27 @@ impl Run<'_> {
                         step = *to;
                         continue;
                     }
+                    Some(Step::Round(split)) => {
+                        step = match tried.holds((split - first) * places + at) {
+                            true => step + 1,
+                            false => *split,
+                        };
+                        continue;
+                    }
                     Some(Step::Save(slot)) => {
                         let value = self.groups.get(*slot).copied().flatten();
                         later.push(Later::Restore { slot: *slot, value });
                         self.put(*slot, Some(at));
                     }
                     Some(Step::Ahead { is_negative, end }) => {
-                        if self.ahead(step..*end, at)? == *is_negative {
+                        let before = self.program.has_references.then(|| self.groups.clone());
+                        let is_there = self.ahead(step..*end, at)?;
+                        for (slot, value) in before.into_iter().flatten().enumerate() {
+                            if self.get(slot) != value {
+                                later.push(Later::Restore { slot, value });
+                            }
+                        }
+                        if is_there == *is_negative {
                             break;
                         }
                         step = *end;
@@ -362,9 +377,12 @@ impl Run<'_> {
                 let text = self.subject.get(self.get(*slot)?..self.get(*slot + 1)?)?;
                 self.subject.get(at..)?.starts_with(text).then_some(at + text.len())
             }
-            Step::Split(..) | Step::Jump(_) | Step::Save(_) | Step::Ahead { .. } | Step::Found => {
-                None
-            }
+            Step::Split(..)
+            | Step::Jump(_)
+            | Step::Round(_)
+            | Step::Save(_)
+            | Step::Ahead { .. }
+            | Step::Found => None,
         }
     }
 
@@ -409,6 +427,10 @@ struct Tried(Vec<u64>);
 impl Tried {
     fn new(count: usize) -> Self {
         Self(vec![0; count.div_ceil(64)])
+    }
+
+    fn holds(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|word| word & 1 << (index % 64) != 0)
     }
 
     fn again(&mut self, index: usize) -> bool {

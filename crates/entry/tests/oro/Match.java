@@ -3,7 +3,10 @@ import java.nio.charset.StandardCharsets;
 import java.util.*;
 import org.apache.oro.text.regex.*;
 
-/** What Canal's table filter (AviaterRegexFilter) answers: a line of patterns and a subject each. */
+/**
+ * What Canal's table filter (AviaterRegexFilter) answers, and what Java's own expressions say of it: a line of
+ * patterns and a subject each.
+ */
 public class Match {
     public static void main(String[] arguments) throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -24,11 +27,23 @@ public class Match {
         try {
             Pattern pattern = new Perl5Compiler().compile(all.toString(), Perl5Compiler.CASE_INSENSITIVE_MASK
                 | Perl5Compiler.READ_ONLY_MASK | Perl5Compiler.SINGLELINE_MASK);
-            return new Perl5Matcher().matches(subject.toLowerCase(), pattern) ? "1" : "0";
+            String answer = new Perl5Matcher().matches(subject.toLowerCase(), pattern) ? "1" : "0";
+            return answer + second(all.toString(), subject.toLowerCase());
         } catch (MalformedPatternException e) {
             return "E";
         } catch (StackOverflowError | RuntimeException e) {
             return "X";
+        }
+    }
+
+    /** The first way from the begin on, and whether that is all: no other way is looked for. */
+    static String second(String pattern, String subject) {
+        try {
+            int flags = java.util.regex.Pattern.CASE_INSENSITIVE | java.util.regex.Pattern.DOTALL;
+            java.util.regex.Matcher matcher = java.util.regex.Pattern.compile(pattern, flags).matcher(subject);
+            return matcher.lookingAt() && matcher.end() == subject.length() ? "1" : "0";
+        } catch (java.util.regex.PatternSyntaxException | StackOverflowError e) {
+            return "E";
         }
     }
 }
