@@ -191,11 +191,11 @@ impl CursorStore {
         })
     }
 
-    /// Forgets all cursors: clients begin anew. Returns the number of the change.
-    pub fn forget_cursors(&self) -> u64 {
+    /// Sets the cursors of all clients. Returns the number of the change.
+    pub fn set_all_cursors(&self, cursor: &Cursor) -> u64 {
         self.change(|clients| {
             for client in clients {
-                client.cursor = None;
+                client.cursor = Some(cursor.clone());
             }
         })
     }

@@ -66,6 +66,8 @@ struct Core {
     clients: BTreeMap<i16, Client>,
     /// Where a client without a cursor of its own begins: the store's ack pointer.
     resume: Option<Cursor>,
+    /// Takes the place of all cursors at the next acknowledgement.
+    instead: Option<Cursor>,
     /// Acknowledged positions that the ack pointer has not reached, by the sequence behind them.
     ahead: BTreeMap<u64, Cursor>,
     /// The filter in force, if a client set one.
@@ -114,6 +116,7 @@ impl Destination {
             cursors,
             clients,
             resume: None,
+            instead: None,
             ahead: BTreeMap::new(),
             filter: None,
             figures: Figures::default(),
@@ -166,7 +169,7 @@ impl Destination {
     }
 
     pub(crate) fn set_state(&self, state: InstanceState) {
-        let cause = state.cause();
+        let cause = state.error().map(ToString::to_string);
         tracing::info!(
             destination = self.name,
             from = self.status.borrow().state.name(),
@@ -208,11 +211,6 @@ impl Destination {
         self.core().store.read_from(Arc::new(of));
     }
 
-    /// Forgets the cursors of all clients: they begin where reading does.
-    pub(crate) fn forget_cursors(&self) {
-        self.core().cursors.forget_cursors();
-    }
-
     /// Reading has begun at `cursor`: clients without a cursor begin there.
     pub(crate) fn set_origin(&self, mut cursor: Cursor) {
         let mut core = self.core();
@@ -221,13 +219,21 @@ impl Destination {
         core.resume = Some(cursor);
     }
 
+    /// The same when the cursors that clients have are given up: theirs is this one, once they were told of
+    /// the gap. Until then a start tells them again.
+    pub(crate) fn set_origin_instead(&self, mut cursor: Cursor) {
+        let mut core = self.core();
+        core.tell_file(&mut cursor);
+        core.instead = Some(cursor.clone());
+        core.resume = Some(cursor);
+    }
+
     /// Everything up to `cursor` was read, and what of it is delivered was handed on before. Clients
     /// that have acknowledged all of that go on there, although nothing tells them of it; one whose own
     /// cursor lies further back keeps it. False when somebody has something to acknowledge yet.
     pub(crate) fn pass(&self, cursor: &Cursor) -> bool {
         let mut core = self.core();
-        let is_idle = core.store.is_all_acknowledged()
-            && core.clients.values().all(|client| client.batches.is_empty());
+        let is_idle = core.store.is_all_acknowledged() && core.has_no_batches();
         if !is_idle || self.is_fenced() {
             return false;
         }
@@ -291,21 +297,33 @@ impl Destination {
     /// Hands out no new batches, and waits up to `patience` until those that are out are acknowledged.
     pub(crate) async fn drain(&self, patience: Duration) {
         self.is_draining.store(true, Ordering::Release);
-        let drained = async {
-            loop {
-                let mut acked = pin!(self.acked.notified());
-                acked.as_mut().enable();
-                if self.core().clients.values().all(|client| client.batches.is_empty()) {
-                    return;
-                }
-                acked.await;
-            }
-        };
-        if timeout(patience, drained).await.is_err() {
+        if timeout(patience, self.acknowledged(Core::has_no_batches)).await.is_err() {
             tracing::info!(
                 destination = self.name,
                 "batches are not acknowledged yet: their entries are delivered again"
             );
+        }
+    }
+
+    /// Waits until clients have acknowledged all that was handed on. Without a client there is nobody to
+    /// wait for.
+    pub(crate) async fn delivered(&self) {
+        self.acknowledged(Core::is_delivered).await;
+    }
+
+    /// See [`Self::delivered`].
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.core().is_delivered()
+    }
+
+    async fn acknowledged(&self, is_enough: impl Fn(&Core) -> bool) {
+        loop {
+            let mut acked = pin!(self.acked.notified());
+            acked.as_mut().enable();
+            if is_enough(&self.core()) {
+                return;
+            }
+            acked.await;
         }
     }
 
@@ -322,7 +340,10 @@ impl Destination {
             return Err(RequestError::NotStarted { destination });
         }
         match &self.status.borrow().state {
-            InstanceState::Starting | InstanceState::Running | InstanceState::Ended => Ok(()),
+            InstanceState::Starting
+            | InstanceState::Running
+            | InstanceState::Ended
+            | InstanceState::Failing(_) => Ok(()),
             InstanceState::Failed(error) => {
                 Err(RequestError::Failed { destination, cause: error.to_string() })
             }
@@ -449,7 +470,10 @@ impl Destination {
             core.rewind(first);
             self.entries.notify_waiters();
         }
-        Ok(core.cursors.unsubscribe(client_id))
+        let generation = core.cursors.unsubscribe(client_id);
+        // The last one may have been waited for.
+        self.acked.notify_waiters();
+        Ok(generation)
     }
 
     /// A new batch of what is there, or `None`. Two connections that got batches of one client by turns
@@ -503,6 +527,9 @@ impl Destination {
             core.figures.ack(batch.amount);
         }
         if let Some(mut cursor) = batch.ack {
+            if let Some(origin) = core.instead.take() {
+                core.cursors.set_all_cursors(&origin);
+            }
             core.store.tell(batch.end, &mut cursor);
             core.cursors.set_cursor(client_id, cursor.clone());
             if batch.hold == Hold::Holds {
@@ -564,6 +591,15 @@ impl Core {
         if let Some(resume) = &mut cursor.resume {
             resume.of = self.store.file_of(&resume.file);
         }
+    }
+
+    fn is_delivered(&self) -> bool {
+        let is_all = self.store.is_all_acknowledged() && self.has_no_batches();
+        is_all || self.cursors.clients().is_empty()
+    }
+
+    fn has_no_batches(&self) -> bool {
+        self.clients.values().all(|client| client.batches.is_empty())
     }
 
     fn subscribed(&mut self, name: &str, client_id: i16) -> Result<&mut Client, RequestError> {

@@ -139,7 +139,7 @@ pub enum InstanceError {
     At {
         /// What is wrong.
         #[source]
-        source: Box<Self>,
+        source: Arc<Self>,
         /// What the operator can do.
         hint: String,
     },

@@ -75,7 +75,6 @@ pub(crate) async fn run(
             if let Some(hint) = error.hint() {
                 tracing::info!(destination = destination.name(), hint, "how to go on");
             }
-            let error = Arc::new(error);
             destination.set_state(InstanceState::Failed(Arc::clone(&error)));
             return Err(error);
         }
@@ -103,7 +102,7 @@ async fn follow(
     feed: SourceFeed,
     history: Option<RecordLog>,
     stop: &CancellationToken,
-) -> Result<Option<()>, InstanceError> {
+) -> Result<Option<()>, Arc<InstanceError>> {
     let (cursor, gap) = cursor_of(destination, feed.instead_of.as_deref());
     // A cursor that Canal wrote tells nothing of what our history has seen.
     let was_read = cursor.as_ref().is_some_and(|cursor| cursor.resume.is_some());
@@ -114,11 +113,15 @@ async fn follow(
     opening.config.destination = destination.name().to_owned();
     opening.config.last = cursor.as_ref().and_then(last_event);
     opening.config.file = cursor.as_ref().and_then(file_of);
-    let opened = match cursor {
-        Some(_) => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
-        None => stop.run_until_cancelled(opening.open()).await,
+    let told = |error, next: Option<(Arc<str>, u64)>| {
+        way_out::told(error, destination.oldest_cursor().as_ref(), next)
     };
-    let opened = opened.transpose().map_err(|error| way_out::told(error, cursor.as_ref(), None));
+    let has_run = cursor.is_some() || gap.is_some();
+    let opened = match has_run {
+        true => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
+        false => stop.run_until_cancelled(opening.open()).await,
+    };
+    let opened = opened.transpose().map_err(|error| told(Arc::new(error), None));
     let Some(source) = opened? else { return Ok(None) };
     // Whatever the start was: by GTID the source knows the set that it stands for.
     let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
@@ -129,16 +132,39 @@ async fn follow(
     let mut pump = Pump::new(destination, source, decoder, filters, asked);
     destination.set_state(InstanceState::Running);
     let reading = Box::pin(stop.run_until_cancelled(pump.supervised(feed.stall_timeout)));
-    let result = reading.await;
+    let result = match reading.await {
+        Some(Err(error)) => match stop.run_until_cancelled(pump.hand_on_rest(&error)).await {
+            Some(()) => Err(Arc::new(error)),
+            None => Ok(None),
+        },
+        ended => Ok(ended.and_then(Result::ok)),
+    };
     let next = pump.next_place();
     pump.close().await;
-    let next = next.as_ref().map(|(file, offset)| (file.as_ref(), *offset));
-    let told = |error| way_out::told(error, destination.oldest_cursor().as_ref(), next);
-    result.transpose().map_err(told)
+    let Err(error) = result else { return result };
+    match stop.run_until_cancelled(fail(destination, Arc::clone(&error))).await {
+        // How to go on depends on what clients have acknowledged by now.
+        Some(()) => Err(told(error, next)),
+        None => Ok(None),
+    }
 }
 
-/// The cursor to go on behind. If the operator has given it up, there is none any more, and clients are
-/// told of the gap.
+/// Nothing is read any more: what was read before goes to clients first.
+async fn fail(destination: &Destination, error: Arc<InstanceError>) {
+    if destination.is_delivered() {
+        return;
+    }
+    tracing::error!(
+        destination = destination.name(),
+        %error,
+        "reading has failed: what was read before is served until clients have acknowledged it, then it \
+         is told how to go on"
+    );
+    destination.set_state(InstanceState::Failing(error));
+    destination.delivered().await;
+}
+
+/// The cursor to go on behind; none, but a gap that clients are told of, if the operator gives it up.
 fn cursor_of(destination: &Destination, given_up: Option<&str>) -> (Option<Cursor>, Option<Gap>) {
     let cursor = destination.oldest_cursor();
     let (Some(cursor), Some(given_up)) = (&cursor, given_up) else { return (cursor, None) };
@@ -153,7 +179,6 @@ fn cursor_of(destination: &Destination, given_up: Option<&str>) -> (Option<Curso
         return (Some(cursor.clone()), None);
     }
     tracing::warn!(destination = destination.name(), cursor = name, "the cursor is given up");
-    destination.forget_cursors();
     let gap = Gap { wanted: name, kept: String::new(), resumed: String::new() };
     (None, Some(gap))
 }

@@ -148,7 +148,11 @@ fn a_damaged_event_is_left_behind() {
             server.run(version.rotate_sql());
             write(&server, 31..=40);
             Byte { path, at: end + 300 }.flip();
-            let (said, ended) = stopped(ended.start(&all));
+            let mut serving = ended.start(&all);
+            serving.says("reading has failed");
+            // What stands before it is not lost.
+            assert!(serving.numbers_until(21).starts_with(&[21]), "{version:?}");
+            let (said, ended) = stopped(serving);
             let command: Vec<String> = named(&said, "--from now")
                 .into_iter()
                 .map(|word| if word == "now" { start.to_owned() } else { word })

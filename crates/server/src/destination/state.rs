@@ -14,6 +14,9 @@ pub enum InstanceState {
     Running,
     /// Its source has no more, and never will. What was read is still served.
     Ended,
+    /// It reads no more because of an error. What was read before is still served, until clients have
+    /// acknowledged it.
+    Failing(Arc<InstanceError>),
     /// It stopped at an error that somebody has to look at.
     Failed(Arc<InstanceError>),
     /// It was told to stop.
@@ -28,14 +31,17 @@ impl InstanceState {
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Ended => "ended",
+            Self::Failing(_) => "failing",
             Self::Failed(_) => "failed",
             Self::Stopped => "stopped",
         }
     }
 
-    pub(crate) fn cause(&self) -> Option<String> {
+    /// The error because of which nothing is read any more.
+    #[must_use]
+    pub const fn error(&self) -> Option<&Arc<InstanceError>> {
         match self {
-            Self::Failed(error) => Some(error.to_string()),
+            Self::Failing(error) | Self::Failed(error) => Some(error),
             Self::Starting | Self::Running | Self::Ended | Self::Stopped => None,
         }
     }

@@ -108,7 +108,7 @@ impl<'a> Pump<'a> {
             // It begins where the source says.
             asked.start = Start::Earliest;
         }
-        let gap = gap.or_else(|| asked.gap.take());
+        let gap = gap.or_else(|| asked.gap.clone());
         Self {
             destination,
             gap,
@@ -131,6 +131,17 @@ impl<'a> Pump<'a> {
 
     pub(super) async fn close(self) {
         self.source.close().await;
+    }
+
+    /// Hands on what was read before an error, but for what is not on disk because of it.
+    pub(super) async fn hand_on_rest(&mut self, error: &InstanceError) {
+        if matches!(error, InstanceError::State(_)) {
+            return;
+        }
+        if let Err(second) = self.publish().await {
+            let destination = self.destination.name();
+            tracing::warn!(destination, error = %second, "what was read before the error cannot be handed on");
+        }
     }
 
     /// Where the event that would come next begins.

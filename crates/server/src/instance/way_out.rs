@@ -1,5 +1,7 @@
 //! How an operator leaves a stop: the command that gets the instance going again.
 
+use std::sync::Arc;
+
 use towpath_coordination::Cursor;
 use towpath_entry::DecodeError;
 use towpath_source::{Lost, SourceError};
@@ -64,15 +66,26 @@ fn is_incident(error: &InstanceError) -> bool {
 
 /// Names the command, where there is one. `next` is the place behind the event that was read last.
 pub(super) fn told(
-    error: InstanceError,
+    error: Arc<InstanceError>,
     cursor: Option<&Cursor>,
-    next: Option<(&str, u64)>,
-) -> InstanceError {
+    next: Option<(Arc<str>, u64)>,
+) -> Arc<InstanceError> {
+    match hint(&error, cursor, next) {
+        Some(hint) => Arc::new(InstanceError::At { source: error, hint }),
+        None => error,
+    }
+}
+
+fn hint(
+    error: &InstanceError,
+    cursor: Option<&Cursor>,
+    next: Option<(Arc<str>, u64)>,
+) -> Option<String> {
     let instead = cursor.map_or_else(String::new, |c| format!(" --instead-of {}", c.name()));
     let from = |start: &str| format!("--from {start}{instead}");
     let own = error.hint().map_or_else(String::new, |hint| format!("{hint}; "));
-    let hint = match kind(&error) {
-        Stop::Other => return error,
+    Some(match kind(error) {
+        Stop::Other => return None,
         Stop::Purged if cursor.is_some() => "start with `--when-purged oldest` to go on with the \
              oldest transaction that is left, or with `--when-purged newest` to go on with what is \
              written from then on; clients are told of the gap"
@@ -83,7 +96,7 @@ pub(super) fn told(
             from("earliest"),
             from("now")
         ),
-        Stop::Unreadable => match next.filter(|_| is_incident(&error)) {
+        Stop::Unreadable => match next.filter(|_| is_incident(error)) {
             // It is a transaction of its own.
             Some((file, offset)) => format!(
                 "compare the data, since the source says that changes are not in its binlog; then \
@@ -96,6 +109,5 @@ pub(super) fn told(
                 from("now")
             ),
         },
-    };
-    InstanceError::At { source: Box::new(error), hint }
+    })
 }

@@ -40,7 +40,9 @@ impl Fitness {
                 InstanceState::Starting | InstanceState::Running | InstanceState::Ended => {
                     Self::Serves
                 }
-                InstanceState::Failed(_) | InstanceState::Stopped => Self::Fails,
+                InstanceState::Failing(_) | InstanceState::Failed(_) | InstanceState::Stopped => {
+                    Self::Fails
+                }
             },
         }
     }
@@ -81,7 +83,7 @@ fn destination(slot: &Slot) -> Value {
         Role::Active(destination) => {
             members.insert("role".to_owned(), json!("active"));
             let status = destination.status().borrow().clone();
-            if let InstanceState::Failed(error) = &status.state {
+            if let Some(error) = status.state.error() {
                 members.insert("error".to_owned(), json!(chain(&**error)));
             }
             members.insert("state".to_owned(), json!(status.state.name()));
@@ -115,6 +117,9 @@ fn waits(state: &InstanceState, look: &Look, since_ms: i64) -> (&'static str, i6
     match state {
         InstanceState::Starting => ("the source to answer, and its structures", since_ms),
         InstanceState::Ended => ("nothing: the source has come to its end", since_ms),
+        InstanceState::Failing(_) => {
+            ("clients to acknowledge what was read before the error", since_ms)
+        }
         InstanceState::Failed(_) => ("somebody to act on the error", since_ms),
         InstanceState::Stopped => ("nothing: it was stopped", since_ms),
         InstanceState::Running => waits_running(look, since_ms),

@@ -72,6 +72,7 @@ impl Pump<'_> {
         // By GTID the file may have been read in part.
         self.starts = server_starts && at.gtid.is_empty();
         let begin = std::mem::replace(&mut self.begin, Begin::Known);
+        let gives_up = matches!(&begin, Begin::Unknown(asked) if asked.gap.is_some());
         let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
         let begun_at_s = begun_s.unwrap_or(0);
         let beginning = Beginning { identity, case, at, begun_s: begun_at_s, was_read };
@@ -93,8 +94,10 @@ impl Pump<'_> {
             self.decoder.begin_file_of_start();
         }
         self.tell_file(begun_at_s);
-        if let Some(cursor) = cursor {
-            self.destination.set_origin(cursor);
+        match cursor {
+            Some(cursor) if gives_up => self.destination.set_origin_instead(cursor),
+            Some(cursor) => self.destination.set_origin(cursor),
+            None => {}
         }
         if let Some(mut gap) = self.gap.take() {
             if gap.resumed.is_empty() {
@@ -118,20 +121,30 @@ impl Pump<'_> {
 
     /// Tells clients, and whoever looks at the instance, what is lost.
     fn announce(&mut self, gap: Gap, at: &HistoryPosition) {
-        let facts = [
-            ("TOWPATH_GAP_WANTED", gap.wanted.as_str()),
-            ("TOWPATH_GAP_KEPT", &gap.kept),
-            ("TOWPATH_GAP_RESUMED", &gap.resumed),
-        ];
+        let mut facts = vec![("TOWPATH_GAP_WANTED", gap.wanted.as_str())];
+        if !gap.kept.is_empty() {
+            facts.push(("TOWPATH_GAP_KEPT", &gap.kept));
+        }
+        facts.push(("TOWPATH_GAP_RESUMED", &gap.resumed));
         self.decoder.announce_gap((&at.file.as_str().into(), at.offset), now_s(), &facts);
-        let (wanted, kept, resumed) = (&gap.wanted, &gap.kept, &gap.resumed);
-        tracing::warn!(
-            destination = self.destination.name(),
-            wanted,
-            kept,
-            resumed,
-            "transactions are lost: the source has purged them, and reading jumps over the gap"
-        );
+        let (destination, wanted) = (self.destination.name(), &gap.wanted);
+        let (kept, resumed) = (&gap.kept, &gap.resumed);
+        if kept.is_empty() {
+            tracing::warn!(
+                destination,
+                wanted,
+                resumed,
+                "the cursor is given up: what lies between is left out, and clients are told of the gap"
+            );
+        } else {
+            tracing::warn!(
+                destination,
+                wanted,
+                kept,
+                resumed,
+                "transactions are lost: the source has purged them, and reading jumps over the gap"
+            );
+        }
         self.destination.health().gap(gap);
     }
 
