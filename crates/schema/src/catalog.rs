@@ -9,11 +9,12 @@ use std::collections::HashMap;
 
 use crate::cursor::Name;
 use crate::history::PackedTable;
+use crate::lexer::ServerKind;
 use crate::session::{SessionId, Sessions, Speaker};
 use crate::statement::{Body, Change, Doubt, Parsed, Step};
 use crate::table::Table;
 
-use database::Databases;
+use database::{Databases, Defaults};
 pub(crate) use step::{apply_steps, pin_charsets, position};
 
 /// What is known of a table.
@@ -157,6 +158,7 @@ pub struct Catalog {
     /// By the names in lower case.
     schemas: HashMap<Box<str>, HashMap<Box<str>, Bucket>>,
     databases: Databases,
+    defaults: Defaults,
     case: NameCase,
     generation: u64,
     journal: Journal,
@@ -188,6 +190,7 @@ impl Catalog {
         Self {
             schemas: HashMap::new(),
             databases: Databases::default(),
+            defaults: Defaults::default(),
             case,
             generation: 0,
             journal: Journal::Off,
@@ -256,10 +259,22 @@ impl Catalog {
         self.sessions.changes_so_far()
     }
 
+    /// What follows was written by this server; `None` if that is not known.
+    pub fn read_from(&mut self, server: Option<ServerKind>) {
+        self.defaults = Defaults::of(server);
+        if let Some(other) = &mut self.if_insensitive {
+            other.defaults = self.defaults;
+        }
+    }
+
     /// The server was started: no session of before is there any more.
     pub fn server_starts(&mut self) {
         self.note(|| StructureChange::ServerStarted);
         self.sessions.server_starts();
+        self.forget_last_default();
+        if let Some(other) = &mut self.if_insensitive {
+            other.forget_last_default();
+        }
     }
 
     /// Takes out of a statement what it does to temporary tables of its session, and does that. What is left
@@ -557,7 +572,9 @@ impl Catalog {
                 self.default_charset(&key.0, &mut table);
                 Some(table)
             }
-            Body::Like(_) => like.and_then(|other| self.known(other)),
+            Body::Like(_) => {
+                like.and_then(|other| self.known(other)).map(|table| self.moved(table, &key))
+            }
             Body::Unknown => None,
         };
         let state = |table: Table| Table { is_assumed: table.is_assumed || is_assumed, ..table };
@@ -572,7 +589,7 @@ impl Catalog {
     }
 
     fn rename(&mut self, from: &Key, to: Key) {
-        let table = self.remove(from).map(|table| table.unpack());
+        let table = self.remove(from).map(|table| self.moved(table.unpack(), &to));
         self.take(to, table);
     }
 

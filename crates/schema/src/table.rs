@@ -14,7 +14,7 @@ pub struct Column {
     /// The column may hold NULL.
     pub nullable: bool,
     /// Character set, where the definition names one; empty where it is that of the database at some
-    /// time, and `None` where it is the table's default.
+    /// time, `None` where it is the table's default, and behind question marks as [`Table::charset`].
     pub charset: Option<String>,
 }
 
@@ -56,7 +56,8 @@ pub struct Table {
     /// Columns in ordinal order.
     pub columns: Vec<Column>,
     /// Default character set of the table, if the definition names one, or the stream that of the
-    /// database; behind a question mark where that is not sure.
+    /// database; behind a question mark where that is not sure, and behind two where it is not what the
+    /// database has now.
     pub charset: Option<String>,
     /// MariaDB: the last two columns are those of implicit system versioning. They stay the last.
     pub has_implicit_versioning: bool,
@@ -193,6 +194,48 @@ fn is_guess(charset: &str) -> bool {
     charset.starts_with(Column::UNSURE)
 }
 
+/// Marks the default of a database that has got another one since, or that is another table's.
+const FORMER: &str = "??";
+
+fn is_former(charset: &str) -> bool {
+    charset.starts_with(FORMER)
+}
+
+/// Whether it is that of the database as it is now.
+fn is_default(charset: Option<&str>) -> bool {
+    charset.is_none_or(|name| name.is_empty() || is_guess(name) && !is_former(name))
+}
+
+impl Table {
+    /// Whether its columns have the default of its database as it is now, unless a definition says
+    /// otherwise.
+    #[must_use]
+    pub fn has_default(&self) -> bool {
+        is_default(self.charset.as_deref())
+    }
+
+    /// The default of its database changes, or it comes into another one: what of its text is not known has
+    /// the default that was in force before. Whether anything of the table is different.
+    pub(crate) fn keep_former_default(&mut self) -> bool {
+        let age = |charset: &str| match charset {
+            "" => Some(FORMER.to_owned()),
+            guess if is_guess(guess) && !is_former(guess) => Some(format!("?{guess}")),
+            _ => None,
+        };
+        let own = self.charset.as_deref().map_or(Some(FORMER.to_owned()), age);
+        let is_other = own.is_some();
+        self.charset = own.or(self.charset.take());
+        let columns = self.columns.iter_mut().filter_map(|column| column.charset.as_mut());
+        columns.fold(is_other, |is_other, charset| match age(charset) {
+            Some(former) => {
+                *charset = former;
+                true
+            }
+            None => is_other,
+        })
+    }
+}
+
 impl Column {
     /// Nothing for a column that is no string.
     fn string_len(&self) -> Option<StringLen> {
@@ -269,7 +312,16 @@ impl Column {
     #[must_use]
     pub fn guessed_charset_in<'a>(&'a self, table: &'a Table) -> Option<&'a str> {
         let name = self.charset.as_deref().or(table.charset.as_deref());
-        name.filter(|name| is_guess(name))?.strip_prefix(Self::UNSURE)
+        let guess = name.filter(|name| is_guess(name))?.trim_start_matches(Self::UNSURE);
+        Some(guess).filter(|guess| !guess.is_empty())
+    }
+
+    /// Whether its text has the default of the table's database as it is now, unless the table's own
+    /// definition says otherwise.
+    #[must_use]
+    pub fn has_default_in(&self, table: &Table) -> bool {
+        let own = self.charset.as_deref();
+        own.map_or_else(|| table.has_default(), |own| is_default(Some(own)))
     }
 
     /// A column that may be NULL and is no key.

@@ -60,6 +60,57 @@ fn a_database_that_the_stream_names_has_its_character_set() {
     }
 }
 
+/// Databases whose names differ in case only; MySQL 5.5 takes the one for the other.
+#[test]
+fn names_that_differ_in_case_have_character_sets_of_their_own() {
+    for version in UNTOLD {
+        let server = Server::start(version, &[]);
+        check(
+            &server,
+            "CREATE DATABASE f CHARACTER SET latin1; CREATE DATABASE F CHARACTER SET utf8;
+             CREATE TABLE f.t (a VARCHAR(10)); INSERT INTO f.t VALUES ('é');
+             ALTER DATABASE f CHARACTER SET latin2; CREATE TABLE F.t (a VARCHAR(10));
+             INSERT INTO F.t VALUES ('é'); CREATE TABLE f.u (a VARCHAR(10)); INSERT INTO f.u VALUES ('é');
+             DROP DATABASE f; CREATE TABLE F.u (a VARCHAR(10)); INSERT INTO F.u VALUES ('é');
+             DROP DATABASE F;",
+            &["é"; 4],
+        );
+    }
+}
+
+/// Of a table that is gone the source tells the default of its database: not if it was another one when the
+/// table was made.
+#[test]
+fn the_default_of_today_is_not_that_of_before() {
+    for version in UNTOLD {
+        let server = Server::start(version, &[]);
+        // Nobody was told of the databases.
+        server.run(
+            "SET sql_log_bin = 0; CREATE DATABASE f CHARACTER SET utf8;
+             CREATE DATABASE g CHARACTER SET latin1;",
+        );
+        server.run(
+            "CREATE TABLE g.own (a VARCHAR(10)); INSERT INTO g.own VALUES ('own é'); DROP TABLE g.own;
+             CREATE TABLE f.t (a VARCHAR(10)); RENAME TABLE f.t TO g.t;
+             INSERT INTO g.t VALUES ('renamed é'); CREATE TABLE f.t (a VARCHAR(10));
+             CREATE TABLE g.l LIKE f.t; INSERT INTO g.l VALUES ('copied é'); DROP TABLE g.t, g.l;
+             ALTER DATABASE f CHARACTER SET latin1; INSERT INTO f.t VALUES ('last é'); DROP TABLE f.t;",
+        );
+        let url = server.url();
+        let mut serving = Serving::start(&["--source", &url, "--from", "earliest"]);
+        serving.wait_until_running();
+        let texts = serving.until((".*\\..*", 1000), texts, |text| text.contains("last"), &"last");
+        assert_eq!(texts, ["own é", "renamed é", "copied é", "last é"], "{version:?}");
+    }
+}
+
+fn texts(entry: &[u8]) -> Vec<String> {
+    let entry = towpath_entry::read::Entry::parse(entry).unwrap();
+    let change = entry.row_change().unwrap().unwrap_or_default();
+    let values = change.rows.iter().flat_map(|row| row.after.iter());
+    values.map(|column| column.value.unwrap_or("NULL").to_owned()).collect()
+}
+
 /// MariaDB: the tables of the database before are gone as well.
 #[test]
 fn a_replaced_database_loses_its_tables() {
@@ -80,15 +131,9 @@ fn the_history_keeps_the_character_set_of_a_database() {
     let url = server.url();
     let mut serving = Serving::start(&["--source", &url, "--from", "earliest"]);
     serving.wait_until_running();
-    let values = |entry: &[u8]| -> Vec<String> {
-        let entry = towpath_entry::read::Entry::parse(entry).unwrap();
-        let change = entry.row_change().unwrap().unwrap_or_default();
-        let values = change.rows.iter().flat_map(|row| row.after.iter());
-        values.map(|column| column.value.unwrap_or("NULL").to_owned()).collect()
-    };
     let until = |serving: &mut Serving, last: &str| {
         let is_last = |text: &String| text.contains(last);
-        serving.until((".*\\..*", 1000), values, is_last, &last)
+        serving.until((".*\\..*", 1000), texts, is_last, &last)
     };
     server.run(
         "CREATE DATABASE f CHARACTER SET latin1; CREATE TABLE f.m (a VARCHAR(10));

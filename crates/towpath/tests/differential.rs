@@ -2,8 +2,9 @@
 //! rows, equal what `SELECT *` says, at pauses and at the end. T-PARSE-3; F5, F19, F20 and F24 are among
 //! the settings that change at random.
 //!
-//! `TOWPATH_SEED` repeats a run (a failure prints its seed), `TOWPATH_DIFFERENTIAL_S` is the time
-//! for each server in seconds. `TOWPATH_WITHOUT` leaves kinds of statements out, to find what a failure
+//! Every run has the same numbers, so that a change is refused for what it did; `TOWPATH_SEED` gives others (a
+//! failure prints its seed), `TOWPATH_DIFFERENTIAL_S` the time for each server in seconds, and
+//! `scripts/explore` tries seeds that nobody tried. `TOWPATH_WITHOUT` leaves kinds of statements out, to find what a failure
 //! is about: `minimal`, `long`, `inherited`, `temporary`, `modes`, `transactions`, `prepared`, `old`, `kills`.
 
 mod generate;
@@ -22,8 +23,8 @@ use generate::Generator;
 use kind::Class;
 use replay::Replica;
 
-/// Without `TOWPATH_DIFFERENTIAL_S`.
-const DEFAULT_S: u64 = 3;
+/// Without `TOWPATH_SEED`.
+const DEFAULT_SEED: u64 = 20_261_130;
 /// Time for what was written to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
@@ -108,17 +109,36 @@ fn without(kind: &str) -> bool {
     left_out.to_string_lossy().split(',').any(|name| name == kind)
 }
 
-/// A new one for each run, unless one is repeated.
 fn seed() -> u64 {
-    setting("TOWPATH_SEED").unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        u64::from(now.subsec_nanos()) ^ now.as_secs() << 20
-    })
+    setting("TOWPATH_SEED").unwrap_or(DEFAULT_SEED)
+}
+
+/// How long a run is.
+#[derive(Debug, Clone, Copy)]
+enum Length {
+    Rounds(i64),
+    Until(Instant),
+}
+
+impl Length {
+    /// As long as is asked for; else so many rounds, which are the same on any machine.
+    fn asked_or(rounds: i64) -> Self {
+        setting("TOWPATH_DIFFERENTIAL_S").map_or(Self::Rounds(rounds), |seconds| {
+            Self::Until(Instant::now() + Duration::from_secs(seconds))
+        })
+    }
+
+    /// Whether there is another round behind so many.
+    fn goes_on(self, rounds: i64) -> bool {
+        match self {
+            Self::Rounds(all) => rounds < all,
+            Self::Until(end) => rounds < 3 || Instant::now() < end,
+        }
+    }
 }
 
 fn check(version: Version) {
     let seed = seed();
-    let seconds = setting("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
     let mut random = Random::new(seed);
     let server = Server::start(version, &[]);
     let state = TempDir::new().unwrap();
@@ -137,9 +157,9 @@ fn check(version: Version) {
     let mut replica = Replica::default();
     server.run("CREATE DATABASE d DEFAULT CHARACTER SET utf8mb4; CREATE TABLE d.marker (id INT PRIMARY KEY);");
     generator.expect_marker_table();
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let length = Length::asked_or(8);
     let mut round = 0;
-    while round < 3 || Instant::now() < end {
+    while length.goes_on(round) {
         round += 1;
         let (global, session) = switches(version, &mut random);
         let statements = generator.statements(&mut random);

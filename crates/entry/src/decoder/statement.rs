@@ -64,7 +64,7 @@ fn xid_text<'a>(sql: &'a str, literal: &str) -> &'a str {
 }
 
 /// The server that wrote a file, if its format description told.
-fn server_kind(format: &FormatDescription) -> Option<ServerKind> {
+pub(super) fn server_kind(format: &FormatDescription) -> Option<ServerKind> {
     let (major, minor, patch) = format.version_number();
     let part = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
     let version = (part(major), part(minor), part(patch));

@@ -19,6 +19,7 @@ use towpath_schema::{
 
 use super::Step;
 use super::options::{DecoderOptions, Suppress};
+use super::statement::server_kind;
 use crate::error::DecodeError;
 use crate::plan::Plan;
 use crate::text::charset_name;
@@ -330,6 +331,7 @@ impl Tables {
 
     /// Table maps may look different from here on. Sessions do not outlive a start of the server.
     pub(super) fn begin_file(&mut self, format: &FormatDescription) {
+        self.catalog.read_from(server_kind(format));
         if format.created_s > 0 {
             self.server_starts();
         }
@@ -365,6 +367,7 @@ impl Tables {
             is_bound: reading.is_bound,
         };
         let parsed = self.catalog.separate(parsed, &speaker);
+        self.catalog.read_from(reading.server);
         self.catalog.apply(&parsed, database);
         (towpath_schema::classify(&parsed, database), parsed.is_in_doubt())
     }

@@ -12,20 +12,17 @@ mod transactions;
 mod world;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use towpath_testkit::{Feature, Random, Server, Version, setting};
+use towpath_testkit::{Feature, Random, Server, Version};
 
 use super::kind::Class;
-use super::{replay, switches, without};
+use super::{Length, replay, switches, without};
 use client::Client;
 use reader::Reader;
 use replica::{Expected, Replica, Row};
 use tables::Writer;
 use world::{Change, Column, Name, Table, World};
 
-/// Without `TOWPATH_DIFFERENTIAL_S`.
-const DEFAULT_S: u64 = 3;
 /// Sessions at once.
 const CLIENTS: u64 = 3;
 /// How far the ids of one session are from the next one's.
@@ -334,15 +331,15 @@ fn has_mark(replica: &Replica, mark: i64) -> bool {
     replica.tables.get(&marks()).is_some_and(|marks| marks.rows.contains_key(&mark))
 }
 
-fn run(server: &Server, seed: u64, seconds: u64) {
+fn run(server: &Server, seed: u64) {
     let mut scene = Scene::new(server, seed);
     let mut reader = Reader::start(server);
     let mut replica = Replica::default();
     scene.make_marks();
     let mut delivered = 0;
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let length = Length::asked_or(20);
     let mut round = 0;
-    while round < 3 || Instant::now() < end {
+    while length.goes_on(round) {
         round += 1;
         scene.context = format!("{:?}, TOWPATH_SEED={seed}, round {round}", scene.version);
         replica.context.clone_from(&scene.context);
@@ -411,11 +408,9 @@ fn may_be_unknown(scene: &Scene<'_>, said: &str) -> bool {
 }
 
 fn check(version: Version) {
-    let seed = super::seed();
-    let seconds = setting("TOWPATH_DIFFERENTIAL_S").unwrap_or(DEFAULT_S);
     // Transactions of several MB in one statement.
     let server = Server::start(version, &["--max-allowed-packet=64M"]);
-    run(&server, seed, seconds);
+    run(&server, super::seed());
 }
 
 #[test]

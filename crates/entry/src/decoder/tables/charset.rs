@@ -25,19 +25,21 @@ pub(super) fn untold(
 /// what the stream says that it may be.
 pub(super) fn state(table: &mut Table, untold: &[usize], answer: &StructureAnswer) {
     let default = answer.default_charset.as_deref();
-    let guesses: Vec<Option<String>> = table
-        .columns
-        .iter()
-        .map(|column| column.guessed_charset_in(table).map(ToOwned::to_owned))
-        .collect();
+    // What the database has now says nothing of a table that was made with the default of before.
+    let told = |column: &Column, table: &Table| {
+        let default = default.filter(|_| column.has_default_in(table));
+        default.or(column.guessed_charset_in(table)).map(ToOwned::to_owned)
+    };
+    let else_told: Vec<Option<String>> =
+        table.columns.iter().map(|column| told(column, table)).collect();
     for index in untold {
         let Some(column) = table.columns.get_mut(*index) else { continue };
         let found = answer.candidates.iter().find_map(|candidate| {
             let same = |c: &&Column| is_same_name(&c.name, &column.name);
             candidate.columns.iter().find(same)?.charset_in(candidate)
         });
-        let guess = guesses.get(*index).cloned().flatten();
-        if let Some(charset) = found.or(default).map(ToOwned::to_owned).or(guess) {
+        let else_told = else_told.get(*index).cloned().flatten();
+        if let Some(charset) = found.map(ToOwned::to_owned).or(else_told) {
             column.charset = Some(charset);
         }
     }
@@ -45,6 +47,7 @@ pub(super) fn state(table: &mut Table, untold: &[usize], answer: &StructureAnswe
     let is_open = table.charset.as_ref().is_none_or(|name| name.starts_with('?'));
     if !untold.is_empty() && is_open {
         let found = answer.candidates.iter().find_map(|candidate| candidate.charset.as_deref());
+        let default = default.filter(|_| table.has_default());
         table.charset = found.or(default).map(ToOwned::to_owned).or(table.charset.take());
     }
 }
