@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) destination: String,
     pub(crate) address: SourceAddress,
     pub(crate) clients: Vec<Client>,
+    /// Takes the place of the cursors of all clients.
+    pub(crate) common: Option<Cursor>,
     pub(crate) generation: u64,
     /// Nothing is changed any more.
     pub(crate) is_closed: bool,
@@ -99,6 +101,19 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(destination: &str, address: SourceAddress, clients: Vec<Client>) -> Self {
         let destination = destination.to_owned();
-        Self { destination, address, clients, generation: 0, is_closed: false }
+        Self { destination, address, clients, common: None, generation: 0, is_closed: false }
+    }
+
+    /// The cursor of one of its clients.
+    pub(crate) fn cursor_of<'a>(&'a self, client: &'a Client) -> Option<&'a Cursor> {
+        self.common.as_ref().or(client.cursor.as_ref())
+    }
+
+    /// Gives each client the cursor that is common to all.
+    pub(crate) fn share_out(&mut self) {
+        let Some(common) = self.common.take() else { return };
+        for client in &mut self.clients {
+            client.cursor = Some(common.clone());
+        }
     }
 }

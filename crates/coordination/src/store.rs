@@ -133,7 +133,9 @@ impl CursorStore {
     /// All clients, in the order in which they subscribed.
     #[must_use]
     pub fn clients(&self) -> Vec<Client> {
-        self.state.borrow().clients.clone()
+        let mut state = self.state.borrow().clone();
+        state.share_out();
+        state.clients
     }
 
     /// How many clients are known.
@@ -154,12 +156,13 @@ impl CursorStore {
     #[must_use]
     pub fn cursor(&self, client_id: i16) -> Option<Cursor> {
         let state = self.state.borrow();
-        state.clients.iter().find(|client| client.id == client_id)?.cursor.clone()
+        let client = state.clients.iter().find(|client| client.id == client_id)?;
+        state.cursor_of(client).cloned()
     }
 
     /// Adds a client, or replaces its filter. Returns the number of the change.
     pub fn subscribe(&self, client_id: i16, filter: Option<&str>) -> u64 {
-        self.change(|clients| {
+        self.change(|State { clients, .. }| {
             let filter = filter.map(str::to_owned);
             match clients.iter_mut().find(|client| client.id == client_id) {
                 Some(client) => client.filter = filter,
@@ -170,13 +173,14 @@ impl CursorStore {
 
     /// Forgets a client. Returns the number of the change.
     pub fn unsubscribe(&self, client_id: i16) -> u64 {
-        self.change(|clients| clients.retain(|client| client.id != client_id))
+        self.change(|state| state.clients.retain(|client| client.id != client_id))
     }
 
     /// Sets the cursor of a known client. Returns the number of the change.
     pub fn set_cursor(&self, client_id: i16, cursor: Cursor) -> u64 {
-        self.change(|clients| {
-            if let Some(client) = clients.iter_mut().find(|client| client.id == client_id) {
+        self.change(|state| {
+            state.share_out();
+            if let Some(client) = state.clients.iter_mut().find(|client| client.id == client_id) {
                 client.cursor = Some(cursor);
             }
         })
@@ -184,28 +188,26 @@ impl CursorStore {
 
     /// Sets a cursor for every client that has none. Returns the number of the change.
     pub fn set_first_cursor(&self, cursor: &Cursor) -> u64 {
-        self.change(|clients| {
-            for client in clients.iter_mut().filter(|client| client.cursor.is_none()) {
+        self.change(|state| {
+            state.share_out();
+            for client in state.clients.iter_mut().filter(|client| client.cursor.is_none()) {
                 client.cursor = Some(cursor.clone());
             }
         })
     }
 
-    /// Sets the cursors of all clients. Returns the number of the change.
-    pub fn set_all_cursors(&self, cursor: &Cursor) -> u64 {
-        self.change(|clients| {
-            for client in clients {
-                client.cursor = Some(cursor.clone());
-            }
-        })
+    /// Sets the cursors of all clients, and of those that come later. Costs the same for any number of
+    /// clients. Returns the number of the change.
+    pub fn set_all_cursors(&self, cursor: Cursor) -> u64 {
+        self.change(|state| state.common = Some(cursor))
     }
 
     /// Reserves batch ids beyond `from`, which is the last one in use. Returns the last reserved id,
     /// usable once the change with the number that comes with it is on disk.
     pub fn reserve_batch_ids(&self, client_id: i16, from: i64) -> (i64, u64) {
         let last = from.saturating_add(BATCH_IDS_STEP);
-        let generation = self.change(|clients| {
-            if let Some(client) = clients.iter_mut().find(|client| client.id == client_id) {
+        let generation = self.change(|state| {
+            if let Some(client) = state.clients.iter_mut().find(|client| client.id == client_id) {
                 client.batch_ids = client.batch_ids.max(last);
             }
         });
@@ -224,14 +226,14 @@ impl CursorStore {
         self.state.send_modify(|state| state.is_closed = true);
     }
 
-    fn change(&self, change: impl FnOnce(&mut Vec<Client>)) -> u64 {
+    fn change(&self, change: impl FnOnce(&mut State)) -> u64 {
         let mut generation = 0;
         self.state.send_if_modified(|state| {
             generation = state.generation + 1;
             if state.is_closed {
                 return false;
             }
-            change(&mut state.clients);
+            change(state);
             state.generation = generation;
             true
         });
@@ -297,7 +299,8 @@ impl CursorWriter {
     }
 
     async fn write(&mut self) -> Result<(), Arc<StateError>> {
-        let state = self.state.borrow_and_update().clone();
+        let mut state = self.state.borrow_and_update().clone();
+        state.share_out();
         let generation = state.generation;
         let result = self.place.store(state).await.map_err(Arc::new);
         self.written.send_modify(|written| match &result {

@@ -2,13 +2,14 @@
 //!
 //! Every request is one short critical section; nothing waits inside of it. Subscriptions and batches
 //! belong to a client id, not to a connection. As in Canal all client ids of a destination share one
-//! read pointer.
+//! read pointer; so they share one cursor, too: behind it nothing is missing, whoever got it.
 
 mod client;
 mod health;
 mod look;
 mod state;
 
+use std::cmp;
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
-use towpath_coordination::{BinlogFile, Cursor, CursorStore, Fence, Resume, Written, stored_len};
+use towpath_binlog::{GtidSet, Position};
+use towpath_coordination::{BinlogFile, Cursor, CursorStore, Fence, Written, stored_len};
 use towpath_entry::{Block, TableFilter, shown_filter};
 
 use crate::error::{InstanceError, RequestError};
@@ -184,7 +186,7 @@ impl Destination {
     /// Where reading begins: the oldest cursor of all clients.
     pub(crate) fn oldest_cursor(&self) -> Option<Cursor> {
         let cursors = self.core().cursors.clients().into_iter().filter_map(|client| client.cursor);
-        cursors.min_by(|left, right| position_order(left).cmp(&position_order(right)))
+        cursors.reduce(older)
     }
 
     /// The filters that clients stored, the last one in force.
@@ -228,9 +230,9 @@ impl Destination {
         core.resume = Some(cursor);
     }
 
-    /// Everything up to `cursor` was read, and what of it is delivered was handed on before. Clients
-    /// that have acknowledged all of that go on there, although nothing tells them of it; one whose own
-    /// cursor lies further back keeps it. False when somebody has something to acknowledge yet.
+    /// Everything up to `cursor` was read, and what of it is delivered was handed on before. If all of that is
+    /// acknowledged, clients go on there, although nothing tells them of it. False when somebody has something
+    /// to acknowledge yet.
     pub(crate) fn pass(&self, cursor: &Cursor) -> bool {
         let mut core = self.core();
         let is_idle = core.store.is_all_acknowledged() && core.has_no_batches();
@@ -246,11 +248,9 @@ impl Destination {
         }
         let mut cursor = cursor.clone();
         core.tell_file(&mut cursor);
-        let Some(before) = core.resume.replace(cursor.clone()) else { return true };
-        for client in core.cursors.clients() {
-            if client.cursor.is_some_and(|cursor| same_place(&cursor, &before)) {
-                core.cursors.set_cursor(client.id, cursor.clone());
-            }
+        let is_gap_told = core.instead.is_none();
+        if core.resume.replace(cursor.clone()).is_some() && is_gap_told {
+            core.cursors.set_all_cursors(cursor);
         }
         true
     }
@@ -516,7 +516,7 @@ impl Destination {
         Ok(Some(Batch { id, slices, len }))
     }
 
-    /// The client has processed its oldest batch: moves its cursor, frees what nobody holds.
+    /// The client has processed its oldest batch: frees what nobody holds, and moves the cursor up to there.
     pub(crate) fn ack(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
         self.check_started()?;
         let mut core = self.core();
@@ -526,15 +526,12 @@ impl Destination {
         if batch.hold == Hold::Holds {
             core.figures.ack(batch.amount);
         }
-        if let Some(mut cursor) = batch.ack {
+        if let (Some(mut cursor), Hold::Holds) = (batch.ack, batch.hold) {
             if let Some(origin) = core.instead.take() {
-                core.cursors.set_all_cursors(&origin);
+                core.cursors.set_all_cursors(origin);
             }
             core.store.tell(batch.end, &mut cursor);
-            core.cursors.set_cursor(client_id, cursor.clone());
-            if batch.hold == Hold::Holds {
-                core.ahead.insert(batch.end, cursor);
-            }
+            core.ahead.insert(batch.end, cursor);
         }
         if core.advance() {
             self.space.notify_waiters();
@@ -645,8 +642,10 @@ impl Core {
         let oldest = self.oldest_holding().map(|(_, batch)| batch.first);
         let freed = self.store.ack(oldest.unwrap_or_else(|| self.store.get_sequence()));
         let ack = self.store.ack_sequence();
-        while let Some(passed) = self.ahead.first_entry().filter(|entry| *entry.key() <= ack) {
-            self.resume = Some(passed.remove());
+        let later = self.ahead.split_off(&ack.saturating_add(1));
+        if let Some((_, cursor)) = std::mem::replace(&mut self.ahead, later).pop_last() {
+            self.resume = Some(cursor.clone());
+            self.cursors.set_all_cursors(cursor);
         }
         freed
     }
@@ -662,26 +661,25 @@ impl Core {
     }
 }
 
-/// Whether reading would go on at the same place behind both.
-fn same_place(left: &Cursor, right: &Cursor) -> bool {
-    let place = |cursor: &Cursor| match &cursor.resume {
-        Some(Resume { file, offset, gtid, .. }) => (Arc::clone(file), *offset, gtid.clone()),
-        None => (Arc::clone(&cursor.file), cursor.offset, Some(Arc::clone(&cursor.gtid))),
-    };
-    let ((file, offset, set), (other_file, other_offset, other_set)) = (place(left), place(right));
-    match (set.filter(|set| !set.is_empty()), other_set.filter(|set| !set.is_empty())) {
-        (Some(set), Some(other)) => set == other,
-        _ => file == other_file && offset == other_offset,
-    }
+/// The one of two cursors behind which reading goes on earlier: by the sets of what was executed, where one has
+/// the other, since a standby may count its files in another way; else by their positions. Of two that have
+/// no order it is the one that was made first.
+fn older(left: Cursor, right: Cursor) -> Cursor {
+    let ((left_at, left_set), (right_at, right_set)) = (place(&left), place(&right));
+    let by_set = left_set.zip(right_set).and_then(|(left, right)| left.order(&right));
+    let order = by_set.or_else(|| left_at.partial_cmp(&right_at));
+    let is_left = order.map_or(left.timestamp_ms <= right.timestamp_ms, cmp::Ordering::is_le);
+    if is_left { left } else { right }
 }
 
-/// Orders cursors by where they resume: file names of one length by text, longer ones later.
-fn position_order(cursor: &Cursor) -> (usize, &str, u64) {
-    let (file, offset) = match &cursor.resume {
-        Some(Resume { file, offset, .. }) => (file, *offset),
-        None => (&cursor.file, cursor.offset),
+/// Where reading goes on behind a cursor, and what was executed up to there, if that is known.
+fn place(cursor: &Cursor) -> (Position, Option<GtidSet>) {
+    let (file, offset, set) = match &cursor.resume {
+        Some(resume) => (&resume.file, resume.offset, resume.gtid.as_deref().unwrap_or_default()),
+        None => (&cursor.file, cursor.offset, cursor.gtid.as_ref()),
     };
-    (file.len(), file, offset)
+    let set = GtidSet::parse(set).ok().filter(|set| !set.is_empty());
+    (Position { file: Arc::clone(file), offset }, set)
 }
 
 #[cfg(test)]

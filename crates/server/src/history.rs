@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
-use towpath_binlog::{MariadbGtidSet, MysqlGtidSet};
+use towpath_binlog::{FileName, GtidSet, Position};
 use towpath_coordination::{RecordLog, StateError};
 use towpath_entry::StructureRecord;
 use towpath_schema::{
@@ -320,41 +320,28 @@ fn load(
     Ok((log, Some(catalog), bytes))
 }
 
-/// The number in a binlog file's name.
-fn file_number(file: &str) -> u64 {
-    file.rsplit_once('.').and_then(|(_, number)| number.parse().ok()).unwrap_or(0)
-}
-
-/// Whether a file is a later one of the same row.
-fn is_behind(file: &str, other: &str) -> bool {
-    let base = |file: &str| file.rsplit_once('.').map(|(base, _)| base.to_owned());
-    base(file) == base(other) && file_number(file) > file_number(other)
-}
-
 /// Whether a change holds at a place: by GTID sets where both have one, since files differ between
 /// servers.
 fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
-    if !change.gtid.is_empty()
-        && !at.gtid.is_empty()
-        && let Some(contained) = contains(&at.gtid, &change.gtid)
-    {
-        return contained;
+    if change.gtid.is_empty() || at.gtid.is_empty() {
+        return in_file(change) <= in_file(at);
     }
-    (file_number(&change.file), change.offset) <= (file_number(&at.file), at.offset)
+    contains(&at.gtid, &change.gtid)
 }
 
-/// `None` when one of them is no set.
-fn contains(set: &str, part: &str) -> Option<bool> {
-    if set.contains(':') {
-        return Some(MysqlGtidSet::parse(set).ok()?.contains(&MysqlGtidSet::parse(part).ok()?));
-    }
-    let (set, part) = (MariadbGtidSet::parse(set).ok()?, MariadbGtidSet::parse(part).ok()?);
-    let mut reached = HashMap::new();
-    for (domain, _, sequence) in set.iter() {
-        let highest = reached.entry(domain).or_insert(sequence);
-        *highest = sequence.max(*highest);
-    }
-    Some(part.iter().all(|(domain, _, seq)| reached.get(&domain).is_some_and(|at| *at >= seq)))
+/// Whether both are sets, and one has the other.
+fn contains(set: &str, part: &str) -> bool {
+    let sets = (GtidSet::parse(set), GtidSet::parse(part));
+    matches!(sets, (Ok(set), Ok(part)) if set.contains(&part))
+}
+
+/// Whether a file is a later one of the same server.
+fn is_behind(file: &str, other: &str) -> bool {
+    FileName::parse(file).zip(FileName::parse(other)).is_some_and(|(file, other)| file > other)
+}
+
+fn in_file(place: &HistoryPosition) -> Position {
+    Position { file: place.file.as_str().into(), offset: place.offset }
 }
 
 /// Index of the first part of the last whole snapshot.
@@ -383,9 +370,8 @@ fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
         if theirs != identity {
             return Found::Not("it is that of another server");
         }
-        let reached = records.iter().filter_map(HistoryRecord::position);
-        let reached = reached.map(|place| file_number(&place.file)).max();
-        if reached.is_none_or(|file| file < file_number(&at.file)) {
+        let mut places = records.iter().filter_map(HistoryRecord::position);
+        if !places.any(|place| place.file == at.file || is_behind(&place.file, &at.file)) {
             return Found::Not("it ends in an earlier file");
         }
     }
@@ -427,7 +413,7 @@ fn is_begun_anew(records: &[HistoryRecord], beginning: &Beginning) -> bool {
             is_same_server
                 && !place.gtid.is_empty()
                 && is_behind(&place.file, &at.file)
-                && contains(&at.gtid, &place.gtid) == Some(true)
+                && contains(&at.gtid, &place.gtid)
         }
         HistoryRecord::Source { .. } => false,
     })

@@ -44,6 +44,7 @@ mod rolled_back;
 mod row_images;
 mod semi_sync;
 mod sequence;
+mod several;
 mod shown;
 mod stalls;
 mod status;

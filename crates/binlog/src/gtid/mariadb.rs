@@ -39,6 +39,14 @@ impl MariadbGtidSet {
         self.domains.insert(domain, (server, sequence));
     }
 
+    /// Whether each domain has come at least as far as in `other`.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        other.domains.iter().all(|(domain, (_, sequence))| {
+            self.domains.get(domain).is_some_and(|(_, reached)| reached >= sequence)
+        })
+    }
+
     /// True when no domain is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Batches, acks and rollbacks of one and of several clients.
 
 use tokio::task::JoinSet;
-use towpath_coordination::{SourceAddress, StateDirectory};
+use towpath_coordination::{Resume, SourceAddress, StateDirectory};
 use towpath_entry::{Context, EntryInfo, EntryKind};
 
 use super::*;
@@ -102,6 +102,18 @@ impl Fixture {
     }
 }
 
+/// A cursor behind which reading goes on at an offset of the first file.
+fn at(offset: u64) -> Cursor {
+    cursor("mysql-bin.000001", offset, "")
+}
+
+fn cursor(file: &str, offset: u64, gtid: &str) -> Cursor {
+    let gtid: Arc<str> = gtid.into();
+    let resume =
+        Resume { file: file.into(), offset, gtid: Some(Arc::clone(&gtid)), of: None, xid: None };
+    Cursor { file: file.into(), offset, gtid, server_id: 1, timestamp_ms: 0, resume: Some(resume) }
+}
+
 /// The connection that subscribed as the how manyth.
 fn reader(number: u64) -> Reader {
     Reader { number, peer: ([127, 0, 0, 1], 40_000).into(), since_ms: 0 }
@@ -128,24 +140,9 @@ async fn batches_are_acked_in_order_and_move_the_cursor() {
     assert!(text(d.ack(1001, 2)).contains("is not exist"), "an ack works once");
 }
 
-/// F15: past what nobody is given, a cursor moves when all before it is acknowledged, and only that of a
-/// client which has come that far.
+/// F15: past what nobody is given, the cursor moves when all before it is acknowledged.
 #[tokio::test(crate = "towpath_testkit")]
 async fn cursors_pass_what_is_not_delivered() {
-    let at = |offset| Cursor {
-        file: "mysql-bin.000001".into(),
-        offset,
-        gtid: "".into(),
-        server_id: 1,
-        timestamp_ms: 0,
-        resume: Some(Resume {
-            file: "mysql-bin.000001".into(),
-            offset,
-            gtid: None,
-            of: None,
-            xid: None,
-        }),
-    };
     let f = Fixture::subscribed(&[1001, 1002]).await;
     f.destination.set_origin(at(4));
     f.push(0..1).await;
@@ -154,9 +151,9 @@ async fn cursors_pass_what_is_not_delivered() {
     assert!(!f.destination.pass(&at(500)), "nothing is acknowledged yet");
     f.destination.ack(1001, id).unwrap();
     assert!(f.destination.pass(&at(500)));
-    assert_eq!((f.resume(1001), f.resume(1002)), (Some(500), Some(4)));
+    assert_eq!((f.resume(1001), f.resume(1002)), (Some(500), Some(500)));
     assert!(f.destination.pass(&at(600)));
-    assert_eq!((f.resume(1001), f.resume(1002)), (Some(600), Some(4)));
+    assert_eq!((f.resume(1001), f.resume(1002)), (Some(600), Some(600)));
 }
 
 #[tokio::test(crate = "towpath_testkit")]
@@ -243,21 +240,7 @@ async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
 async fn a_client_that_never_acks_is_known_from_where_it_began() {
     let f = Fixture::new();
     f.subscribe(1001).await;
-    let origin = Cursor {
-        file: "mysql-bin.000001".into(),
-        offset: 4,
-        gtid: "".into(),
-        server_id: 0,
-        timestamp_ms: 0,
-        resume: Some(Resume {
-            file: "mysql-bin.000001".into(),
-            offset: 4,
-            gtid: None,
-            of: None,
-            xid: None,
-        }),
-    };
-    f.destination.set_origin(origin);
+    f.destination.set_origin(at(4));
     f.push(0..2).await;
     f.subscribe(7).await;
     assert_eq!((f.resume(1001), f.resume(7)), (Some(4), Some(4)));
@@ -285,6 +268,48 @@ async fn clients_of_one_destination_share_the_entries_and_lose_none() {
     assert_eq!(f.get(2, 12).unwrap().1.len(), 12);
     f.destination.ack(2, 3).unwrap();
     assert_eq!(f.destination.core().store.held_bytes(), 0);
+}
+
+/// What one client holds and another has gone past is on disk: it comes again after any end.
+#[tokio::test(crate = "towpath_testkit")]
+async fn what_a_client_that_left_had_in_hand_comes_again_after_a_restart() {
+    let f = Fixture::subscribed(&[1, 2]).await;
+    f.destination.set_origin(at(0));
+    f.push(0..4).await;
+    assert_eq!(f.get(1, 6), Some((1, vec![0, 0, 0, 1, 1, 1])));
+    assert_eq!(f.get(2, 6), Some((1, vec![2, 2, 2, 3, 3, 3])));
+    f.destination.ack(2, 1).unwrap();
+    assert_eq!((f.resume(1), f.resume(2)), (Some(0), Some(0)));
+    f.destination.unsubscribe(1).unwrap();
+    let f = Fixture::on(f.end().await);
+    assert_eq!(f.resume(2), Some(0));
+    let f = Fixture::subscribed(&[1, 2]).await;
+    f.push(0..4).await;
+    assert_eq!(f.get(1, 6), Some((1, vec![0, 0, 0, 1, 1, 1])));
+    assert_eq!(f.get(2, 6), Some((1, vec![2, 2, 2, 3, 3, 3])));
+    f.destination.ack(2, 1).unwrap();
+    f.destination.ack(1, 1).unwrap();
+    assert_eq!((f.resume(1), f.resume(2)), (Some(390), Some(390)));
+    f.subscribe(3).await;
+    assert_eq!(f.resume(3), Some(390));
+    let f = Fixture::on(f.end().await);
+    assert_eq!([1, 2, 3].map(|id| f.resume(id)), [Some(390); 3], "nobody is left behind");
+}
+
+/// A standby may count its files in another way: sets tell what is older.
+#[test]
+fn the_oldest_cursor_is_found_by_what_was_executed() {
+    const A: &str = "00000000-0000-0000-0000-00000000000a";
+    for (older_one, later) in [
+        (cursor("b.000001", 9, ""), cursor("b.000001", 10, "")),
+        (cursor("b.999999", 9, ""), cursor("b.1000000", 4, "")),
+        (cursor("b.000009", 9, &format!("{A}:1-5")), cursor("b.000001", 4, &format!("{A}:1-6"))),
+        (cursor("b.000009", 9, "0-1-5"), cursor("b.000001", 4, "0-2-6")),
+        (cursor("b.000001", 9, ""), cursor("b.000002", 4, "0-2-6")),
+    ] {
+        assert_eq!(older(older_one.clone(), later.clone()), older_one);
+        assert_eq!(older(later, older_one.clone()), older_one);
+    }
 }
 
 #[tokio::test(crate = "towpath_testkit")]
