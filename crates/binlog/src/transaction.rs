@@ -8,7 +8,9 @@
 
 mod statement;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::ParseError;
 use crate::event::{MariadbGtidEvent, QueryEvent, decompress_mariadb};
@@ -21,8 +23,13 @@ pub use statement::StatementRole;
 /// Bytes that a compressed statement may inflate to.
 const STATEMENT_LEN_MAX: u64 = 1 << 30;
 
-/// Savepoints, and ranges that were rolled back, that are kept of one transaction.
-const MARKS_MAX: usize = 1 << 16;
+/// Memory for the savepoints of one transaction, in bytes: the oldest are forgotten beyond it.
+const SAVEPOINT_BYTES_MAX: usize = 2 << 20;
+/// What a savepoint takes beside its name, in bytes: its share of two trees, and the counts of its name.
+const SAVEPOINT_BYTES: usize = 144;
+
+/// Ranges that were rolled back that are kept of one transaction: 4 MiB.
+const RANGES_MAX: usize = (4 << 20) / size_of::<Range<u64>>();
 
 /// What an event is to the transaction around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,47 +185,86 @@ pub enum SavepointError {
     /// There is no such savepoint.
     #[error("ROLLBACK TO `{0}` names a savepoint that the transaction does not have")]
     Unknown(String),
+    /// The savepoint is not known any more, or never was.
+    #[error(
+        "ROLLBACK TO `{0}` names none of the latest savepoints of the transaction, and its older ones were \
+         forgotten: all of them would take more than {SAVEPOINT_BYTES_MAX} bytes"
+    )]
+    Forgotten(String),
     /// A bound on memory.
-    #[error("the transaction has more than {MARKS_MAX} savepoints, or rollbacks to them")]
+    #[error("the transaction has more than {RANGES_MAX} rollbacks to savepoints")]
     TooMany,
 }
 
-/// The savepoints of a transaction.
+/// The savepoints of a transaction. They take at most 2 MiB: the oldest are forgotten beyond.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Savepoints {
-    marks: Vec<(String, u64)>,
+    /// Number of the savepoint of a name.
+    numbers: BTreeMap<Arc<str>, u64>,
+    /// Name, and offset of its event, of the savepoint of a number. Numbers grow from one to the next.
+    marks: BTreeMap<u64, (Arc<str>, u64)>,
+    last_number: u64,
+    /// Lengths of all names.
+    name_bytes: usize,
+    has_forgotten: bool,
 }
 
 impl Savepoints {
     /// Another transaction begins.
     pub fn clear(&mut self) {
-        self.marks.clear();
+        *self = Self::default();
     }
 
     /// A savepoint of this name, whose event starts at `offset`. An earlier one of the same name is gone.
-    ///
-    /// # Errors
-    /// [`SavepointError::TooMany`]
-    pub fn set(&mut self, name: String, offset: u64) -> Result<(), SavepointError> {
-        self.marks.retain(|(other, _)| *other != name);
-        if self.marks.len() >= MARKS_MAX {
-            return Err(SavepointError::TooMany);
+    pub fn set(&mut self, name: &str, offset: u64) {
+        if let Some(number) = self.numbers.get(name).copied() {
+            self.remove(number);
         }
-        self.marks.push((name, offset));
-        Ok(())
+        self.last_number += 1;
+        let name = Arc::<str>::from(name);
+        self.name_bytes += name.len();
+        self.numbers.insert(Arc::clone(&name), self.last_number);
+        self.marks.insert(self.last_number, (name, offset));
+        while self.bytes() > SAVEPOINT_BYTES_MAX
+            && let Some((&oldest, _)) = self.marks.first_key_value()
+        {
+            self.remove(oldest);
+            self.has_forgotten = true;
+        }
     }
 
     /// A rollback to a savepoint, whose event starts at `offset`: events that start in the range are taken
     /// back. The savepoint stays, those behind it are gone.
     ///
     /// # Errors
-    /// [`SavepointError::Unknown`]
+    /// [`SavepointError::Unknown`], [`SavepointError::Forgotten`]
     pub fn roll_back_to(&mut self, name: &str, offset: u64) -> Result<Range<u64>, SavepointError> {
-        let found = self.marks.iter().position(|(other, _)| other == name);
-        let mark = found.and_then(|index| Some((index, self.marks.get(index)?.1)));
-        let (index, start) = mark.ok_or_else(|| SavepointError::Unknown(name.to_owned()))?;
-        self.marks.truncate(index + 1);
+        let number = self.numbers.get(name).copied();
+        let mark = number.and_then(|number| Some((number, self.marks.get(&number)?.1)));
+        let Some((number, start)) = mark else {
+            let name = name.to_owned();
+            return Err(match self.has_forgotten {
+                true => SavepointError::Forgotten(name),
+                false => SavepointError::Unknown(name),
+            });
+        };
+        while let Some((&last, _)) = self.marks.last_key_value()
+            && last > number
+        {
+            self.remove(last);
+        }
         Ok(start..offset)
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some((name, _)) = self.marks.remove(&number) {
+            self.numbers.remove(&name);
+            self.name_bytes -= name.len();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.name_bytes + self.marks.len() * SAVEPOINT_BYTES
     }
 }
 
@@ -246,7 +292,7 @@ impl TransactionFate {
         while self.rolled_back.last().is_some_and(|last| last.start >= range.start) {
             self.rolled_back.pop();
         }
-        if self.rolled_back.len() >= MARKS_MAX {
+        if self.rolled_back.len() >= RANGES_MAX {
             return Err(SavepointError::TooMany);
         }
         self.rolled_back.push(range);
@@ -297,7 +343,7 @@ impl FateScan {
             return Ok(None);
         }
         match self.bounds.event(event)? {
-            Bound::Savepoint(name) => self.savepoints.set(name, event.start)?,
+            Bound::Savepoint(name) => self.savepoints.set(&name, event.start),
             Bound::RollbackTo(name) => {
                 self.fate.roll_back(self.savepoints.roll_back_to(&name, event.start)?)?;
             }

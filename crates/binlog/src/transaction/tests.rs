@@ -39,12 +39,12 @@ fn statements_have_their_roles() {
 fn a_savepoint_takes_back_what_lies_behind_it() {
     let mut savepoints = Savepoints::default();
     let mut fate = TransactionFate::default();
-    savepoints.set("a".to_owned(), 10).unwrap();
-    savepoints.set("b".to_owned(), 20).unwrap();
+    savepoints.set("a", 10);
+    savepoints.set("b", 20);
     fate.roll_back(savepoints.roll_back_to("b", 30).unwrap()).unwrap();
     assert!(fate.is_rolled_back(20) && fate.is_rolled_back(29));
     assert!(!fate.is_rolled_back(19) && !fate.is_rolled_back(30));
-    savepoints.set("A".to_lowercase(), 40).unwrap();
+    savepoints.set("a", 40);
     // The second `a` counts, and `b` lies before it.
     fate.roll_back(savepoints.roll_back_to("a", 50).unwrap()).unwrap();
     assert!(fate.is_rolled_back(45) && !fate.is_rolled_back(35));
@@ -52,4 +52,39 @@ fn a_savepoint_takes_back_what_lies_behind_it() {
     assert!(fate.is_rolled_back(35) && fate.is_rolled_back(20) && !fate.is_rolled_back(15));
     let unknown = savepoints.roll_back_to("a", 70);
     assert_eq!(unknown, Err(SavepointError::Unknown("a".to_owned())));
+}
+
+/// As many as an application makes that never rolls back to most of them, with names of their own or with one.
+#[test]
+fn a_transaction_may_have_any_number_of_savepoints() {
+    const COUNT: u64 = 200_000;
+    let mut savepoints = Savepoints::default();
+    for offset in 0..COUNT {
+        savepoints.set(&format!("s{offset}"), offset);
+        savepoints.set("same", offset);
+        assert!(savepoints.bytes() <= SAVEPOINT_BYTES_MAX);
+    }
+    let latest = COUNT - 1000;
+    let range = savepoints.roll_back_to(&format!("s{latest}"), COUNT);
+    assert_eq!(range, Ok(latest..COUNT));
+    // It stays, those behind it are gone.
+    assert_eq!(savepoints.roll_back_to(&format!("s{latest}"), COUNT), Ok(latest..COUNT));
+    for gone in ["same", "s0"] {
+        let result = savepoints.roll_back_to(gone, COUNT);
+        assert_eq!(result, Err(SavepointError::Forgotten(gone.to_owned())));
+    }
+    savepoints.clear();
+    let result = savepoints.roll_back_to("s0", 1);
+    assert_eq!(result, Err(SavepointError::Unknown("s0".to_owned())));
+}
+
+#[test]
+fn one_long_name_does_not_pass_the_bound_of_savepoints() {
+    let mut savepoints = Savepoints::default();
+    savepoints.set("a", 1);
+    savepoints.set(&"x".repeat(SAVEPOINT_BYTES_MAX), 2);
+    assert_eq!(
+        savepoints,
+        Savepoints { last_number: 2, has_forgotten: true, ..Default::default() }
+    );
 }

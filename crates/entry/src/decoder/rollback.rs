@@ -117,7 +117,7 @@ impl Decoder {
         match StatementRole::of(sql) {
             StatementRole::Savepoint(name) => {
                 if is_held {
-                    self.outcome.savepoints.set(name, origin.start)?;
+                    self.outcome.savepoints.set(&name, origin.start);
                 }
                 Ok(true)
             }
