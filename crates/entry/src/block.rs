@@ -15,7 +15,11 @@ pub enum EntryKind {
     Ddl,
     /// `ROWDATA` of any other type inside a transaction: QUERY.
     Query,
-    /// The same between two transactions, also XACOMMIT and XAROLLBACK: reading can go on behind it.
+    /// `ROWDATA` of type QUERY with the statement behind the row changes that follow: of a ROWS_QUERY or
+    /// ANNOTATE_ROWS event.
+    Annotation,
+    /// As [`Self::Query`], but between two transactions, also XACOMMIT and XAROLLBACK: reading can go on
+    /// behind it.
     Statement,
     /// `TRANSACTIONEND`.
     End,

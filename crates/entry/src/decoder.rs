@@ -260,18 +260,25 @@ impl Decoder {
             | t::WRITE_ROWS..=t::DELETE_ROWS
             | t::PARTIAL_UPDATE_ROWS
             | t::MARIADB_WRITE_ROWS_COMPRESSED_V1..=t::MARIADB_DELETE_ROWS_COMPRESSED => {
-                if self.output.holds_too_much() && self.outcome.is_asked(origin.start) {
+                if self.needs_fate(origin) {
                     return Ok(Step::NeedFate);
                 }
                 self.rows_event(header.event_type, body, format, origin)?;
             }
-            t::QUERY => self.query(header, body, format, origin)?,
-            t::MARIADB_QUERY_COMPRESSED => self.compressed_query(header, body, format, origin)?,
+            t::QUERY => return self.query(header, body, format, origin),
+            t::MARIADB_QUERY_COMPRESSED => {
+                return self.compressed_query(header, body, format, origin);
+            }
             t::XID => self.xid(body, origin)?,
             t::GTID | t::GTID_TAGGED | t::ANONYMOUS_GTID => {
                 self.mysql_gtid(header.event_type, body, format, origin)?;
             }
             t::MARIADB_GTID => self.mariadb_gtid(body, origin)?,
+            t::ROWS_QUERY | t::MARIADB_ANNOTATE_ROWS | t::INTVAR | t::RAND | t::USER_VAR
+                if self.needs_fate(origin) =>
+            {
+                return Ok(Step::NeedFate);
+            }
             t::ROWS_QUERY => self.rows_query(event::parse_rows_query(body)?, origin),
             t::MARIADB_ANNOTATE_ROWS => self.annotate(event::parse_annotate(body), origin),
             t::INTVAR | t::RAND | t::USER_VAR => self.variable(header.event_type, body, origin)?,
@@ -352,6 +359,7 @@ impl Decoder {
             | EntryKind::Rows
             | EntryKind::Ddl
             | EntryKind::Query
+            | EntryKind::Annotation
             | EntryKind::Statement => message::entry_type::TRANSACTION_BEGIN,
         };
         self.push_store((told, origin), kind, &FrontParts::new(entry_type, None, None));

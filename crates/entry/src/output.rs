@@ -6,9 +6,8 @@ use crate::arena::{Arena, CHUNK_LEN};
 use crate::block::{Block, Context, EntryInfo, EntryKind};
 use crate::message::Origin;
 
-/// What is held of a transaction at most until its end is known: entries, and bytes.
+/// Entries that are held of a transaction at most until its end is known.
 const HELD_MAX: usize = 16 << 10;
-const HELD_BYTES_MAX: usize = 2 << 20;
 /// Entries that a group holds before it is handed on unfinished.
 const GROUP_MAX: usize = 1024;
 /// Bytes of an open group that are handed on before its end: it has rows, so it will not be swallowed.
@@ -39,8 +38,8 @@ pub(crate) struct Output {
     next_len: usize,
     /// Entries of the open group, those included that were handed on.
     group_len: usize,
-    /// The open group has a `ROWDATA`.
-    has_rows: bool,
+    /// The transaction at hand has an entry beside its begin, which may have been taken: its end is delivered.
+    has_content: bool,
     empty: Throttle,
 }
 
@@ -50,10 +49,7 @@ enum Hold {
     #[default]
     Nothing,
     /// What came since stays: it may have to be taken back.
-    Since {
-        /// There is more than may stay.
-        is_full: bool,
-    },
+    Since,
 }
 
 /// Lets one through when enough time or enough others have passed.
@@ -88,30 +84,30 @@ impl Output {
         match kind {
             EntryKind::Begin => {}
             EntryKind::Rows => {
-                self.has_rows = true;
+                self.has_content = true;
                 if self.group_len >= GROUP_MAX {
                     self.close_group();
                 } else if self.bytes.len() - self.ready_bytes >= OPEN_BYTES_MAX {
                     self.hand_on();
                 }
             }
-            EntryKind::Ddl | EntryKind::Query | EntryKind::Statement => {
-                self.has_rows = true;
+            EntryKind::Query | EntryKind::Annotation => {
+                self.has_content = true;
                 self.close_group();
             }
-            EntryKind::End => self.close_group(),
+            EntryKind::Ddl | EntryKind::Statement => {
+                self.has_content = true;
+                self.end_group();
+            }
+            EntryKind::End => self.end_group(),
         }
         let next_len = self.bytes.len() + entry_len + NEXT_SLACK;
         self.next_len = if self.free > 0 { next_len } else { 0 };
-        if let Hold::Since { is_full } = &mut self.hold {
-            *is_full = self.bytes.len() - self.free_bytes > HELD_BYTES_MAX
-                || self.infos.len() - self.free > HELD_MAX;
-        }
     }
 
     /// From here on nothing may be taken, until [`Self::release`].
     pub(crate) const fn hold(&mut self) {
-        self.hold = Hold::Since { is_full: false };
+        self.hold = Hold::Since;
     }
 
     /// What was held may be taken.
@@ -121,61 +117,68 @@ impl Output {
         self.free_bytes = self.ready_bytes;
     }
 
-    /// More is held than may stay in memory.
+    /// More is held than may stay in memory: `max_bytes` of entries, or [`HELD_MAX`] of them.
     #[inline]
-    pub(crate) const fn holds_too_much(&self) -> bool {
-        matches!(self.hold, Hold::Since { is_full: true })
+    pub(crate) const fn holds_too_much(&self, max_bytes: usize) -> bool {
+        matches!(self.hold, Hold::Since)
+            && (self.bytes.len() - self.free_bytes > max_bytes
+                || self.infos.len() - self.free > HELD_MAX)
     }
 
-    /// Takes back the row changes among what is held whose events are rolled back, and what only speaks of
-    /// them. Statements stay: it is not written which tables they changed.
-    pub(crate) fn retract(&mut self, is_rolled_back: impl Fn(u64) -> bool) {
-        let held = self.infos.split_off(self.free);
-        let is_back = |info: &EntryInfo| is_rolled_back(info.start_offset);
-        let is_statement = |info: &EntryInfo| match info.kind {
-            EntryKind::Rows => info.row_count == 0,
-            EntryKind::Ddl | EntryKind::Statement => true,
-            EntryKind::Begin | EntryKind::Query | EntryKind::End => false,
+    /// Takes back the row changes of the transaction that is held whose events start at `since` or behind and
+    /// are rolled back, and the text that goes with them. Statements stay, and the variables that they read: it
+    /// is not written which tables they changed.
+    pub(crate) fn retract(&mut self, since: u64, is_rolled_back: impl Fn(u64) -> bool) {
+        let is_gone = |info: &EntryInfo| {
+            let is_of_rows = match info.kind {
+                EntryKind::Rows => info.row_count > 0,
+                EntryKind::Annotation => true,
+                EntryKind::Begin
+                | EntryKind::Ddl
+                | EntryKind::Query
+                | EntryKind::Statement
+                | EntryKind::End => false,
+            };
+            is_of_rows && is_rolled_back(info.start_offset)
         };
-        let has_statements = held.iter().any(|info| is_back(info) && is_statement(info));
-        let (mut from, mut to) = (self.free_bytes, self.free_bytes);
-        let mut ready_left = self.ready - self.free;
-        (self.ready, self.ready_bytes) = (self.free, self.free_bytes);
-        for mut info in held {
-            let is_gone = is_back(&info)
-                && match info.kind {
-                    EntryKind::Rows => info.row_count > 0,
-                    EntryKind::Query => !has_statements,
-                    EntryKind::Begin | EntryKind::Ddl | EntryKind::Statement | EntryKind::End => {
-                        false
-                    }
-                };
+        let held = self.infos.get(self.free..).unwrap_or_default();
+        // From the end: a savepoint that is rolled back to again and again must not cost all that is held.
+        let before = held.iter().rposition(|info| info.start_offset < since);
+        let from = before.map_or(0, |index| index + 1);
+        let first = held.iter().skip(from).position(is_gone);
+        let Some(first) = first.map(|index| self.free + from + index) else { return };
+        let mut start =
+            first.checked_sub(1).and_then(|index| self.infos.get(index)).map_or(0, |i| i.end);
+        let mut to = start;
+        let ready = self.ready;
+        if ready > first {
+            (self.ready, self.ready_bytes) = (first, start);
+        }
+        for (index, mut info) in (first..).zip(self.infos.split_off(first)) {
             let end = info.end;
-            if !is_gone {
-                self.bytes.copy_back(from..end, to);
-                to += end - from;
+            if !is_gone(&info) {
+                self.bytes.copy_back(start..end, to);
+                to += end - start;
                 info.end = to;
                 self.infos.push(info);
             }
-            from = end;
-            if ready_left > 0 {
-                ready_left -= 1;
+            start = end;
+            if index < ready {
                 (self.ready, self.ready_bytes) = (self.infos.len(), to);
             }
         }
         self.bytes.truncate(to);
-        if self.holds_no_more_than_a_begin() {
-            // It waits for what comes.
+        let held = self.infos.get(self.free..).unwrap_or_default();
+        self.has_content = held.iter().any(|info| info.kind != EntryKind::Begin);
+        if !self.has_content {
+            // The begin waits for what comes.
             (self.ready, self.ready_bytes) = (self.free, self.free_bytes);
         }
-        let open = self.infos.get(self.ready..).unwrap_or_default();
-        self.has_rows = open.iter().any(|info| info.kind != EntryKind::Begin);
     }
 
-    /// Whether nothing but a begin is held.
-    pub(crate) fn holds_no_more_than_a_begin(&self) -> bool {
-        let held = self.infos.get(self.free..).unwrap_or_default();
-        held.iter().all(|info| info.kind == EntryKind::Begin)
+    /// Whether the transaction at hand has an entry beside its begin, be it held or taken.
+    pub(crate) const fn has_content(&self) -> bool {
+        self.has_content
     }
 
     /// True when a transaction without rows that began at this time is delivered all the same.
@@ -206,14 +209,18 @@ impl Output {
         self.contexts.push(context);
     }
 
-    /// A transaction bound that is not delivered still ends the group.
-    pub(crate) fn close_group(&mut self) {
+    /// A transaction begins, or what stands between two of them is over: ends the group before.
+    pub(crate) fn end_group(&mut self) {
+        self.close_group();
+        self.has_content = false;
+    }
+
+    fn close_group(&mut self) {
         self.group_len = 0;
-        let has_rows = std::mem::take(&mut self.has_rows);
         let Some(first) = self.infos.get(self.ready) else { return };
         let first_ms = first.execute_time_ms;
-        if has_rows || self.empty.is_due(first_ms) {
-            if !has_rows {
+        if self.has_content || self.empty.is_due(first_ms) {
+            if !self.has_content {
                 self.empty.reset(first_ms);
             }
             self.hand_on();
@@ -230,14 +237,14 @@ impl Output {
         let same_file = self.contexts.last().is_some_and(is_of_file);
         let context = self.context(origin.file, gtid);
         if let Some(last) = self.infos.last_mut()
-            && matches!(last.kind, EntryKind::Rows | EntryKind::Query)
+            && matches!(last.kind, EntryKind::Rows | EntryKind::Query | EntryKind::Annotation)
             && same_file
         {
             last.kind = EntryKind::End;
             last.end_offset = origin.end;
             last.context = context;
         }
-        self.close_group();
+        self.end_group();
     }
 
     fn drop_open(&mut self) {
@@ -260,7 +267,7 @@ impl Output {
 
     /// The open group is delivered, whatever is in it.
     pub(crate) const fn keep_group(&mut self) {
-        self.has_rows = true;
+        self.has_content = true;
     }
 
     /// Drops the open group, and what is held.
@@ -269,7 +276,7 @@ impl Output {
         self.hold = Hold::Nothing;
         self.drop_open();
         self.group_len = 0;
-        self.has_rows = false;
+        self.has_content = false;
     }
 
     /// Nothing can be taken.

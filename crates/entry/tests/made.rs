@@ -14,7 +14,7 @@ const TABLES: u64 = 400;
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Int { len: usize, is_unsigned: bool },
     Varchar { max_len: u16 },
     Text { len_bytes: u8 },
@@ -158,7 +158,7 @@ fn lenenc(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-fn table_map(kinds: &[Kind], names: &[String]) -> Vec<u8> {
+pub(crate) fn table_map(kinds: &[Kind], names: &[String]) -> Vec<u8> {
     let mut map = vec![1, 0, 0, 0, 0, 0, 1, 0, 1, b's', 0, 1, b't', 0];
     map.push(u8::try_from(kinds.len()).unwrap());
     map.extend(kinds.iter().map(|kind| kind.code()));

@@ -16,3 +16,4 @@ mod made;
 mod patterns;
 mod recorded;
 mod restart;
+mod rolled_back;

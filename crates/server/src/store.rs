@@ -312,7 +312,7 @@ fn cost_bytes(block: &Block) -> usize {
 const fn is_boundary(entry: &EntryInfo) -> bool {
     match entry.kind {
         EntryKind::End | EntryKind::Ddl | EntryKind::Statement => true,
-        EntryKind::Begin | EntryKind::Rows | EntryKind::Query => false,
+        EntryKind::Begin | EntryKind::Rows | EntryKind::Query | EntryKind::Annotation => false,
     }
 }
 

@@ -99,7 +99,7 @@ impl Suppress {
 }
 
 /// Settings of a [`super::Decoder`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DecoderOptions {
     /// Which tables are delivered.
     pub filter: TableFilter,
@@ -111,4 +111,21 @@ pub struct DecoderOptions {
     pub zone: Zone,
     /// GTID mode: the set executed before the first event.
     pub gtid: Option<GtidSet>,
+    /// Bytes of entries that are held of a transaction until its end is known; one with more is read ahead
+    /// (2 MiB by default). What is delivered does not depend on it.
+    pub held_bytes_max: usize,
+}
+
+impl Default for DecoderOptions {
+    /// Everything is delivered, without GTIDs.
+    fn default() -> Self {
+        Self {
+            filter: TableFilter::default(),
+            fields: FieldFilter::default(),
+            suppress: Suppress::default(),
+            zone: Zone::default(),
+            gtid: None,
+            held_bytes_max: 2 << 20,
+        }
+    }
 }

@@ -4,9 +4,10 @@
 //! the source took it back. A transaction that is too long to be held is read ahead for its end.
 
 use towpath_binlog::FormatDescription;
-use towpath_binlog::transaction::{FateScan, Savepoints, StatementRole, TransactionFate};
+use towpath_binlog::transaction::{FateScan, Savepoints, TransactionFate};
 
 use super::{Decoder, Origin};
+use crate::block::EntryKind;
 use crate::error::DecodeError;
 
 /// What is known of how the transaction at hand ends.
@@ -27,8 +28,8 @@ enum State {
     Certain,
     /// It began there, and is held.
     Held { begin: u64 },
-    /// It was read ahead.
-    Known(TransactionFate),
+    /// It began there, and was read ahead.
+    Known { begin: u64, fate: TransactionFate },
 }
 
 impl Outcome {
@@ -39,7 +40,7 @@ impl Outcome {
 
     /// Whether it has to be read ahead, from an event on, what becomes of the transaction.
     #[cold]
-    pub(super) const fn is_asked(&mut self, from: u64) -> bool {
+    const fn is_asked(&mut self, from: u64) -> bool {
         self.asked = from;
         matches!(self.state, State::Held { .. })
     }
@@ -49,7 +50,7 @@ impl Outcome {
     pub(super) fn is_rolled_back(&self, origin: &Origin<'_>) -> bool {
         match &self.state {
             State::Certain | State::Held { .. } => false,
-            State::Known(fate) => fate.is_rolled_back(origin.start),
+            State::Known { fate, .. } => fate.is_rolled_back(origin.start),
         }
     }
 
@@ -75,6 +76,14 @@ impl Decoder {
         }
     }
 
+    /// Whether more of the transaction is held than may be, so that its end has to be known before the event at
+    /// hand. To be asked before an event is consumed that adds to the entries of the transaction.
+    #[inline]
+    pub(super) const fn needs_fate(&mut self, origin: &Origin<'_>) -> bool {
+        self.output.holds_too_much(self.options.held_bytes_max)
+            && self.outcome.is_asked(origin.start)
+    }
+
     /// The transaction is over.
     pub(super) fn release_transaction(&mut self) {
         self.output.release();
@@ -88,74 +97,72 @@ impl Decoder {
         let Outcome { state, savepoints, asked, .. } = &self.outcome;
         match state {
             State::Held { begin } => Some(FateScan::new(*begin, *asked, savepoints.clone())),
-            State::Certain | State::Known(_) => None,
+            State::Certain | State::Known { .. } => None,
         }
     }
 
-    /// Takes what [`super::Step::NeedFate`] asked for.
+    /// Takes what [`super::Step::NeedFate`] asked for. Nothing happens when nothing was asked.
     pub fn learn_fate(&mut self, fate: TransactionFate) {
-        self.output.retract(|offset| fate.is_rolled_back(offset));
+        let State::Held { begin } = self.outcome.state else { return };
+        self.output.retract(begin, |offset| fate.is_rolled_back(offset));
         self.output.release();
-        self.outcome.state = State::Known(fate);
+        self.outcome.state = State::Known { begin, fate };
     }
 
     /// Another transaction, or another file, begins, and the one at hand has no end: its server ended while
     /// it was written, and took it back when it was started again.
     pub(super) fn cut_off(&mut self, origin: &Origin<'_>) {
-        if let State::Held { .. } = self.outcome.state
-            && !self.output.holds_no_more_than_a_begin()
+        if let State::Held { begin } = self.outcome.state
+            && self.output.has_content()
         {
-            self.output.retract(|_| true);
+            self.output.retract(begin, |_| true);
             self.doubts.add("a transaction without an end: it was rolled back", origin);
         }
         self.release_transaction();
     }
 
-    /// Whether a statement divides the transaction at hand, or takes a part of it back; that is dealt with.
-    pub(super) fn divides(&mut self, sql: &[u8], origin: &Origin<'_>) -> Result<bool, DecodeError> {
-        let is_held = matches!(self.outcome.state, State::Held { .. });
-        match StatementRole::of(sql) {
-            StatementRole::Savepoint(name) => {
-                if is_held {
-                    self.outcome.savepoints.set(&name, origin.start);
-                }
-                Ok(true)
+    /// `SAVEPOINT`.
+    pub(super) fn savepoint(&mut self, name: &str, origin: &Origin<'_>) {
+        if let State::Held { .. } = self.outcome.state {
+            self.outcome.savepoints.set(name, origin.start);
+        }
+    }
+
+    /// `ROLLBACK TO`: what rows did behind the savepoint is taken back.
+    pub(super) fn rolled_back_to(
+        &mut self,
+        name: &str,
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
+        match &self.outcome.state {
+            State::Held { .. } => {
+                let range = self.outcome.savepoints.roll_back_to(name, origin.start)?;
+                self.output.retract(range.start, |offset| range.contains(&offset));
+                Ok(())
             }
-            StatementRole::RollbackTo(name) if is_held => {
-                let range = self.outcome.savepoints.roll_back_to(&name, origin.start)?;
-                self.output.retract(|offset| range.contains(&offset));
-                Ok(true)
+            // What is taken back ends where this event starts.
+            State::Known { fate, .. } if fate.is_rolled_back(origin.start.saturating_sub(1)) => {
+                Ok(())
             }
-            StatementRole::RollbackTo(_) => match self.outcome.state {
-                State::Known(_) | State::Held { .. } => Ok(true),
-                State::Certain => Err(DecodeError::RolledBack),
-            },
-            StatementRole::Begin
-            | StatementRole::Commit
-            | StatementRole::Rollback
-            | StatementRole::XaStart
-            | StatementRole::XaEnd
-            | StatementRole::XaCommit
-            | StatementRole::XaRollback
-            | StatementRole::OpensTransaction
-            | StatementRole::Other => Ok(false),
+            State::Known { .. } | State::Certain => Err(DecodeError::RolledBack),
         }
     }
 
     /// `ROLLBACK`: all that rows did in the transaction is taken back.
     pub(super) fn rolled_back(&mut self, origin: &Origin<'_>) -> Result<(), DecodeError> {
-        match self.outcome.state {
-            State::Held { .. } => self.output.retract(|_| true),
-            State::Known(_) => {}
+        match &self.outcome.state {
+            State::Held { begin } => self.output.retract(*begin, |_| true),
+            State::Known { begin, fate } if fate.is_rolled_back(*begin) => {}
+            State::Known { .. } => return Err(DecodeError::RolledBack),
             State::Certain if self.in_transaction => return Err(DecodeError::RolledBack),
             State::Certain => {
                 self.passed(origin);
                 return Ok(());
             }
         }
-        if !self.output.holds_no_more_than_a_begin() {
+        if self.output.has_content() {
             // Statements are left, of tables that may have no transactions.
-            self.carry(b"ROLLBACK", Some(""), origin);
+            self.carry(EntryKind::Query, b"ROLLBACK", Some(""), origin);
         }
         self.end("0", &[], origin);
         Ok(())

@@ -8,7 +8,7 @@ use towpath_schema::{CanalKind, Classified, ServerKind, SessionId};
 
 use super::options::Suppress;
 use super::tables::Reading;
-use super::{Decoder, Origin};
+use super::{Decoder, Origin, Step};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
 use crate::filter::FilterError;
@@ -54,10 +54,6 @@ const fn entry_kind(kind: CanalKind) -> EntryKind {
     }
 }
 
-fn starts_with(sql: &str, prefix: &str) -> bool {
-    sql.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-}
-
 /// The text after the literal, which is compared as Canal does: upper case only.
 fn xid_text<'a>(sql: &'a str, literal: &str) -> &'a str {
     sql.split_once(literal).map_or("", |(_, xid)| xid)
@@ -78,7 +74,7 @@ impl Decoder {
         body: &[u8],
         format: &FormatDescription,
         origin: &Origin<'_>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Step, DecodeError> {
         let mut query = QueryEvent::parse(body, format)?;
         let mut inflated = Vec::new();
         decompress_mariadb(query.sql, &mut inflated, STATEMENT_LEN_MAX)?;
@@ -92,11 +88,11 @@ impl Decoder {
         body: &[u8],
         format: &FormatDescription,
         origin: &Origin<'_>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Step, DecodeError> {
         // The usual case, and the one that must be fast.
         if let Some(thread_id) = QueryEvent::begin_of(body, format)? {
             self.begin(thread_id, &[], origin);
-            return Ok(());
+            return Ok(Step::Done);
         }
         let query = QueryEvent::parse(body, format)?;
         self.statement(&query, header.flags, format, origin)
@@ -108,37 +104,40 @@ impl Decoder {
         flags: u16,
         format: &FormatDescription,
         origin: &Origin<'_>,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<Step, DecodeError> {
         let (sql, is_exact) = statement_text(query.sql, query.client_charset);
-        let word = sql.trim().trim_end_matches(';').trim_end();
-        if starts_with(&sql, "XA START") {
-            let props = [("XA_TYPE", "XA START"), ("XA_XID", xid_text(&sql, "XA START"))];
-            self.begin(query.thread_id, &props, origin);
-        } else if starts_with(&sql, "XA END") {
-            let props = [("XA_TYPE", "XA END"), ("XA_XID", xid_text(&sql, "XA END"))];
-            self.end("0", &props, origin);
-        } else if starts_with(&sql, "XA COMMIT") {
-            self.xa_outcome(XA_COMMIT, "XA COMMIT", &sql, origin);
-        } else if starts_with(&sql, "XA ROLLBACK") {
-            self.xa_outcome(XA_ROLLBACK, "XA ROLLBACK", &sql, origin);
-        } else if word.eq_ignore_ascii_case("BEGIN") {
-            self.begin(query.thread_id, &[], origin);
-        } else if word.eq_ignore_ascii_case("COMMIT") {
-            self.end("0", &[], origin);
-        } else if word.eq_ignore_ascii_case("ROLLBACK") {
-            self.rolled_back(origin)?;
-        } else if !self.divides(query.sql, origin)? {
-            let reading = Reading {
-                server: server_kind(format),
-                sql_mode: query.sql_mode,
-                server_charset: query.server_charset,
-                is_exact,
-                session: SessionId { server_id: origin.server_id, thread_id: query.thread_id },
-                is_bound: flags & FLAG_THREAD_SPECIFIC != 0,
-            };
-            self.other_statement(query, &sql, reading, origin)?;
+        match StatementRole::of(query.sql) {
+            StatementRole::Begin => self.begin(query.thread_id, &[], origin),
+            StatementRole::XaStart => {
+                let props = [("XA_TYPE", "XA START"), ("XA_XID", xid_text(&sql, "XA START"))];
+                self.begin(query.thread_id, &props, origin);
+            }
+            StatementRole::XaEnd => {
+                let props = [("XA_TYPE", "XA END"), ("XA_XID", xid_text(&sql, "XA END"))];
+                self.end("0", &props, origin);
+            }
+            StatementRole::XaCommit => self.xa_outcome(XA_COMMIT, "XA COMMIT", &sql, origin),
+            StatementRole::XaRollback => self.xa_outcome(XA_ROLLBACK, "XA ROLLBACK", &sql, origin),
+            StatementRole::Commit => self.end("0", &[], origin),
+            StatementRole::Rollback => self.rolled_back(origin)?,
+            StatementRole::Savepoint(name) => self.savepoint(&name, origin),
+            StatementRole::RollbackTo(name) => self.rolled_back_to(&name, origin)?,
+            StatementRole::OpensTransaction | StatementRole::Other => {
+                if self.needs_fate(origin) {
+                    return Ok(Step::NeedFate);
+                }
+                let reading = Reading {
+                    server: server_kind(format),
+                    sql_mode: query.sql_mode,
+                    server_charset: query.server_charset,
+                    is_exact,
+                    session: SessionId { server_id: origin.server_id, thread_id: query.thread_id },
+                    is_bound: flags & FLAG_THREAD_SPECIFIC != 0,
+                };
+                self.other_statement(query, &sql, reading, origin)?;
+            }
         }
-        Ok(())
+        Ok(Step::Done)
     }
 
     fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin<'_>) {
@@ -239,8 +238,14 @@ impl Decoder {
     }
 
     /// An entry that carries a statement and belongs to no table (2.4).
-    pub(super) fn carry(&mut self, sql: &[u8], table: Option<&str>, origin: &Origin<'_>) {
-        if self.options.suppress.has(Suppress::QUERY_DML) || self.outcome.is_rolled_back(origin) {
+    pub(super) fn carry(
+        &mut self,
+        kind: EntryKind,
+        sql: &[u8],
+        table: Option<&str>,
+        origin: &Origin<'_>,
+    ) {
+        if self.options.suppress.has(Suppress::QUERY_DML) {
             return;
         }
         self.write_held();
@@ -248,18 +253,24 @@ impl Decoder {
         proto::int(&mut self.store, 2, QUERY);
         proto::bytes(&mut self.store, 11, sql);
         let names = encode_names(Some(""), table);
-        self.push(origin, EntryKind::Query, &names, QUERY);
+        self.push(origin, kind, &names, QUERY);
     }
 
     pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin<'_>) {
+        if self.outcome.is_rolled_back(origin) {
+            return;
+        }
         let sql = String::from_utf8_lossy(sql);
         let table = towpath_schema::first_table(&sql);
-        self.carry(sql.as_bytes(), table.as_deref(), origin);
+        self.carry(EntryKind::Annotation, sql.as_bytes(), table.as_deref(), origin);
     }
 
     pub(super) fn annotate(&mut self, sql: &[u8], origin: &Origin<'_>) {
+        if self.outcome.is_rolled_back(origin) {
+            return;
+        }
         let sql = String::from_utf8_lossy(sql);
-        self.carry(sql.as_bytes(), Some(""), origin);
+        self.carry(EntryKind::Annotation, sql.as_bytes(), Some(""), origin);
     }
 
     pub(super) fn variable(
@@ -288,7 +299,7 @@ impl Decoder {
         }
         // INTVAR entries carry no GTID, even in GTID mode.
         let gtid = (event_type == t::INTVAR).then(|| std::mem::take(&mut self.gtid));
-        self.carry(&sql, Some(""), origin);
+        self.carry(EntryKind::Query, &sql, Some(""), origin);
         if let Some(gtid) = gtid {
             self.gtid = gtid;
         }

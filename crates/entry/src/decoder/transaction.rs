@@ -39,7 +39,7 @@ impl Decoder {
         } else if self.in_transaction {
             self.cut_off(origin);
         }
-        self.output.close_group();
+        self.output.end_group();
         self.in_transaction = true;
         self.hold_transaction(origin);
         if !self.bound_passes(EntryKind::Begin, origin) {
@@ -240,6 +240,7 @@ impl Decoder {
         self.cut_off(origin);
         self.in_transaction = event.opens_transaction();
         if self.in_transaction {
+            self.output.end_group();
             self.hold_transaction(origin);
         }
         if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {

@@ -440,7 +440,7 @@ impl<'a> Pump<'a> {
             self.begin = Begin::Moved;
         }
         let unfinished = self.last.take().filter(|last| match last.kind {
-            EntryKind::Begin | EntryKind::Rows | EntryKind::Query => true,
+            EntryKind::Begin | EntryKind::Rows | EntryKind::Query | EntryKind::Annotation => true,
             EntryKind::End | EntryKind::Ddl | EntryKind::Statement => false,
         });
         let Some(last) = unfinished else { return Ok(()) };
