@@ -273,6 +273,8 @@ impl Savepoints {
 pub struct TransactionFate {
     /// Offsets at which they start, in order.
     rolled_back: Vec<Range<u64>>,
+    /// The transaction has no end.
+    is_cut_off: bool,
 }
 
 impl TransactionFate {
@@ -282,6 +284,12 @@ impl TransactionFate {
         let behind = self.rolled_back.partition_point(|range| range.start <= offset);
         let range = behind.checked_sub(1).and_then(|index| self.rolled_back.get(index));
         range.is_some_and(|range| offset < range.end)
+    }
+
+    /// Whether the transaction has no end: its server ended while it was written, and took all of it back.
+    #[must_use]
+    pub const fn is_cut_off(&self) -> bool {
+        self.is_cut_off
     }
 
     /// Takes back what lies in a range, which ends behind all others.
@@ -348,21 +356,25 @@ impl FateScan {
                 self.fate.roll_back(self.savepoints.roll_back_to(&name, event.start)?)?;
             }
             Bound::End => return Ok(Some(std::mem::take(&mut self.fate))),
-            Bound::Rollback | Bound::Alone | Bound::Begin | Bound::Identity => {
+            Bound::Rollback => {
                 self.fate.roll_back(self.begin..event.start)?;
                 return Ok(Some(std::mem::take(&mut self.fate)));
             }
+            Bound::Alone | Bound::Begin | Bound::Identity => return Ok(Some(self.without_end())),
             Bound::Inside => {}
         }
         Ok(None)
     }
-}
 
-impl FateScan {
     /// The fate of a transaction whose file ends, and is not the last one.
     #[must_use]
     pub fn cut_off(self) -> TransactionFate {
-        TransactionFate { rolled_back: std::iter::once(self.begin..u64::MAX).collect() }
+        self.without_end()
+    }
+
+    fn without_end(&self) -> TransactionFate {
+        let rolled_back = std::iter::once(self.begin..u64::MAX).collect();
+        TransactionFate { rolled_back, is_cut_off: true }
     }
 }
 

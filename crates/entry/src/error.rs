@@ -45,6 +45,12 @@ pub enum DecodeError {
          transaction's begin"
     )]
     RolledBack,
+    /// The end of a transaction that had none when it was read ahead.
+    #[error(
+        "a transaction goes on that had no end when it was read ahead: the file is still being written; read \
+         it again when its server has gone on to the next file"
+    )]
+    Grown,
     /// A rollback to a savepoint that is not known.
     #[error(transparent)]
     Savepoint(#[from] SavepointError),

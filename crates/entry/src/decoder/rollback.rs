@@ -36,6 +36,7 @@ impl Outcome {
     pub(super) fn forget(&mut self) {
         self.state = State::Certain;
         self.savepoints.clear();
+        self.only_rows = false;
     }
 
     /// Whether it has to be read ahead, from an event on, what becomes of the transaction.
@@ -51,6 +52,14 @@ impl Outcome {
         match &self.state {
             State::Certain | State::Held { .. } => false,
             State::Known { fate, .. } => fate.is_rolled_back(origin.start),
+        }
+    }
+
+    /// Whether it is known that the transaction has no end: nothing of it is delivered.
+    pub(super) const fn is_cut_off(&self) -> bool {
+        match &self.state {
+            State::Certain | State::Held { .. } => false,
+            State::Known { fate, .. } => fate.is_cut_off(),
         }
     }
 
@@ -88,7 +97,6 @@ impl Decoder {
     pub(super) fn release_transaction(&mut self) {
         self.output.release();
         self.outcome.forget();
-        self.outcome.only_rows = false;
     }
 
     /// How to find out what [`super::Step::NeedFate`] asks for; `None` if nothing is asked.
@@ -104,18 +112,34 @@ impl Decoder {
     /// Takes what [`super::Step::NeedFate`] asked for. Nothing happens when nothing was asked.
     pub fn learn_fate(&mut self, fate: TransactionFate) {
         let State::Held { begin } = self.outcome.state else { return };
-        self.output.retract(begin, |offset| fate.is_rolled_back(offset));
-        self.output.release();
+        if fate.is_cut_off() {
+            self.held = None;
+            self.output.abandon_group();
+        } else {
+            self.output.retract(begin, |offset| fate.is_rolled_back(offset));
+            self.output.release();
+        }
         self.outcome.state = State::Known { begin, fate };
     }
 
     /// Another transaction, or another file, begins, and the one at hand has no end: its server ended while
     /// it was written, and took it back when it was started again.
     pub(super) fn cut_off(&mut self, origin: &Origin<'_>) {
-        if let State::Held { begin } = self.outcome.state
-            && self.output.has_content()
-        {
-            self.output.retract(begin, |_| true);
+        if !self.in_transaction {
+            return;
+        }
+        self.in_transaction = false;
+        self.held = None;
+        let is_told = match self.outcome.state {
+            State::Certain => false,
+            State::Held { .. } => {
+                let has_content = self.output.has_content();
+                self.output.abandon_group();
+                has_content
+            }
+            State::Known { .. } => true,
+        };
+        if is_told {
             self.doubts.add("a transaction without an end: it was rolled back", origin);
         }
         self.release_transaction();
@@ -164,7 +188,6 @@ impl Decoder {
             // Statements are left, of tables that may have no transactions.
             self.carry(EntryKind::Query, b"ROLLBACK", Some(""), origin);
         }
-        self.end("0", &[], origin);
-        Ok(())
+        self.end("0", &[], origin)
     }
 }

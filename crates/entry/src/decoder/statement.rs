@@ -114,11 +114,11 @@ impl Decoder {
             }
             StatementRole::XaEnd => {
                 let props = [("XA_TYPE", "XA END"), ("XA_XID", xid_text(&sql, "XA END"))];
-                self.end("0", &props, origin);
+                self.end("0", &props, origin)?;
             }
             StatementRole::XaCommit => self.xa_outcome(XA_COMMIT, "XA COMMIT", &sql, origin),
             StatementRole::XaRollback => self.xa_outcome(XA_ROLLBACK, "XA ROLLBACK", &sql, origin),
-            StatementRole::Commit => self.end("0", &[], origin),
+            StatementRole::Commit => self.end("0", &[], origin)?,
             StatementRole::Rollback => self.rolled_back(origin)?,
             StatementRole::Savepoint(name) => self.savepoint(&name, origin),
             StatementRole::RollbackTo(name) => self.rolled_back_to(&name, origin)?,
@@ -149,6 +149,8 @@ impl Decoder {
         proto::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
         let names = encode_names(Some(""), Some(""));
         self.push(origin, EntryKind::Statement, &names, number);
+        self.in_transaction = false;
+        self.release_transaction();
         self.passed(origin);
     }
 
@@ -186,7 +188,7 @@ impl Decoder {
         for result in &results {
             is_wanted = is_wanted || wanted(result)?;
         }
-        let deliver = is_wanted && !suppress.has(Suppress::QUERY_DDL);
+        let deliver = is_wanted && !suppress.has(Suppress::QUERY_DDL) && !self.outcome.is_cut_off();
         let Some(first) = results.first().filter(|_| deliver) else {
             if results.first().is_none_or(|r| entry_kind(r.kind) != EntryKind::Rows) {
                 self.ddl_boundary(sql, origin);
@@ -245,7 +247,7 @@ impl Decoder {
         table: Option<&str>,
         origin: &Origin<'_>,
     ) {
-        if self.options.suppress.has(Suppress::QUERY_DML) {
+        if self.options.suppress.has(Suppress::QUERY_DML) || self.outcome.is_cut_off() {
             return;
         }
         self.write_held();

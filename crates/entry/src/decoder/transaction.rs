@@ -33,12 +33,7 @@ impl HeldBegin {
 impl Decoder {
     /// TRANSACTIONBEGIN; `props` are XA's.
     pub(super) fn begin(&mut self, thread_id: u32, props: &[(&str, &str)], origin: &Origin<'_>) {
-        if let Some(held) = self.held.take() {
-            // A transaction that has no end.
-            self.end_held(&held);
-        } else if self.in_transaction {
-            self.cut_off(origin);
-        }
+        self.cut_off(origin);
         self.output.end_group();
         self.in_transaction = true;
         self.hold_transaction(origin);
@@ -101,16 +96,22 @@ impl Decoder {
     }
 
     /// TRANSACTIONEND.
-    pub(super) fn end(&mut self, id: &str, props: &[(&str, &str)], origin: &Origin<'_>) {
-        if let Some(held) = self.held.take()
-            && !self.end_held(&held)
-        {
-            self.in_transaction = false;
-            self.release_transaction();
-            self.passed(origin);
-            return;
+    ///
+    /// # Errors
+    /// [`DecodeError::Grown`]
+    pub(super) fn end(
+        &mut self,
+        id: &str,
+        props: &[(&str, &str)],
+        origin: &Origin<'_>,
+    ) -> Result<(), DecodeError> {
+        if self.outcome.is_cut_off() {
+            return Err(DecodeError::Grown);
         }
-        if self.bound_passes(EntryKind::End, origin) {
+        let is_wanted = self.held.take().is_none_or(|held| self.end_held(&held));
+        if !is_wanted {
+            // Neither its begin nor its end is delivered.
+        } else if self.bound_passes(EntryKind::End, origin) {
             self.store.clear();
             proto::bytes(&mut self.store, 2, id.as_bytes());
             for (key, value) in props {
@@ -123,6 +124,7 @@ impl Decoder {
         self.in_transaction = false;
         self.release_transaction();
         self.passed(origin);
+        Ok(())
     }
 
     /// Transactions before this place are lost: says so by an empty transaction whose begin has
@@ -196,8 +198,7 @@ impl Decoder {
     pub(super) fn xid(&mut self, body: &[u8], origin: &Origin<'_>) -> Result<(), DecodeError> {
         // Canal prints the number as signed.
         let xid = event::parse_xid(body)?.cast_signed();
-        self.end(itoa::Buffer::new().format(xid), &[], origin);
-        Ok(())
+        self.end(itoa::Buffer::new().format(xid), &[], origin)
     }
 
     pub(super) fn mysql_gtid(
@@ -207,14 +208,12 @@ impl Decoder {
         format: &FormatDescription,
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
-        self.write_held();
         self.cut_off(origin);
         let event = if event_type == t::GTID_TAGGED {
             GtidEvent::parse_tagged(body)?
         } else {
             GtidEvent::parse(body)?
         };
-        self.in_transaction = false;
         self.outcome.identified(event.may_have_statements, format);
         if event_type == t::ANONYMOUS_GTID {
             self.gtid.current.clear();
@@ -235,12 +234,11 @@ impl Decoder {
         body: &[u8],
         origin: &Origin<'_>,
     ) -> Result<(), DecodeError> {
-        self.write_held();
         let event = MariadbGtidEvent::parse(body)?;
         self.cut_off(origin);
-        self.in_transaction = event.opens_transaction();
-        if self.in_transaction {
+        if event.opens_transaction() {
             self.output.end_group();
+            self.in_transaction = true;
             self.hold_transaction(origin);
         }
         if let Some(GtidSet::Mariadb(set)) = &mut self.options.gtid {
