@@ -278,40 +278,43 @@ impl Source {
     }
 
     /// The structures that a table may have had at the event that came last: the present one, with all
-    /// later statements undone. Nothing is known of the tables of files.
+    /// later statements undone. Nothing is known of the tables of files. `None`: the server does not answer,
+    /// and its connection is dropped as by [`Self::reopen`].
     ///
     /// # Errors
-    /// [`SourceError`]
+    /// [`SourceError`] of the kind [`Recovery::Stop`].
     pub async fn table(
         &mut self,
         schema: &str,
         table: &str,
-    ) -> Result<StructureAnswer, SourceError> {
+    ) -> Result<Option<StructureAnswer>, SourceError> {
         match self {
             Self::Mysql(source) => source.table(schema, table).await,
-            Self::Files(_) => Ok(StructureAnswer::default()),
+            Self::Files(_) => Ok(Some(StructureAnswer::default())),
         }
     }
 
-    /// What becomes of the transaction in which the event lies that came last: reads ahead from there.
+    /// What becomes of the transaction in which the event lies that came last: reads ahead from there. `None`
+    /// as for [`Self::table`].
     ///
     /// # Errors
-    /// [`SourceError`]
-    pub async fn fate(&mut self, scan: FateScan) -> Result<TransactionFate, SourceError> {
+    /// [`SourceError`] of the kind [`Recovery::Stop`].
+    pub async fn fate(&mut self, scan: FateScan) -> Result<Option<TransactionFate>, SourceError> {
         match self {
             Self::Mysql(source) => source.fate(scan).await,
-            Self::Files(source) => source.fate(scan),
+            Self::Files(source) => source.fate(scan).map(Some),
         }
     }
 
-    /// All tables whose structure at the event that came last is the present one.
+    /// All tables whose structure at the event that came last is the present one. `None` as for
+    /// [`Self::table`].
     ///
     /// # Errors
-    /// [`SourceError`]
-    pub async fn tables(&mut self) -> Result<Vec<PackedTable>, SourceError> {
+    /// [`SourceError`] of the kind [`Recovery::Stop`].
+    pub async fn tables(&mut self) -> Result<Option<Vec<PackedTable>>, SourceError> {
         match self {
             Self::Mysql(source) => source.tables().await,
-            Self::Files(_) => Ok(Vec::new()),
+            Self::Files(_) => Ok(Some(Vec::new())),
         }
     }
 

@@ -255,6 +255,41 @@ impl MysqlSource {
         self.metadata = None;
     }
 
+    /// Another connection to the server that is followed, for questions beside the dump. An address may
+    /// lead to another server by now, whose answers mean nothing here: [`SourceError::OtherServer`].
+    async fn beside(&self) -> Result<Connection, SourceError> {
+        let mut connection = Connection::open(self.servers.current()).await?;
+        let now = prepare::identity(&mut connection).await?;
+        if now == self.identity {
+            return Ok(connection);
+        }
+        let (address, before) = (connection.address.clone(), self.identity.clone());
+        Err(SourceError::OtherServer { address, before, now })
+    }
+
+    /// The answer to a question beside the dump. Where the server is gone, is another one, or has purged
+    /// what is asked for, the dump is given up, too, for `reconnect` knows what to do then: `None`.
+    fn or_reopen<T>(
+        &mut self,
+        answer: Result<T, SourceError>,
+        doing: &'static str,
+    ) -> Result<Option<T>, SourceError> {
+        let fault = match answer {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(fault) => fault,
+        };
+        let is_of_server = fault.recovery() == Recovery::Retry
+            || fault.is_purged()
+            || matches!(fault, SourceError::OtherServer { .. });
+        if !is_of_server {
+            return Err(fault);
+        }
+        warn!(source = %self.servers.current(), doing, error = %fault,
+            "a question beside the dump has no answer, connecting again");
+        self.reopen();
+        Ok(None)
+    }
+
     pub(crate) const fn take_gap(&mut self) -> Option<Gap> {
         self.gap.take()
     }

@@ -107,8 +107,9 @@ impl Follow {
                 Need::Table { schema, table } => (schema, table),
                 Need::Begin(error) => return self.rewind(*error).await,
                 Need::Fate => {
-                    if let Some(scan) = self.decoder.fate_scan() {
-                        let fate = self.source.fate(scan).await.map_err(Failure::source)?;
+                    if let Some(scan) = self.decoder.fate_scan()
+                        && let Some(fate) = self.source.fate(scan).await.map_err(Failure::source)?
+                    {
                         self.decoder.learn_fate(fate);
                     }
                     self.source.unread();
@@ -125,10 +126,12 @@ impl Follow {
             }
             let found = match self.source.table(&schema, &table).await {
                 // What the stream says of the table counts then, if it is enough.
-                Err(error) if error.is_about_a_table() => error.as_answer(),
+                Err(error) if error.is_about_a_table() => Some(error.as_answer()),
                 found => found.map_err(Failure::source)?,
             };
-            self.decoder.learn_table(&schema, &table, found);
+            if let Some(found) = found {
+                self.decoder.learn_table(&schema, &table, found);
+            }
             self.source.unread();
         }
         if let Some(at) = self.decoder.boundary() {

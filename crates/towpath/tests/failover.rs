@@ -1,9 +1,11 @@
 //! A source that goes away, falls silent, changes places or loses its past.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use towpath_testkit::{Fault, Proxy, Server, Version, wait_until};
+use towpath_testkit::{Fault, Proxy, Server, Version, free_port, wait_until};
 
+use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
 
 const GTID: &[&str] = &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"];
@@ -280,5 +282,126 @@ fn a_restart_on_a_binlog_begun_anew_is_refused() {
         let line = serving.says("less than was read");
         // A server that is slow at its start may have begun more files.
         assert!(line.contains("it lacks "), "{line}");
+    }
+}
+
+/// How the address of the master leads elsewhere for new connections, while those that there are stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Elsewhere {
+    /// Nobody answers: there is a standby.
+    Nobody,
+    /// The replica, as behind an address that moves.
+    Replica,
+}
+
+/// A master, its replica, the master's address, and the arguments to follow it by GTID.
+struct Moving {
+    master: Server,
+    replica: Server,
+    proxy: Proxy,
+    arguments: Vec<String>,
+    elsewhere: Elsewhere,
+}
+
+impl Moving {
+    fn start(version: Version, server_arguments: &[&str], elsewhere: Elsewhere) -> Self {
+        let master = Server::start(version, server_arguments);
+        master.run(TABLE);
+        master.run("ALTER TABLE d.n ADD pad VARCHAR(2000)");
+        let replica = Server::start_replica_of(&master, server_arguments);
+        let proxy = Proxy::start(master.port());
+        let mut arguments = vec!["--gtid".to_owned(), "--from".to_owned(), "now".to_owned()];
+        if elsewhere == Elsewhere::Nobody {
+            arguments.extend(["--standby".to_owned(), replica.url()]);
+        }
+        Self { master, replica, proxy, arguments, elsewhere }
+    }
+
+    fn url(&self) -> String {
+        format!("mysql://canal:canal@{}", self.proxy.address())
+    }
+
+    fn serve(&self) -> Serving {
+        let url = self.url();
+        let arguments = self.arguments.iter().map(String::as_str);
+        Serving::start(&["--source", &url].into_iter().chain(arguments).collect::<Vec<_>>())
+    }
+
+    fn moves(&self) {
+        self.proxy.retarget(match self.elsewhere {
+            Elsewhere::Nobody => free_port(),
+            Elsewhere::Replica => self.replica.port(),
+        });
+    }
+
+    /// A transaction of some 3 MB.
+    fn write_long(&self, numbers: std::ops::RangeInclusive<i64>) {
+        let rows: String = numbers
+            .map(|n| format!("INSERT INTO d.n VALUES ({n}, REPEAT('x', 2000));\n"))
+            .collect();
+        self.master.run(&format!("BEGIN;\n{rows}COMMIT;"));
+        self.replica.wait_until_it_has_all_of(&self.master);
+    }
+}
+
+/// The end of a long transaction is asked of a server that is not there any more.
+#[test]
+fn a_master_that_is_gone_within_a_long_transaction_is_left() {
+    for (version, server_arguments) in [(Version::Mariadb1011, &[][..]), (Version::Mysql57, GTID)] {
+        for elsewhere in [Elsewhere::Nobody, Elsewhere::Replica] {
+            let moving = Moving::start(version, server_arguments, elsewhere);
+            let mut serving = moving.serve();
+            serving.wait_until_running();
+            moving.master.run("INSERT INTO d.n VALUES (1, '')");
+            assert_eq!(serving.numbers_until(1), [1]);
+            moving.moves();
+            moving.write_long(2..=1500);
+            let numbers = serving.numbers_until(1500);
+            assert_eq!(numbers, exactly(2..=1500), "{version:?} {elsewhere:?}");
+            serving.says("a question beside the dump has no answer");
+        }
+    }
+}
+
+/// The structures at the start are asked for.
+#[test]
+fn a_master_that_is_gone_before_it_has_told_its_structures_is_left() {
+    for elsewhere in [Elsewhere::Nobody, Elsewhere::Replica] {
+        let moving = Moving::start(Version::Mysql97, &[], elsewhere);
+        // The dump has begun before another connection is made.
+        moving.proxy.set(Fault::Delay(Duration::from_millis(100)));
+        let mut serving = moving.serve();
+        wait_until("a connection", Duration::from_secs(30), || {
+            (moving.proxy.accepted() > 0).then_some(())
+        });
+        moving.moves();
+        serving.says("a question beside the dump has no answer");
+        moving.proxy.set(Fault::None);
+        serving.says("structures at the start are known");
+        moving.master.run("INSERT INTO d.n VALUES (1, ''), (2, '')");
+        assert_eq!(serving.numbers_until(2), [1, 2], "{elsewhere:?}");
+    }
+}
+
+/// The structure of a table is asked for, by the command line.
+#[test]
+fn a_master_that_is_gone_before_it_has_told_a_structure_is_left() {
+    for elsewhere in [Elsewhere::Nobody, Elsewhere::Replica] {
+        let moving = Moving::start(Version::Mariadb114, &[], elsewhere);
+        let url = moving.url();
+        let mut tail = Command::new(binary());
+        tail.args(["tail", "--json", "--filter", "d\\.n", "--no-query-dml", "--limit", "10"]);
+        let tail = tail.args(&moving.arguments).arg(&url).stdout(Stdio::piped()).spawn().unwrap();
+        wait_until("the dump to run", Duration::from_secs(30), || {
+            let threads = moving.master.query("SHOW PROCESSLIST");
+            // The replica has one, too.
+            let is_ours = |row: &Vec<String>| row[1] == "canal" && row[4].contains("Binlog Dump");
+            threads.iter().any(is_ours).then_some(())
+        });
+        moving.moves();
+        moving.write_long(1..=10);
+        let output = tail.wait_with_output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && shown.lines().count() == 10, "{elsewhere:?}: {shown}");
     }
 }

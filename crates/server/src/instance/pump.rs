@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
 use towpath_binlog::event_type;
 use towpath_entry::{Block, DecodeError, Decoder, EntryKind, Step, TableFilter};
 use towpath_schema::{HistoryPosition, NameCase};
-use towpath_source::{Filled, Gap, Passed as Boundary, Recovery, Source, SourceError, Start};
+use towpath_source::{Filled, Gap, Passed as Boundary, Source, SourceError, Start};
 
+use super::gtid_set;
 use super::stall::StallWatch;
-use super::{RETRY_PAUSE, gtid_set};
 use crate::destination::{Destination, Stage};
 use crate::entry_len;
 use crate::error::InstanceError;
@@ -337,41 +336,22 @@ impl<'a> Pump<'a> {
             self.decoder.settle_names(case);
             return Ok(());
         }
-        let found = loop {
-            match self.source.table(schema, table).await {
-                Err(error) if error.recovery() == Recovery::Retry => {
-                    let destination = self.destination.name();
-                    tracing::warn!(
-                        destination,
-                        schema,
-                        table,
-                        %error,
-                        "structure of a table cannot be read, trying again"
-                    );
-                    sleep(RETRY_PAUSE).await;
-                }
-                // What the stream says of the table counts then, if it is enough.
-                Err(error) if error.is_about_a_table() => break error.as_answer(),
-                result => break result?,
-            }
+        let found = match self.source.table(schema, table).await {
+            // What the stream says of the table counts then, if it is enough.
+            Err(error) if error.is_about_a_table() => Some(error.as_answer()),
+            found => found?,
         };
-        self.decoder.learn_table(schema, table, found);
+        if let Some(found) = found {
+            self.decoder.learn_table(schema, table, found);
+        }
         Ok(())
     }
 
     async fn learn_fate(&mut self) -> Result<(), InstanceError> {
         let Some(scan) = self.decoder.fate_scan() else { return Ok(()) };
-        let fate = loop {
-            match self.source.fate(scan.clone()).await {
-                Err(error) if error.recovery() == Recovery::Retry => {
-                    let destination = self.destination.name();
-                    tracing::warn!(destination, %error, "the end of a long transaction cannot be read, trying again");
-                    sleep(RETRY_PAUSE).await;
-                }
-                result => break result?,
-            }
-        };
-        self.decoder.learn_fate(fate);
+        if let Some(fate) = self.source.fate(scan).await? {
+            self.decoder.learn_fate(fate);
+        }
         Ok(())
     }
 

@@ -90,7 +90,13 @@ impl MysqlSource {
     /// What is known of the archive is read, up to `next`: the server goes on, or the archive has more
     /// by now.
     pub(super) async fn after_archive(&mut self, next: String) -> Result<After, SourceError> {
-        let mut connection = Connection::open(self.servers.current()).await?;
+        let mut connection = match self.beside().await {
+            Err(SourceError::OtherServer { .. }) => {
+                self.reopen();
+                return Ok(After::Goes);
+            }
+            connection => connection?,
+        };
         for look in 1.. {
             let kept = kept(&mut connection).await?;
             let Some(from) = self.on_server(&mut connection, &next, &kept).await? else {

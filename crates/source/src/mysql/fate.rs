@@ -14,7 +14,15 @@ use crate::fate;
 
 impl MysqlSource {
     /// See [`crate::Source::fate`].
-    pub(crate) async fn fate(&mut self, scan: FateScan) -> Result<TransactionFate, SourceError> {
+    pub(crate) async fn fate(
+        &mut self,
+        scan: FateScan,
+    ) -> Result<Option<TransactionFate>, SourceError> {
+        let fate = self.fate_ahead(scan).await;
+        self.or_reopen(fate, "read ahead for the end of a long transaction")
+    }
+
+    async fn fate_ahead(&self, scan: FateScan) -> Result<TransactionFate, SourceError> {
         let Some((file, offset)) = self.feed.place() else {
             return Ok(TransactionFate::default());
         };
@@ -29,10 +37,11 @@ impl MysqlSource {
             return in_archive(scan, ahead).await;
         }
         // Another reader to the server, or it ends the dump that is running.
-        let config = SourceConfig::default();
+        let config =
+            SourceConfig { event_len_max: self.config.event_len_max, ..SourceConfig::default() };
         let server_id = prepare::generated_id(&config);
         let from = From::Position { file: file.clone(), offset };
-        let connection = Connection::open(self.servers.current()).await?;
+        let connection = self.beside().await?;
         let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
         in_dump(scan, Dump::begin(connection, &request).await?).await
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
 use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
 use towpath_schema::{
@@ -14,14 +15,14 @@ use towpath_schema::{
     ParseOptions, Renaming, ServerKind, SessionId, Speaker, StructureAnswer, Table, UniqueKey,
     charset_of, column_type, parse, table_from_create,
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::dialect::Flavour;
 use super::dump::{AtEnd, Dump, Request};
 use super::{From, MysqlSource, dialect, ignore_server_error, prepare};
 use crate::SourceConfig;
 use crate::connection::{Connection, Row};
-use crate::error::SourceError;
+use crate::error::{Recovery, SourceError};
 
 /// Bytes that a compressed statement may inflate to.
 const STATEMENT_LEN_MAX: u64 = 1 << 30;
@@ -29,6 +30,9 @@ const STATEMENT_LEN_MAX: u64 = 1 << 30;
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a table is read again and again when it changes meanwhile.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Pauses before the structure of a table is asked for again, on another connection each time. One that
+/// idled may be gone.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(1)];
 /// Tables that are read at once; further ones are read when they come.
 const TABLES_MAX: usize = 250_000;
 
@@ -115,15 +119,22 @@ impl MysqlSource {
         &mut self,
         schema: &str,
         table: &str,
-    ) -> Result<StructureAnswer, SourceError> {
-        // A connection that idled may be gone: one fresh attempt.
-        match self.table_at(schema, table).await {
-            Err(error @ (SourceError::Io { .. } | SourceError::Silence { .. })) => {
-                tracing::warn!(source = %self.servers.current(), error = %error, "metadata connection lost, opening another");
-                self.metadata = None;
-                self.table_at(schema, table).await
+    ) -> Result<Option<StructureAnswer>, SourceError> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            match self.table_at(schema, table).await {
+                // What was read of the transaction would come a second time with another dump.
+                Err(error)
+                    if error.recovery() == Recovery::Retry
+                        && let Some(pause) = pauses.next() =>
+                {
+                    warn!(source = %self.servers.current(), schema, table, error = %error,
+                        "the structure of a table cannot be read, trying again");
+                    self.metadata = None;
+                    sleep(*pause).await;
+                }
+                answer => return self.or_reopen(answer, "read the structure of a table"),
             }
-            result => result,
         }
     }
 
@@ -204,11 +215,11 @@ impl MysqlSource {
     }
 
     /// See [`crate::Source::tables`].
-    pub(crate) async fn tables(&mut self) -> Result<Vec<PackedTable>, SourceError> {
+    pub(crate) async fn tables(&mut self) -> Result<Option<Vec<PackedTable>>, SourceError> {
         let tables = self.tables_at().await;
-        // Mostly nothing is asked any more; and whoever tries again needs a connection that lives.
+        // Mostly nothing is asked any more.
         self.metadata = None;
-        tables
+        self.or_reopen(tables, "read the structures of all tables")
     }
 
     async fn tables_at(&mut self) -> Result<Vec<PackedTable>, SourceError> {
@@ -229,19 +240,21 @@ impl MysqlSource {
 
     /// A connection for questions about structures.
     pub(super) async fn metadata(&mut self) -> Result<&mut Connection, SourceError> {
-        Ok(match &mut self.metadata {
+        let connection = match self.metadata.take() {
             Some(connection) => connection,
-            empty => {
-                let mut connection = Connection::open(self.servers.current()).await?;
-                // What is shown, and how texts are quoted, depends on the mode.
-                connection.query("SET NAMES utf8mb4, SESSION sql_mode = ''").await?;
-                let show_hidden_key =
-                    "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
-                ignore_server_error(connection.query(show_hidden_key).await)?;
-                self.hidden_key = hidden_key(&mut connection).await?;
-                empty.insert(connection)
-            }
-        })
+            None => self.open_metadata().await?,
+        };
+        Ok(self.metadata.insert(connection))
+    }
+
+    async fn open_metadata(&mut self) -> Result<Connection, SourceError> {
+        let mut connection = self.beside().await?;
+        // What is shown, and how texts are quoted, depends on the mode.
+        connection.query("SET NAMES utf8mb4, SESSION sql_mode = ''").await?;
+        let show_hidden_key = "SET SESSION show_gipk_in_create_table_and_information_schema = ON";
+        ignore_server_error(connection.query(show_hidden_key).await)?;
+        self.hidden_key = hidden_key(&mut connection).await?;
+        Ok(connection)
     }
 
     async fn table_now(&mut self, schema: &str, table: &str) -> Result<Option<Table>, SourceError> {
@@ -297,7 +310,7 @@ impl MysqlSource {
         let server_id = prepare::generated_id(&config);
         info!(source = %self.servers.current(), file, offset, "reading ahead for changes of structure");
         let from = From::Position { file, offset };
-        let connection = Connection::open(self.servers.current()).await?;
+        let connection = self.beside().await?;
         let request = Request { config: &config, server_id, from: &from, at_end: AtEnd::Stop };
         let mut dump = Dump::begin(connection, &request).await?;
         loop {

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::time::sleep;
 use towpath_binlog::event_type;
 use towpath_coordination::{BinlogFile, RecordLog};
-use towpath_schema::{Catalog, HistoryPosition, PackedTable};
-use towpath_source::{Gap, Recovery, Start};
+use towpath_schema::{Catalog, HistoryPosition};
+use towpath_source::{Gap, Start};
 
 use super::Pump;
 use crate::error::InstanceError;
 use crate::history::{Beginning, History, now_s};
-use crate::instance::RETRY_PAUSE;
 use crate::instance::cursor::first_cursor;
 
 /// The start that was asked for.
@@ -19,7 +17,7 @@ pub(in crate::instance) struct Asked {
     pub(in crate::instance) start: Start,
     /// Its GTID set.
     pub(in crate::instance) executed: Option<Arc<str>>,
-    /// Where the history lies.
+    /// Where the history lies, until it is open.
     pub(in crate::instance) history: Option<RecordLog>,
     /// See [`Beginning::was_read`].
     pub(in crate::instance) was_read: bool,
@@ -38,7 +36,7 @@ pub(super) enum Begin {
 
 impl Pump<'_> {
     /// Looks for the first event that tells where reading began, and finds out what the structures
-    /// are there.
+    /// are there. It is to be called again when there is no event yet, or the source has gone away.
     pub(super) async fn begin(&mut self) -> Result<(), InstanceError> {
         // Behind a gap the source says what the place stands for.
         let behind_gap = self.gap.as_ref().and_then(|_| self.source.gtid_set().map(str::to_owned));
@@ -71,25 +69,40 @@ impl Pump<'_> {
         let identity = self.identity.clone();
         // By GTID the file may have been read in part.
         self.starts = server_starts && at.gtid.is_empty();
-        let begin = std::mem::replace(&mut self.begin, Begin::Known);
+        let mut begin = std::mem::replace(&mut self.begin, Begin::Known);
         let gives_up = matches!(&begin, Begin::Unknown(asked) if asked.gap.is_some());
         let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
         let begun_at_s = begun_s.unwrap_or(0);
         let beginning = Beginning { identity, case, at, begun_s: begun_at_s, was_read };
-        match begin {
-            Begin::Unknown(Asked { history: Some(log), .. }) => {
-                self.open_history(log, &beginning).await?;
-            }
-            Begin::Unknown(_) => {
-                let catalog = self.present(&beginning).await?;
-                self.decoder.set_catalog(catalog);
-            }
-            Begin::Moved => {
-                let catalog = self.present(&beginning).await?;
-                self.decoder.set_catalog(catalog);
-            }
-            Begin::Known => {}
+        let log = match &mut begin {
+            Begin::Unknown(asked) => asked.history.take(),
+            Begin::Moved | Begin::Known => None,
+        };
+        let known = match log {
+            Some(log) => self.open_history(log, &beginning).await?,
+            None => None,
+        };
+        let catalog = match known {
+            Some(catalog) => catalog,
+            None => match self.present(&beginning).await? {
+                Some(catalog) => catalog,
+                None => {
+                    self.begin = begin;
+                    return Ok(());
+                }
+            },
+        };
+        if self.history.is_some() {
+            tracing::info!(
+                destination = self.destination.name(),
+                file = beginning.at.file,
+                offset = beginning.at.offset,
+                table_count = catalog.tables().count(),
+                "structures at the start are known"
+            );
+            self.decoder.keep_records();
         }
+        self.decoder.set_catalog(catalog);
         if server_starts && !self.starts {
             self.decoder.begin_file_of_start();
         }
@@ -148,43 +161,32 @@ impl Pump<'_> {
         self.destination.health().gap(gap);
     }
 
+    /// The structures of the history, if it tells those at the place where reading begins.
     async fn open_history(
         &mut self,
         log: RecordLog,
         beginning: &Beginning,
-    ) -> Result<(), InstanceError> {
-        let name = self.destination.name();
-        let opened = History::open(name, log, beginning.clone()).await;
+    ) -> Result<Option<Catalog>, InstanceError> {
+        let opened = History::open(self.destination.name(), log, beginning.clone()).await;
         let (history, found) = opened.map_err(|error| InstanceError::State(Arc::new(error)))?;
         self.history = Some(history);
-        let catalog = match found {
-            // Statements in a gap are not in it.
-            Some(mut catalog) if self.gap.is_none() => {
-                if self.starts {
-                    catalog.server_starts();
-                }
-                catalog
-            }
-            _ => self.present(beginning).await?,
-        };
-        tracing::info!(
-            destination = name,
-            file = beginning.at.file,
-            offset = beginning.at.offset,
-            table_count = catalog.tables().count(),
-            "structures at the start are known"
-        );
-        self.decoder.keep_records();
-        self.decoder.set_catalog(catalog);
-        Ok(())
+        // Statements in a gap are not in it.
+        let mut found = found.filter(|_| self.gap.is_none());
+        if let Some(catalog) = &mut found
+            && self.starts
+        {
+            catalog.server_starts();
+        }
+        Ok(found)
     }
 
     /// The source's structures that hold at the event that came last; the history begins there. In a
-    /// cluster there is none, and tables are looked up as they come.
-    async fn present(&mut self, beginning: &Beginning) -> Result<Catalog, InstanceError> {
+    /// cluster there is none, and tables are looked up as they come. `None`: the source has gone away.
+    async fn present(&mut self, beginning: &Beginning) -> Result<Option<Catalog>, InstanceError> {
         let mut catalog = Catalog::new(beginning.case);
         if self.history.is_some() {
-            for table in self.tables().await? {
+            let Some(tables) = self.source.tables().await? else { return Ok(None) };
+            for table in tables {
                 catalog.learn(table);
             }
         }
@@ -195,20 +197,6 @@ impl Pump<'_> {
             let begun = history.begin(beginning, &catalog).await;
             begun.map_err(|error| InstanceError::State(Arc::new(error)))?;
         }
-        Ok(catalog)
-    }
-
-    /// All structures, as long as it takes.
-    async fn tables(&mut self) -> Result<Vec<PackedTable>, InstanceError> {
-        loop {
-            match self.source.tables().await {
-                Err(error) if error.recovery() == Recovery::Retry => {
-                    let destination = self.destination.name();
-                    tracing::warn!(destination, %error, "structures cannot be read, trying again");
-                    sleep(RETRY_PAUSE).await;
-                }
-                result => return Ok(result?),
-            }
-        }
+        Ok(Some(catalog))
     }
 }
