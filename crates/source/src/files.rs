@@ -16,7 +16,7 @@ use tracing::warn;
 
 use crate::Filled;
 use crate::error::SourceError;
-use crate::fate;
+use crate::fate::{self, Behind};
 use crate::start::Start;
 
 const MAGIC: [u8; 4] = [0xfe, 0x62, 0x69, 0x6e];
@@ -225,10 +225,10 @@ impl FileSource {
     }
 
     /// See [`crate::Source::rewind`].
-    pub(crate) fn rewind(&mut self) -> Result<bool, SourceError> {
+    pub(crate) async fn rewind(&mut self) -> Result<bool, SourceError> {
         let Some(open) = &self.open else { return Ok(false) };
         let (path, offset) = (open.path.clone(), open.from);
-        let Some(begin) = look::transaction_begin(&path, offset, self.event_len_max)? else {
+        let Some(begin) = look::transaction_begin(&path, offset, self.event_len_max).await? else {
             return Ok(false);
         };
         warn!(
@@ -243,8 +243,8 @@ impl FileSource {
     }
 
     /// Searches all files for how their server compares names.
-    pub(crate) fn find_name_case(&self) -> Result<NameCase, SourceError> {
-        look::name_case(self.all.iter().map(PathBuf::as_path), self.event_len_max)
+    pub(crate) async fn find_name_case(&self) -> NameCase {
+        look::name_case(self.all.iter().map(PathBuf::as_path), self.event_len_max).await
     }
 
     /// See [`crate::Source::try_fill`]. Goes on in the file that is open only.
@@ -263,26 +263,10 @@ impl FileSource {
     }
 
     /// See [`crate::Source::fate`]. A transaction at the end of the last file is perhaps still being written.
-    pub(crate) fn fate(&self, mut scan: FateScan) -> Result<TransactionFate, SourceError> {
-        let limit = self.event_len_max;
+    pub(crate) async fn fate(&self, scan: FateScan) -> Result<TransactionFate, SourceError> {
         let Some(open) = &self.open else { return Ok(TransactionFate::default()) };
-        let mut ahead = open.again()?;
-        loop {
-            while let Some(event) = ahead.next_event(limit)? {
-                if let Some(fate) = fate::of_event(&mut scan, &event)? {
-                    return Ok(fate);
-                }
-            }
-            match ahead.fill() {
-                Ok(true) => {}
-                // What stands before a cut is told first, then the cut.
-                Ok(false) | Err(SourceError::BadFile { .. }) if self.waiting.is_empty() => {
-                    return Ok(TransactionFate::default());
-                }
-                Ok(false) => return Ok(scan.cut_off()),
-                Err(error) => return Err(error),
-            }
-        }
+        let behind = if self.waiting.is_empty() { Behind::Nothing } else { Behind::AnotherFile };
+        fate::in_file(scan, open.again()?, behind, self.event_len_max).await
     }
 
     pub(crate) fn file(&self) -> Option<Arc<str>> {
@@ -329,7 +313,7 @@ impl OpenFile {
     }
 
     /// The same file again from the event on that came last, to read ahead.
-    fn again(&self) -> Result<Self, SourceError> {
+    pub(crate) fn again(&self) -> Result<Self, SourceError> {
         let failed = |source| SourceError::File { path: self.path.clone(), source };
         let (start, offset) = self.last;
         let at = self.at - widen(self.unread.start - start);

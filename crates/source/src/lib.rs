@@ -302,7 +302,7 @@ impl Source {
     pub async fn fate(&mut self, scan: FateScan) -> Result<Option<TransactionFate>, SourceError> {
         match self {
             Self::Mysql(source) => source.fate(scan).await,
-            Self::Files(source) => source.fate(scan).map(Some),
+            Self::Files(source) => source.fate(scan).await.map(Some),
         }
     }
 
@@ -363,14 +363,11 @@ impl Source {
         }
     }
 
-    /// How the server compares names, found out by reading all of the source, which must be files.
-    ///
-    /// # Errors
-    /// [`SourceError`]
-    pub fn find_name_case(&self) -> Result<NameCase, SourceError> {
+    /// How the server compares names. All files are read for it, as far as they can be.
+    pub async fn find_name_case(&self) -> NameCase {
         match self {
-            Self::Mysql(source) => Ok(source.name_case()),
-            Self::Files(source) => source.find_name_case(),
+            Self::Mysql(source) => source.name_case(),
+            Self::Files(source) => source.find_name_case().await,
         }
     }
 
@@ -418,7 +415,7 @@ impl Source {
     pub async fn rewind(&mut self) -> Result<bool, SourceError> {
         match self {
             Self::Mysql(source) => source.rewind().await,
-            Self::Files(source) => source.rewind(),
+            Self::Files(source) => source.rewind().await,
         }
     }
 

@@ -7,3 +7,4 @@
 )]
 
 mod binlogs;
+mod files;

@@ -117,7 +117,7 @@ impl Follow {
                 }
             };
             if self.decoder.catalog().is_undecided(&schema, &table)
-                && let case = self.source.find_name_case().map_err(Failure::source)?
+                && let case = self.source.find_name_case().await
                 && case != NameCase::Unknown
             {
                 self.decoder.settle_names(case);

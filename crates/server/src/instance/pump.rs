@@ -330,7 +330,7 @@ impl<'a> Pump<'a> {
 
     async fn learn(&mut self, schema: &str, table: &str) -> Result<(), InstanceError> {
         if self.decoder.catalog().is_undecided(schema, table)
-            && let case = self.source.find_name_case()?
+            && let case = self.source.find_name_case().await
             && case != NameCase::Unknown
         {
             self.decoder.settle_names(case);

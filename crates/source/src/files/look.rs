@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use tokio::task::yield_now;
 use towpath_binlog::event::{Payload, QueryEvent, TableMap};
 use towpath_binlog::transaction::TransactionBounds;
 use towpath_binlog::{EventHeader, FormatDescription, RawEvent, event_type as t};
@@ -39,7 +40,7 @@ pub(super) fn follows(before: &Path, announced: &str, next: &Path) -> bool {
 }
 
 /// The offset in the file at which the transaction begins in which `offset` lies; `None`: it lies in none.
-pub(super) fn transaction_begin(
+pub(super) async fn transaction_begin(
     path: &Path,
     offset: u64,
     limit: usize,
@@ -59,6 +60,7 @@ pub(super) fn transaction_begin(
         };
         let Some(event) = file.next_event(limit)? else {
             if file.fill()? {
+                yield_now().await;
                 continue;
             }
             return Ok(None);
@@ -78,28 +80,27 @@ pub(super) fn name_of(path: &Path) -> String {
 }
 
 /// How the server compares names that wrote these files. One that ignores case has only lower case in table
-/// maps and default databases: a capital letter says that case counts.
-pub(super) fn name_case<'a>(
-    paths: impl Iterator<Item = &'a Path>,
-    limit: usize,
-) -> Result<NameCase, SourceError> {
+/// maps and default databases: a capital letter says that case counts. What cannot be read of a file is left
+/// out: reading tells of it when it comes there.
+pub(super) async fn name_case<'a>(paths: impl Iterator<Item = &'a Path>, limit: usize) -> NameCase {
     for path in paths {
-        let mut file = OpenFile::open(path, &name_of(path), 4)?;
+        let Ok(mut file) = OpenFile::open(path, &name_of(path), 4) else { continue };
         loop {
-            while let Some(event) = file.next_event(limit)? {
-                if has_capitals(&event) {
-                    return Ok(NameCase::Sensitive);
+            let is_refused = loop {
+                match file.next_event(limit) {
+                    Ok(Some(event)) if has_capitals(&event) => return NameCase::Sensitive,
+                    Ok(Some(_)) => {}
+                    Ok(None) => break false,
+                    Err(_) => break true,
                 }
+            };
+            if is_refused || !matches!(file.fill(), Ok(true)) {
+                break;
             }
-            match file.fill() {
-                Ok(true) => {}
-                // A file that is cut off is told of when it is read.
-                Ok(false) | Err(SourceError::BadFile { .. }) => break,
-                Err(error) => return Err(error),
-            }
+            yield_now().await;
         }
     }
-    Ok(NameCase::Insensitive)
+    NameCase::Insensitive
 }
 
 fn has_capitals(event: &RawEvent<'_>) -> bool {
