@@ -329,6 +329,26 @@ fn a_slow_archive_is_no_stall() {
     source.is_content(&mut serving);
 }
 
+/// RDS 8: the end of a long transaction is looked for in the file that is there already.
+#[test]
+fn a_long_transaction_in_an_archive_is_downloaded_once() {
+    let source = Source::start(Version::Mysql57, &[]);
+    source.server.run("ALTER TABLE d.n ADD pad VARCHAR(2000)");
+    let row = |number| format!("INSERT INTO d.n VALUES ({number}, REPEAT('x', 2000));");
+    source.server.run(&row(1));
+    let mut serving = source.serve(&["--from", "earliest"]);
+    assert_eq!(serving.numbers_until(1), [1]);
+    serving.towpath.program().terminate();
+    let rows: String = (2..=1500).map(row).collect();
+    source.server.run(&format!("BEGIN; {rows} COMMIT;"));
+    source.archive("7", Packing::Plain);
+    source.server.run(&row(1501));
+    let mut serving = source.restart(serving, &[]);
+    assert_eq!(serving.numbers_until(1501), exactly(2..=1501));
+    assert_eq!(source.rds.downloads().len(), 1);
+    source.is_content(&mut serving);
+}
+
 /// RDS 4: a host whose files are not those that were read, and a key that does not fit, are said.
 #[test]
 fn what_is_wrong_with_an_archive_is_said() {

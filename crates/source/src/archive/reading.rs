@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use towpath_binlog::event::{GtidEvent, MariadbGtidEvent, parse_gtid_list};
@@ -85,7 +86,8 @@ pub(crate) struct Reading {
 #[derive(Debug)]
 struct Open {
     events: OpenFile,
-    download: Download,
+    /// It is there as long as anybody reads it, also ahead.
+    download: Arc<Download>,
     head: Head,
     last_type: u8,
 }
@@ -205,7 +207,7 @@ impl Reading {
             queue: VecDeque::new(),
             download: JoinSet::new(),
             ready: VecDeque::new(),
-            open: Some(Open { events, download, head, last_type: 0 }),
+            open: Some(Open { events, download: Arc::new(download), head, last_type: 0 }),
             next: Some(first),
             time_s: wanted.time_s,
             event_len_max: wanted.event_len_max,
@@ -219,21 +221,33 @@ impl Reading {
         self.server_id
     }
 
-    /// The same again from the event that came last, to read ahead.
+    /// The same again from the event that came last, to read ahead. The file that is open is not
+    /// downloaded again.
     pub(crate) async fn again(&self, kept: &[String]) -> Result<Option<Self>, SourceError> {
         let Some(open) = &self.open else { return Ok(None) };
-        let wanted = Wanted {
-            address: "",
-            file: open.download.name(),
-            offset: open.events.last_offset().max(4),
-            behind: None,
-            last: None,
-            time_s: self.time_s,
+        let events = open.events.again()?;
+        let files = self.archive.list(self.time_s, Reach::Near).await?;
+        let mut reading = Self {
+            archive: self.archive.clone(),
+            host: self.host.clone(),
             server_id: self.server_id,
-            kept,
+            behind: None,
+            skipping: Skipping::No,
+            queue: VecDeque::new(),
+            download: JoinSet::new(),
+            ready: VecDeque::new(),
+            open: Some(Open { events, download: Arc::clone(&open.download), ..*open }),
+            next: Some(open.download.name().to_owned()),
+            time_s: self.time_s,
             event_len_max: self.event_len_max,
         };
-        Self::open(self.archive.clone(), &wanted).await.map(Some)
+        reading.enqueue(files, kept);
+        Ok(Some(reading))
+    }
+
+    /// The file that is open from the event on that came last, to read it ahead.
+    pub(crate) fn file_ahead(&self) -> Result<Option<OpenFile>, SourceError> {
+        self.open.as_ref().map(|open| open.events.again()).transpose()
     }
 
     /// Where the event that was handed out last begins.
@@ -243,13 +257,13 @@ impl Reading {
     }
 
     /// The file that is read, and where the event that was handed out last begins.
-    pub(crate) fn position(&self) -> Option<(std::sync::Arc<str>, u64)> {
+    pub(crate) fn position(&self) -> Option<(Arc<str>, u64)> {
         let open = self.open.as_ref()?;
-        Some((std::sync::Arc::clone(open.events.name()), open.events.last_offset()))
+        Some((Arc::clone(open.events.name()), open.events.last_offset()))
     }
 
-    pub(crate) fn file(&self) -> Option<std::sync::Arc<str>> {
-        self.open.as_ref().map(|open| std::sync::Arc::clone(open.events.name()))
+    pub(crate) fn file(&self) -> Option<Arc<str>> {
+        self.open.as_ref().map(|open| Arc::clone(open.events.name()))
     }
 
     /// Takes the files of this host behind the current one that the server does not have.
@@ -367,7 +381,7 @@ impl Reading {
         }
         let events = OpenFile::open(download.path(), download.name(), 4)?;
         info!(host = self.host, file = download.name(), "reading an archived binlog");
-        self.open = Some(Open { events, download, head, last_type: 0 });
+        self.open = Some(Open { events, download: Arc::new(download), head, last_type: 0 });
         Ok(())
     }
 

@@ -1,16 +1,14 @@
-//! Reads ahead, on a connection of its own or in the archive, for what becomes of a transaction.
+//! Reads ahead, on a connection of its own or in the file of the archive, for what becomes of a transaction.
 
 use towpath_binlog::transaction::{FateScan, TransactionFate};
 use tracing::debug;
 
 use super::dump::{AtEnd, Dump, Request};
 use super::feed::Feed;
-use super::{FILL_TIMEOUT, From, MysqlSource, archived, prepare};
+use super::{FILL_TIMEOUT, From, MysqlSource, prepare};
 use crate::SourceConfig;
-use crate::archive::{Ended, Reading};
-use crate::connection::Connection;
 use crate::error::SourceError;
-use crate::fate;
+use crate::fate::{self, Behind};
 
 impl MysqlSource {
     /// See [`crate::Source::fate`].
@@ -28,17 +26,15 @@ impl MysqlSource {
         };
         debug!(source = %self.servers.current(), file, offset,
             "reading ahead for the end of a long transaction");
+        let limit = self.config.event_len_max;
         if let Feed::Archive(reading) = &self.feed {
-            let mut connection = Connection::open(self.servers.current()).await?;
-            let kept = archived::kept(&mut connection).await?;
-            let Some(ahead) = Box::pin(reading.again(&kept)).await? else {
+            let Some(ahead) = reading.file_ahead()? else {
                 return Ok(TransactionFate::default());
             };
-            return in_archive(scan, ahead).await;
+            return fate::in_file(scan, ahead, Behind::AnotherFile, limit).await;
         }
         // Another reader to the server, or it ends the dump that is running.
-        let config =
-            SourceConfig { event_len_max: self.config.event_len_max, ..SourceConfig::default() };
+        let config = SourceConfig { event_len_max: limit, ..SourceConfig::default() };
         let server_id = prepare::generated_id(&config);
         let from = From::Position { file: file.clone(), offset };
         let connection = self.beside().await?;
@@ -56,21 +52,5 @@ async fn in_dump(mut scan: FateScan, mut dump: Dump) -> Result<TransactionFate, 
         }
         // A server sends whole transactions: its binlog does not end here.
         dump.fill(FILL_TIMEOUT).await?;
-    }
-}
-
-async fn in_archive(
-    mut scan: FateScan,
-    mut ahead: Reading,
-) -> Result<TransactionFate, SourceError> {
-    loop {
-        if let Ended::Before(_) = ahead.fill().await? {
-            return Ok(scan.cut_off());
-        }
-        while let Some(event) = ahead.next_event()? {
-            if let Some(fate) = fate::of_event(&mut scan, &event)? {
-                return Ok(fate);
-            }
-        }
     }
 }
