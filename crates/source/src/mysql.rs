@@ -110,8 +110,8 @@ struct Progress {
     seen_s: u64,
     /// A file, and when it was begun.
     file: Option<(Arc<str>, u32)>,
-    /// Where the last end of a transaction starts, and the number in it.
-    xid: (u64, i64),
+    /// Where in the file the last end of a transaction starts, and the number in it.
+    xid: Option<(u64, i64)>,
 }
 
 impl MysqlSource {
@@ -386,6 +386,7 @@ impl MysqlSource {
         self.metadata = None;
         // Perhaps of another server.
         self.ahead = Ahead::default();
+        self.heartbeat = 0;
         let url = self.servers.current().clone();
         let mut connection = Connection::open(&url).await?;
         let now = prepare::identity(&mut connection).await?;
@@ -412,6 +413,7 @@ impl MysqlSource {
             warn!(source = %url, before = self.identity, now, resume = ?from,
                 "another server is followed from here on");
             self.progress.file = None;
+            self.progress.xid = None;
             self.memory = Memory::default();
         }
         (self.identity, self.resume, self.behind_since) = (now, from, None);
@@ -504,8 +506,8 @@ impl MysqlSource {
         let Some(event) = self.feed.next_event()? else { return Ok(None) };
         let header = &event.header;
         if header.event_type == t::XID {
-            let xid = parse_xid(event.body).map_or(0, u64::cast_signed);
-            self.progress.xid = (event.start, xid);
+            let xid = parse_xid(event.body).ok();
+            self.progress.xid = xid.map(|xid| (event.start, xid.cast_signed()));
         }
         if header.event_type == t::FORMAT_DESCRIPTION && header.timestamp_s != 0 {
             self.progress.file_begins(&event, &self.servers)?;
@@ -553,7 +555,7 @@ impl MysqlSource {
             self.memory = Memory::default();
             return;
         }
-        let (xid_at, xid) = self.progress.xid;
+        let xid = self.progress.xid.filter(|(start, _)| *start == passed.start);
         let read = self.progress.file.as_ref().filter(|(file, _)| **file == *passed.file);
         self.memory = Memory {
             file: Some(ReadFile {
@@ -567,7 +569,7 @@ impl MysqlSource {
                 offset: passed.start,
                 time_s: passed.timestamp_s.into(),
                 server_id: passed.server_id,
-                xid: (xid_at == passed.start).then_some(xid),
+                xid: xid.map(|(_, xid)| xid),
             }),
         };
     }
@@ -722,8 +724,10 @@ impl Progress {
                     has: format!("a file of that name that was begun at {begun_s}: RESET?"),
                 })
             }
+            Some((file, _)) if *file == event.file => Ok(()),
             _ => {
                 self.file = Some((Arc::clone(&event.file), begun_s));
+                self.xid = None;
                 Ok(())
             }
         }
@@ -755,3 +759,6 @@ fn ignore_server_error<T>(result: Result<T, SourceError>) -> Result<(), SourceEr
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
