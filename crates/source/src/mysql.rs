@@ -679,9 +679,9 @@ impl Opening<'_> {
             }
             // Whatever becomes of the place: it means something in one binlog only.
             Start::At { .. } => {
-                find::find(url, connection, start, (server_id, FollowBy::Position)).await?;
+                let place = find::position(url, connection, start, server_id).await?;
                 same::check_place(url, memory, server_id).await?;
-                find::find(url, connection, start, (server_id, config.by)).await?
+                find::followed(url, connection, place, (server_id, config.by)).await?
             }
             Start::Now | Start::Earliest | Start::Gtid(_) | Start::Time { .. } => {
                 find::find(url, connection, start, (server_id, config.by)).await?

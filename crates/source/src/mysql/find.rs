@@ -28,7 +28,18 @@ pub(super) async fn find(
         }
         _ => {}
     }
-    match (position(url, connection, start, server_id).await?, by) {
+    let from = position(url, connection, start, server_id).await?;
+    followed(url, connection, from, (server_id, by)).await
+}
+
+/// What a place is called where it is followed so.
+pub(super) async fn followed(
+    url: &SourceUrl,
+    connection: &mut Connection,
+    from: From,
+    (server_id, by): (u32, FollowBy),
+) -> Result<From, SourceError> {
+    match (from, by) {
         (From::Position { file, offset }, FollowBy::Gtid) => {
             gtid::of_position(url, connection, (&file, offset), server_id).await
         }
@@ -36,7 +47,8 @@ pub(super) async fn find(
     }
 }
 
-async fn position(
+/// The place of a start, by file and offset unless it is a set.
+pub(super) async fn position(
     url: &SourceUrl,
     connection: &mut Connection,
     start: &Start,
