@@ -680,7 +680,7 @@ impl Opening<'_> {
             // Whatever becomes of the place: it means something in one binlog only.
             Start::At { .. } => {
                 let place = find::position(url, connection, start, server_id).await?;
-                same::check_place(url, memory, server_id).await?;
+                same::check_place(url, connection, memory, server_id).await?;
                 find::followed(url, connection, place, (server_id, config.by)).await?
             }
             Start::Now | Start::Earliest | Start::Gtid(_) | Start::Time { .. } => {

@@ -95,6 +95,21 @@ fn lost(file: &str, first: &str) -> Lost {
     }
 }
 
+/// The fault of a place whose file the server has purged, of which these files are left.
+pub(super) fn purged(
+    connection: &Connection,
+    (file, offset): (&str, u64),
+    files: &[LogFile],
+) -> Option<SourceError> {
+    let first = files.first().filter(|first| lost(file, &first.name) == Lost::Purged)?;
+    Some(SourceError::Purged {
+        address: connection.address.clone(),
+        wanted: format!("{file}:{offset}"),
+        kept: format!("{}:4 and later", first.name),
+        lost: Lost::Purged,
+    })
+}
+
 /// Refuses a server that has less of its binlog than was read, or has purged it.
 pub(super) async fn check_kept(
     connection: &mut Connection,
@@ -103,14 +118,9 @@ pub(super) async fn check_kept(
 ) -> Result<(), SourceError> {
     let number = |name: &str| dialect::numbered(name).map(|(_, number)| number);
     let files = dialect::files(connection).await?;
-    let (Some(first), Some(last)) = (files.first(), files.last()) else { return Ok(()) };
-    if lost(file, &first.name) == Lost::Purged {
-        return Err(SourceError::Purged {
-            address: connection.address.clone(),
-            wanted: format!("{file}:{offset}"),
-            kept: format!("{}:4 and later", first.name),
-            lost: Lost::Purged,
-        });
+    let Some(last) = files.last() else { return Ok(()) };
+    if let Some(purged) = purged(connection, (file, offset), &files) {
+        return Err(purged);
     }
     let ends_before = if last.name == file {
         last.size.is_some_and(|size| size < offset)

@@ -52,10 +52,11 @@ pub(super) async fn check(
         let Some(read) = memory.file.as_ref().filter(|read| read.server == *server) else {
             return Ok(());
         };
+        // Before the set: a purge between the two questions would leave the set, and not the file.
+        let files = dialect::files(connection).await?;
         if gtid::is_purged(connection, set).await? {
             return Ok(());
         }
-        let files = dialect::files(connection).await?;
         if !files.iter().any(|file| file.name == read.file) {
             let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
             return Err(SourceError::Behind {
@@ -69,16 +70,27 @@ pub(super) async fn check(
             });
         }
     }
-    check_place(url, memory, server_id).await
+    check_place(url, connection, memory, server_id).await
 }
 
 /// Refuses a binlog in which another event stands where one was read, or whose file of that name was
-/// begun at another time.
+/// begun at another time; one that has purged the file, as that.
 pub(super) async fn check_place(
     url: &SourceUrl,
+    connection: &mut Connection,
     memory: &Memory,
     server_id: u32,
 ) -> Result<(), SourceError> {
+    let Err(fault) = compare(url, memory, server_id).await else { return Ok(()) };
+    let is_refused =
+        matches!(fault, SourceError::Behind { .. } | SourceError::Server { errno: 1236, .. });
+    let Some(read) = memory.file.as_ref().filter(|_| is_refused) else { return Err(fault) };
+    let files = dialect::files(connection).await?;
+    Err(find::purged(connection, (&read.file, read.offset), &files).unwrap_or(fault))
+}
+
+/// Compares what stands where something was read with what was read.
+async fn compare(url: &SourceUrl, memory: &Memory, server_id: u32) -> Result<(), SourceError> {
     let read = memory.file.as_ref();
     // Further on all of the file would have to be read.
     let last = memory.last.as_ref().filter(|last| last.offset <= u64::from(u32::MAX));
