@@ -92,6 +92,14 @@ impl Client {
         }
     }
 
+    /// The filter that it has subscribed with; empty for none.
+    pub(super) fn filter(&self) -> &str {
+        match &self.membership {
+            Membership::Subscribed { filter, .. } => filter,
+            Membership::Gone => "",
+        }
+    }
+
     /// The change that brought the same subscription.
     pub(super) fn same(&self, wanted: &str) -> Option<u64> {
         match &self.membership {

@@ -343,6 +343,24 @@ async fn a_clients_filter_is_in_force_and_kept() {
     assert!(f.destination.filter_in_force(r"db\..*").is_some());
 }
 
+/// Another server has left more filters than are taken here.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_filter_may_shrink_where_there_is_no_room_for_it_to_grow() {
+    let f = Fixture::subscribed(&[1001]).await;
+    let subscribe = |text: &str| {
+        let compiled = f.destination.base_filter().with_white(text).unwrap();
+        let filter = ClientFilter { text: text.to_owned(), compiled, remarks: Vec::new() };
+        f.destination.subscribe((1001, reader(0)), Some(filter))
+    };
+    subscribe(r"db\.a,db\.b").unwrap();
+    f.destination.core().cursors.subscribe(7, Some(&"x".repeat(FILTERS_LEN_MAX)));
+    assert!(text(subscribe(r"db\.a,db\.b,db\.c")).contains("use a shorter filter"));
+    subscribe(r"db\.a,db\.c").unwrap();
+    subscribe(r"db\.a").unwrap();
+    f.destination.subscribe((1001, reader(0)), None).unwrap();
+    assert!(text(subscribe(r"db\.a")).contains("use a shorter filter"));
+}
+
 #[tokio::test(crate = "towpath_testkit")]
 async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     let f = Fixture::subscribed(&[1001]).await;
