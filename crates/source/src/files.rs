@@ -347,6 +347,11 @@ impl OpenFile {
         self.stream.file()
     }
 
+    /// Offset at which the next event begins, in the binlog.
+    pub(crate) const fn offset(&self) -> u64 {
+        self.stream.offset()
+    }
+
     /// Offset of the event that was handed out last.
     pub(crate) const fn last_offset(&self) -> u64 {
         self.last.1

@@ -9,6 +9,7 @@ use towpath_testkit::{Fault, Packing, Proxy, Rds, RdsFault, Server, Towpath, Ver
 use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
 use crate::status::{state, status_of};
+use crate::ways_out::{go_on as leave, named, numbers_behind_gap, shown, stopped};
 
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -346,6 +347,36 @@ fn a_long_transaction_in_an_archive_is_downloaded_once() {
     let mut serving = source.restart(serving, &[]);
     assert_eq!(serving.numbers_until(1501), exactly(2..=1501));
     assert_eq!(source.rds.downloads().len(), 1);
+    source.is_content(&mut serving);
+}
+
+/// RDS 9: the place behind an incident is told in an archived file as in one of the server.
+#[test]
+fn an_incident_in_an_archive_is_left_behind() {
+    let small = ["--max-binlog-stmt-cache-size=4096", "--binlog-stmt-cache-size=4096"];
+    let source = Source::start(Version::Mysql57, &small);
+    source.server.run("CREATE TABLE d.m (a VARCHAR(2000)) ENGINE=MyISAM");
+    write(&source.server, 1..=10);
+    let mut serving = source.serve(&["--from", "earliest"]);
+    assert_eq!(serving.numbers_until(10), exactly(1..=10));
+    let ended = serving.end();
+    let begin = source.server.binlog_end().0;
+    write(&source.server, 11..=12);
+    let values = vec!["(REPEAT('x', 2000))"; 40].join(",");
+    source.server.run_with_faults(&format!("INSERT INTO d.m VALUES {values};"));
+    write(&source.server, 13..=15);
+    // The server itself begins another file behind an incident.
+    source.rds.keep("7", &source.path(&begin), Packing::Plain);
+    source.archive("7", Packing::Plain);
+    write(&source.server, 16..=17);
+    let arguments = source.arguments(&[]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut serving = ended.start(&arguments);
+    assert_eq!(serving.numbers_until(12), exactly(11..=12));
+    let (said, ended) = stopped(serving);
+    assert!(said.contains("incident"), "{said}");
+    let mut serving = leave(ended, &arguments, &named(&said, "--instead-of"));
+    assert_eq!(numbers_behind_gap(&mut serving, 17), shown(13..=17));
     source.is_content(&mut serving);
 }
 

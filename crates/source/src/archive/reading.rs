@@ -256,10 +256,10 @@ impl Reading {
         Some((open.download.name().to_owned(), open.events.last_offset()))
     }
 
-    /// The file that is read, and where the event that was handed out last begins.
+    /// Where the next event begins.
     pub(crate) fn position(&self) -> Option<(Arc<str>, u64)> {
         let open = self.open.as_ref()?;
-        Some((Arc::clone(open.events.name()), open.events.last_offset()))
+        Some((Arc::clone(open.events.name()), open.events.offset()))
     }
 
     pub(crate) fn file(&self) -> Option<Arc<str>> {
