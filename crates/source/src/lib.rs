@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use towpath_binlog::RawEvent;
 use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_schema::{NameCase, PackedTable, StructureAnswer};
@@ -244,7 +245,11 @@ impl Source {
     pub async fn fill(&mut self) -> Result<Filled, SourceError> {
         match self {
             Self::Mysql(source) => source.fill().await,
-            Self::Files(source) => source.fill(),
+            Self::Files(source) => {
+                // They are never waited for: other tasks want to run as well.
+                yield_now().await;
+                source.fill()
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use towpath_binlog::transaction::{FateScan, Savepoints};
 use towpath_schema::NameCase;
-use towpath_source::{FileSource, Source, Start};
+use towpath_source::{FileSource, Filled, Source, Start};
 
 /// A file of more than one block.
 fn long_file(start: &Start) -> Source {
@@ -28,6 +28,18 @@ async fn pauses<F: Future>(future: F) -> (usize, F::Output) {
     });
     let output = output.await;
     (count, output)
+}
+
+#[tokio::test(crate = "towpath_testkit")]
+async fn reading_lets_others_run() {
+    let mut source = long_file(&Start::Earliest);
+    let reading = async {
+        while source.fill().await.unwrap() != Filled::End {
+            while source.next_event().unwrap().is_some() {}
+        }
+    };
+    let (count, ()) = pauses(reading).await;
+    assert!(count > 2, "{count}");
 }
 
 #[tokio::test(crate = "towpath_testkit")]

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use towpath_binlog::event::{GtidEvent, MariadbGtidEvent, parse_gtid_list};
 use towpath_binlog::{
     EventHeader, MariadbGtidSet, MysqlGtidSet, ParseError, RawEvent, StreamError, event_type as t,
@@ -153,7 +153,7 @@ impl Reading {
     ) -> Result<Result<(Download, Head), String>, SourceError> {
         let download = archive.download(candidate).await?;
         let head = Head::read(download.path())?;
-        let Some(reason) = refusal(&download, head, wanted)? else {
+        let Some(reason) = refusal(&download, head, wanted).await? else {
             return Ok(Ok((download, head)));
         };
         info!(host = candidate.host, file = candidate.name, reason, "not the file to begin with");
@@ -338,6 +338,8 @@ impl Reading {
         loop {
             self.top_up()?;
             if let Some(open) = &mut self.open {
+                // A file is never waited for: other tasks want to run as well.
+                yield_now().await;
                 if open.events.fill()? {
                     return Ok(Ended::Not);
                 }
@@ -533,7 +535,7 @@ fn number_of(name: &str) -> Option<u64> {
 }
 
 /// Why a file is not the one to begin with.
-fn refusal(
+async fn refusal(
     download: &Download,
     head: Head,
     wanted: &Wanted<'_>,
@@ -542,7 +544,7 @@ fn refusal(
         return lacking(download, behind, wanted.event_len_max);
     }
     match wanted.last.filter(|last| last.file == wanted.file) {
-        Some(last) => stands_there(download, last, wanted.event_len_max),
+        Some(last) => stands_there(download, last, wanted.event_len_max).await,
         None if head.server_id == wanted.server_id => Ok(None),
         None => Ok(Some(format!(
             "written by server id {}, the source is {}",
@@ -552,7 +554,7 @@ fn refusal(
 }
 
 /// Whether the event that was read last stands in a file.
-fn stands_there(
+async fn stands_there(
     download: &Download,
     last: &LastEvent,
     event_len_max: usize,
@@ -578,7 +580,7 @@ fn stands_there(
                 )));
             }
             Ok(None) => match events.fill() {
-                Ok(true) => {}
+                Ok(true) => yield_now().await,
                 Ok(false) => return none("the file ends before it".to_owned()),
                 Err(error) => return none(error.to_string()),
             },
