@@ -419,7 +419,7 @@ impl Source {
     /// [`SourceError`]
     pub async fn rewind(&mut self) -> Result<bool, SourceError> {
         match self {
-            Self::Mysql(source) => source.rewind().await,
+            Self::Mysql(source) => Ok(source.rewind()),
             Self::Files(source) => source.rewind().await,
         }
     }

@@ -72,6 +72,8 @@ pub struct MysqlSource {
     /// The identity of the server that is followed.
     identity: String,
     resume: From,
+    /// `resume` lies inside a transaction.
+    is_inside: bool,
     /// What was read before `resume`.
     memory: Memory,
     progress: Progress,
@@ -164,6 +166,7 @@ impl MysqlSource {
             flavour,
             identity,
             resume,
+            is_inside: false,
             memory,
             progress,
             archive,
@@ -231,18 +234,25 @@ impl MysqlSource {
         Some((file, offset.max(sent)))
     }
 
-    pub(crate) async fn rewind(&mut self) -> Result<bool, SourceError> {
+    /// See [`crate::Source::rewind`]. The begin is searched when the connection is made anew.
+    pub(crate) fn rewind(&mut self) -> bool {
         let (From::Position { .. }, Feed::Server(dump)) = (&self.resume, &self.feed) else {
-            return Ok(false);
+            return false;
         };
         let (file, offset) = dump.place();
-        let url = self.servers.current();
+        self.resume = From::Position { file, offset };
+        self.is_inside = true;
+        self.reopen();
+        true
+    }
+
+    /// The begin of the transaction in which a place of the server that is followed lies.
+    async fn begin_of(&self, url: &SourceUrl, from: From) -> Result<From, SourceError> {
+        let From::Position { file, offset } = from else { return Ok(from) };
         let begin = find::transaction_begin(url, (&file, offset), self.server_id).await?;
         warn!(source = %url, file, offset, begin,
             "this lies inside a transaction: going back to its begin");
-        self.resume = From::Position { file, offset: begin };
-        self.reopen();
-        Ok(true)
+        Ok(From::Position { file, offset: begin })
     }
 
     pub(crate) async fn acknowledge(&mut self) {
@@ -405,8 +415,10 @@ impl MysqlSource {
                 self.memory = Memory::default();
                 from
             }
+            Ok(from) if self.is_inside && now == self.identity => self.begin_of(&url, from).await?,
             Ok(from) => from,
         };
+        self.is_inside = false;
         info!(source = %url, resume = ?from,
             "connected again; what was read of an unfinished transaction comes a second time");
         if now != self.identity {

@@ -1,11 +1,12 @@
 //! Binlog files on the command line: several of them, starts inside of them, and names that differ in case.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use towpath_testkit::{Server, Version};
+use towpath_testkit::{Fault, Proxy, Server, Version, free_port, wait_until};
 
 use crate::binary;
 use crate::sequence::Serving;
@@ -139,6 +140,36 @@ fn start_inside(version: Version) {
     assert!(told.contains("no structure of it is known"), "{told}");
     let skipping = run(&["tail", "--json", "--skip-table-errors", "--from", &from, &place]);
     assert_eq!(rows(&skipping), ["insert d.t id=6 a=6"], "{version:?}");
+}
+
+/// The server goes away while the begin is searched, and comes back.
+#[test]
+fn the_begin_of_a_transaction_is_searched_until_it_is_found() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(
+        "CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, a INT) ENGINE=InnoDB;
+         BEGIN; INSERT INTO d.t VALUES (1, 1); INSERT INTO d.t VALUES (2, 2); COMMIT;",
+    );
+    let from = format!("mysql-bin.000001:{}", offsets(&server, "Write_rows")[1]);
+    let proxy = Proxy::start(server.port());
+    let url = format!("mysql://canal:canal@{}", proxy.address());
+    // The dump has begun before another connection is made.
+    proxy.set(Fault::Delay(Duration::from_millis(100)));
+    let arguments = ["tail", "--json", "--no-query-dml", "--limit", "2", "--from", &from, &url];
+    let mut tail = Command::new(binary());
+    let tail = tail.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let accepted = |count: usize| {
+        wait_until("a connection", Duration::from_secs(30), || {
+            (proxy.accepted() >= count).then_some(())
+        });
+    };
+    accepted(1);
+    proxy.retarget(free_port());
+    accepted(2);
+    proxy.retarget(server.port());
+    proxy.set(Fault::None);
+    let output = tail.wait_with_output().unwrap();
+    assert_eq!(rows(&output), ["insert d.t id=1 a=1", "insert d.t id=2 a=2"]);
 }
 
 #[test]
