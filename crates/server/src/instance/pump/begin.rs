@@ -74,34 +74,10 @@ impl Pump<'_> {
         let was_read = matches!(&begin, Begin::Unknown(asked) if asked.was_read);
         let begun_at_s = begun_s.unwrap_or(0);
         let beginning = Beginning { identity, case, at, begun_s: begun_at_s, was_read };
-        let log = match &mut begin {
-            Begin::Unknown(asked) => asked.history.take(),
-            Begin::Moved | Begin::Known => None,
+        let Some(catalog) = self.structures(&mut begin, &beginning).await? else {
+            self.begin = begin;
+            return Ok(());
         };
-        let known = match log {
-            Some(log) => self.open_history(log, &beginning).await?,
-            None => None,
-        };
-        let catalog = match known {
-            Some(catalog) => catalog,
-            None => match self.present(&beginning).await? {
-                Some(catalog) => catalog,
-                None => {
-                    self.begin = begin;
-                    return Ok(());
-                }
-            },
-        };
-        if self.history.is_some() {
-            tracing::info!(
-                destination = self.destination.name(),
-                file = beginning.at.file,
-                offset = beginning.at.offset,
-                table_count = catalog.tables().count(),
-                "structures at the start are known"
-            );
-            self.decoder.keep_records();
-        }
         self.decoder.set_catalog(catalog);
         if server_starts && !self.starts {
             self.decoder.begin_file_of_start();
@@ -159,6 +135,37 @@ impl Pump<'_> {
             );
         }
         self.destination.health().gap(gap);
+    }
+
+    /// The structures at the place where reading begins. `None`: the source has gone away.
+    async fn structures(
+        &mut self,
+        begin: &mut Begin,
+        beginning: &Beginning,
+    ) -> Result<Option<Catalog>, InstanceError> {
+        let log = match begin {
+            Begin::Unknown(asked) => asked.history.take(),
+            Begin::Moved | Begin::Known => None,
+        };
+        let known = match log {
+            Some(log) => self.open_history(log, beginning).await?,
+            None => None,
+        };
+        let catalog = match known {
+            Some(catalog) => Some(catalog),
+            None => self.present(beginning).await?,
+        };
+        if let (Some(catalog), Some(_)) = (&catalog, &self.history) {
+            tracing::info!(
+                destination = self.destination.name(),
+                file = beginning.at.file,
+                offset = beginning.at.offset,
+                table_count = catalog.tables().count(),
+                "structures at the start are known"
+            );
+            self.decoder.keep_records();
+        }
+        Ok(catalog)
     }
 
     /// The structures of the history, if it tells those at the place where reading begins.
