@@ -618,12 +618,13 @@ impl MysqlSource {
         let thread_id = dump.thread_id();
         drop(dump);
         let kill = async {
-            let mut connection = Connection::open(self.servers.current()).await?;
+            let mut connection = self.beside().await?;
             connection.query(&format!("KILL CONNECTION {thread_id}")).await
         };
         // The server notices the closed socket by itself, only later.
         match tokio::time::timeout(CLOSE_TIMEOUT, kill).await {
-            Ok(Ok(_) | Err(SourceError::Server { .. })) => {}
+            // On another server the number would be that of somebody else.
+            Ok(Ok(_) | Err(SourceError::Server { .. } | SourceError::OtherServer { .. })) => {}
             Ok(Err(error)) => {
                 warn!(source = %self.servers.current(), error = %error, "could not end the dump thread");
             }

@@ -12,7 +12,6 @@ use super::{EndProbe, MysqlSource, dialect};
 use crate::SourceConfig;
 use crate::connection::Connection;
 use crate::error::SourceError;
-use crate::url::SourceUrl;
 
 /// For all answers of the server.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +57,8 @@ impl MysqlSource {
         };
         let url = self.servers.current();
         let limit = LOOK_TIMEOUT.min(self.config.read_timeout);
-        let look = match timeout(limit, look(url, dump.thread_id(), (&file, offset))).await {
+        let asked = async { look(self.beside().await?, dump.thread_id(), (&file, offset)).await };
+        let look = match timeout(limit, asked).await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
                 warn!(source = %url, error = %error, "the source is silent, and cannot be asked");
@@ -99,11 +99,10 @@ impl MysqlSource {
 }
 
 async fn look(
-    url: &SourceUrl,
+    mut connection: Connection,
     thread_id: u32,
     (file, offset): (&str, u64),
 ) -> Result<Look, SourceError> {
-    let mut connection = Connection::open(url).await?;
     // All versions have it, and it shows an account its own threads. Greetings have 32 bits of an id.
     let threads = connection.query("SHOW PROCESSLIST").await?;
     let is_dump = threads.iter().any(|row| {
