@@ -149,7 +149,7 @@ impl Table {
             len = len.saturating_add(match (part.prefix, string) {
                 (Some(prefix), _) => CHAR_LEN_MAX * u64::from(prefix),
                 (None, None) => SHORT_LEN,
-                (None, Some(StringLen::Chars(chars))) => CHAR_LEN_MAX * chars,
+                (None, Some(StringLen::Chars(chars))) => CHAR_LEN_MAX.saturating_mul(chars),
                 (None, Some(StringLen::Unlimited)) => return KeyLen::Long,
             });
         }

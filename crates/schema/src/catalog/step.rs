@@ -320,7 +320,7 @@ fn make_binary(column: &mut Column, char_len: u8) {
         Some((name, args)) => (name, args.trim_end_matches(')').parse::<u64>().ok()),
         None => (lower.as_str(), None),
     };
-    let bytes = args.unwrap_or(1) * u64::from(char_len);
+    let bytes = args.unwrap_or(1).saturating_mul(u64::from(char_len));
     let is_varying = name.contains("var");
     column.type_text = match name.trim() {
         "tinytext" => "tinyblob".to_owned(),

@@ -122,3 +122,16 @@ fn a_structure_that_depends_on_an_unknown_case_is_not_known() {
     catalog.settle(NameCase::Sensitive);
     assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
 }
+
+/// Lengths that no server has are numbers like others.
+#[test]
+fn the_largest_numbers_are_read() {
+    let mut catalog = Catalog::default();
+    let columns = format!("c VARCHAR({max}), d CHAR({max}), UNIQUE (c, d)", max = u64::MAX);
+    apply(&mut catalog, &format!("CREATE TABLE t ({columns}) CHARSET utf8mb4"));
+    let Lookup::Known(table) = catalog.get("Shop", "t") else { panic!("t is not known") };
+    assert_eq!(table.hidden_hashes(), (0, 1));
+    apply(&mut catalog, "ALTER TABLE t CONVERT TO CHARACTER SET binary");
+    let Lookup::Known(table) = catalog.get("Shop", "t") else { panic!("t is not known") };
+    assert_eq!(table.columns[1].type_text, format!("binary({})", u64::MAX));
+}
