@@ -123,6 +123,23 @@ fn a_structure_that_depends_on_an_unknown_case_is_not_known() {
     assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
 }
 
+/// The same word over and over leaves room for the others.
+#[test]
+fn a_name_behind_many_words_is_doubted() {
+    for (words, is_other_kept) in [("x ".repeat(5_000), true), (numbered(5_000), false)] {
+        let mut catalog = Catalog::default();
+        apply(&mut catalog, "CREATE TABLE t (a INT)");
+        apply(&mut catalog, "CREATE TABLE u (a INT)");
+        apply(&mut catalog, &format!("FROBNICATE {words} t"));
+        assert_eq!(names(&catalog, "Shop", "t"), None);
+        assert_eq!(names(&catalog, "Shop", "u").is_some(), is_other_kept);
+    }
+}
+
+fn numbered(count: u32) -> String {
+    (0..count).map(|number| format!("w{number} ")).collect()
+}
+
 /// Lengths that no server has are numbers like others.
 #[test]
 fn the_largest_numbers_are_read() {

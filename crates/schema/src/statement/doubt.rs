@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::lexer::{Kind, Token};
 
-/// Words that are kept of a statement.
+/// Different words that are kept of a statement.
 const WORDS_MAX: usize = 4096;
 
 /// Every table that a statement may have meant: a table whose name stands in it, in the default database
@@ -35,12 +35,13 @@ impl Doubt {
             // What is a string in one mode is a name in another.
             Kind::Word | Kind::Quoted(_) | Kind::Str => token.text_value(),
         };
-        let words: BTreeSet<String> = tokens
-            .iter()
-            .filter_map(text)
-            .map(|word| word.to_lowercase())
-            .take(WORDS_MAX)
-            .collect();
+        let mut words = BTreeSet::new();
+        for word in tokens.iter().filter_map(text) {
+            if words.len() >= WORDS_MAX {
+                break;
+            }
+            words.insert(word.to_lowercase());
+        }
         Self { words, any: true }
     }
 
