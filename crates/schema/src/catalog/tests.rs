@@ -123,6 +123,38 @@ fn a_structure_that_depends_on_an_unknown_case_is_not_known() {
     assert_eq!(names(&catalog, "Shop", "b"), some(&["x"]));
 }
 
+/// MySQL 5.5 confuses databases whose names differ in case only; one that is gone says nothing of the other.
+#[test]
+fn a_database_that_is_gone_leaves_no_character_set() {
+    let charset = |catalog: &Catalog, schema: &str| match catalog.get(schema, "t") {
+        Lookup::Known(table) => table.charset,
+        Lookup::Unknown => panic!("{schema}.t is not known"),
+    };
+    let begun = || {
+        let mut catalog = Catalog::new(NameCase::Sensitive);
+        apply(&mut catalog, "CREATE DATABASE a CHARSET utf8");
+        apply(&mut catalog, "CREATE DATABASE A CHARSET latin1");
+        catalog
+    };
+    let mut catalog = begun();
+    catalog.keep_changes();
+    apply(&mut catalog, "DROP DATABASE A");
+    let gone = StructureChange::Database { schema: "A".to_owned(), charset: String::new() };
+    assert_eq!(catalog.take_changes(), [gone]);
+    apply(&mut catalog, "CREATE TABLE a.t (x TEXT)");
+    assert_eq!(charset(&catalog, "a").as_deref(), Some("utf8"));
+    // Made again, with a character set that nobody told.
+    apply(&mut catalog, "ALTER DATABASE a CHARSET latin1");
+    apply(&mut catalog, "CREATE DATABASE A");
+    apply(&mut catalog, "CREATE TABLE A.t (x TEXT)");
+    assert_eq!(charset(&catalog, "A"), None);
+
+    // The default of the server, which nobody told.
+    let mut catalog = begun();
+    apply(&mut catalog, "ALTER DATABASE A CHARSET DEFAULT");
+    assert_eq!(catalog.databases().count(), 1);
+}
+
 /// The same word over and over leaves room for the others.
 #[test]
 fn a_name_behind_many_words_is_doubted() {
