@@ -364,9 +364,8 @@ fn one(statement: &[Token<'_>], parsed: &mut Parsed) {
 
 fn read(mut c: Cursor<'_, '_>, parsed: &mut Parsed) {
     // MariaDB: SET STATEMENT variable=value FOR statement.
-    if c.eat_all(&["set", "statement"]) {
+    while c.eat_all(&["set", "statement"]) {
         while c.next().is_some_and(|token| !token.is("for")) {}
-        return read(c, parsed);
     }
     let understood = match c.peek().map(|token| token.text.to_ascii_lowercase()).as_deref() {
         Some("create") => create::create(c, parsed),

@@ -184,3 +184,12 @@ fn the_largest_numbers_are_read() {
     let Lookup::Known(table) = catalog.get("Shop", "t") else { panic!("t is not known") };
     assert_eq!(table.columns[1].type_text, format!("binary({})", u64::MAX));
 }
+
+#[test]
+fn statements_inside_of_statements_take_no_stack() {
+    let mut catalog = Catalog::default();
+    apply(&mut catalog, "CREATE TABLE t (a INT)");
+    let nested = "SET STATEMENT a = 1 FOR ".repeat(100_000);
+    apply(&mut catalog, &format!("{nested} ALTER TABLE t ADD b INT"));
+    assert_eq!(names(&catalog, "Shop", "t"), Some(["a", "b"].map(str::to_owned).into()));
+}
