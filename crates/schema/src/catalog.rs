@@ -84,6 +84,11 @@ pub enum StructureChange {
         /// What became of the table.
         change: Box<Self>,
     },
+    /// What temporary tables a session has is not known any more.
+    TemporaryLost {
+        /// The session.
+        session: SessionId,
+    },
     /// The server was started: no temporary table is there any more.
     ServerStarted,
 }
@@ -97,6 +102,7 @@ impl StructureChange {
             Self::Lost { schema, table } | Self::Removed { schema, table } => Some((schema, table)),
             Self::Doubted { .. }
             | Self::Temporary { .. }
+            | Self::TemporaryLost { .. }
             | Self::ServerStarted
             | Self::Database { .. } => None,
         }
@@ -111,6 +117,7 @@ impl StructureChange {
             | Self::Removed { .. }
             | Self::Learned(_)
             | Self::Temporary { .. }
+            | Self::TemporaryLost { .. }
             | Self::ServerStarted
             | Self::Database { .. } => false,
             Self::Doubted { database, words, is_any } => {
@@ -343,7 +350,12 @@ impl Catalog {
     /// Takes a change of the history.
     pub fn replay(&mut self, change: StructureChange) {
         if let Some(other) = &mut self.if_insensitive
-            && !matches!(change, StructureChange::Temporary { .. } | StructureChange::ServerStarted)
+            && !matches!(
+                change,
+                StructureChange::Temporary { .. }
+                    | StructureChange::TemporaryLost { .. }
+                    | StructureChange::ServerStarted
+            )
         {
             other.replay(change.clone());
         }
@@ -361,6 +373,7 @@ impl Catalog {
             StructureChange::Temporary { session, change } => {
                 self.sessions.replay(session, *change, self.case);
             }
+            StructureChange::TemporaryLost { session } => self.sessions.lose(session),
             StructureChange::ServerStarted => self.sessions.server_starts(),
         }
     }

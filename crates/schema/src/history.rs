@@ -96,6 +96,7 @@ const DATABASE: u8 = 7;
 
 const SERVER_STARTED: u8 = 0;
 const OF_SESSION: u8 = 1;
+const SESSION_LOST: u8 = 2;
 
 impl HistoryRecord {
     /// Where it holds from, if it is about a place.
@@ -233,12 +234,24 @@ fn change_bytes(out: &mut Vec<u8>, change: &StructureChange) {
         }
         StructureChange::Temporary { session, change: of_table } => {
             out.extend_from_slice(&[TEMPORARY, OF_SESSION]);
-            out.extend_from_slice(&session.server_id.to_le_bytes());
-            out.extend_from_slice(&session.thread_id.to_le_bytes());
+            session_bytes(out, *session);
             change_bytes(out, of_table);
+        }
+        StructureChange::TemporaryLost { session } => {
+            out.extend_from_slice(&[TEMPORARY, SESSION_LOST]);
+            session_bytes(out, *session);
         }
         StructureChange::ServerStarted => out.extend_from_slice(&[TEMPORARY, SERVER_STARTED]),
     }
+}
+
+fn session_bytes(out: &mut Vec<u8>, session: SessionId) {
+    out.extend_from_slice(&session.server_id.to_le_bytes());
+    out.extend_from_slice(&session.thread_id.to_le_bytes());
+}
+
+fn read_session(r: &mut Reader<'_>) -> Result<SessionId, HistoryError> {
+    Ok(SessionId { server_id: r.u32("server id")?, thread_id: r.u32("thread id")? })
 }
 
 fn read_position(r: &mut Reader<'_>) -> Result<HistoryPosition, HistoryError> {
@@ -263,13 +276,13 @@ fn read_change(r: &mut Reader<'_>) -> Result<StructureChange, HistoryError> {
         TEMPORARY => match r.u8("change of temporary tables")? {
             SERVER_STARTED => StructureChange::ServerStarted,
             OF_SESSION => {
-                let session =
-                    SessionId { server_id: r.u32("server id")?, thread_id: r.u32("thread id")? };
+                let session = read_session(r)?;
                 let kind = r.u8("kind of change")?;
                 let change = Box::new(read_table_change(kind, r)?);
                 StructureChange::Temporary { session, change }
             }
-            _ => return Err(r.error("change of temporary tables is not 0 or 1")),
+            SESSION_LOST => StructureChange::TemporaryLost { session: read_session(r)? },
+            _ => return Err(r.error("change of temporary tables is not 0, 1 or 2")),
         },
         DATABASE => StructureChange::Database {
             schema: r.string("database")?,
@@ -357,6 +370,9 @@ mod tests {
                         is_any: true,
                     },
                     StructureChange::ServerStarted,
+                    StructureChange::TemporaryLost {
+                        session: SessionId { server_id: u32::MAX, thread_id: 1 },
+                    },
                     StructureChange::Temporary {
                         session: SessionId { server_id: 1, thread_id: u32::MAX },
                         change: Box::new(StructureChange::Lost {

@@ -72,7 +72,8 @@ impl Renaming {
 /// Whether every temporary table is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Knowledge {
-    /// Reading began while the server ran: sessions may have had some.
+    /// Reading began while the server ran, or a session's statement was not understood: sessions may have
+    /// some that are not known.
     #[default]
     SinceSomePlace,
     /// Since the server was started.
@@ -103,7 +104,6 @@ impl Sessions {
         self.knowledge = Knowledge::Whole;
     }
 
-    /// Keeps changes from now on, until they are taken.
     /// See [`Catalog::settle`].
     pub(crate) fn settle(&mut self, case: NameCase) {
         for tables in self.tables.values_mut() {
@@ -111,6 +111,7 @@ impl Sessions {
         }
     }
 
+    /// Keeps changes from now on, until they are taken.
     pub(crate) fn keep_changes(&mut self) {
         self.changes.get_or_insert_default();
     }
@@ -158,7 +159,7 @@ impl Sessions {
         results.retain(|draft| !self.hides_result(draft, by));
         let changes: Vec<Change> = changes
             .into_iter()
-            .filter_map(|change| self.change(change, by, real, &mut hidden))
+            .flat_map(|change| self.change(change, by, real, &mut hidden))
             .collect();
         results.retain(|draft| match draft {
             Draft::Table(_, name) => !hidden.names.contains(name),
@@ -179,6 +180,12 @@ impl Sessions {
             Draft::Table(_, name) => by.is_bound && self.has(name, by),
             Draft::Rename(..) | Draft::Database(_) | Draft::Unreadable => false,
         }
+    }
+
+    /// Whether a statement that names a table may mean a temporary one: one that is known, or one that was
+    /// made in a way that is not known.
+    fn may_be_temporary(&self, name: &Name, by: &Speaker<'_>) -> bool {
+        by.is_bound && (self.knowledge == Knowledge::SinceSomePlace || self.has(name, by))
     }
 
     fn has(&self, name: &Name, by: &Speaker<'_>) -> bool {
@@ -202,34 +209,31 @@ impl Sessions {
         by: &Speaker<'_>,
         real: &Catalog,
         hidden: &mut Hidden,
-    ) -> Option<Change> {
+    ) -> Vec<Change> {
         match change {
             Change::Create { temporary: true, .. } => {
                 self.create(change, by, real);
-                None
+                Vec::new()
             }
             Change::Create { body: Body::Like(other), name, or_replace, if_not_exists, .. }
-                if by.is_bound && self.has(&other, by) =>
+                if self.may_be_temporary(&other, by) =>
             {
                 let known = self.structure(&other, by);
                 let body = known.map_or(Body::Unknown, Body::Columns);
-                Some(Change::Create { name, temporary: false, or_replace, if_not_exists, body })
+                vec![Change::Create { name, temporary: false, or_replace, if_not_exists, body }]
             }
             Change::DropTemporary(_) => {
                 self.apply(change, by, real);
-                None
+                Vec::new()
             }
             Change::Alter { ref name, .. } if by.is_bound && self.has(name, by) => {
                 hidden.names.push(name.clone());
                 self.apply(change, by, real);
-                None
+                Vec::new()
             }
-            Change::Alter { name, mut steps }
-                if by.is_bound && self.knowledge == Knowledge::SinceSomePlace =>
-            {
-                // Perhaps of a temporary table that was made before reading began.
+            Change::Alter { name, mut steps } if self.may_be_temporary(&name, by) => {
                 steps.push(Step::Unknown);
-                Some(Change::Alter { name, steps })
+                vec![Change::Alter { name, steps }]
             }
             Change::Rename(pairs) if by.renaming.may_be_temporary(by.is_bound) => {
                 self.rename(pairs, by, real, hidden)
@@ -240,8 +244,14 @@ impl Sessions {
             | Change::Drop(_)
             | Change::DropDatabase(_)
             | Change::AlterDatabase(..)
-            | Change::CreateDatabase { .. }
-            | Change::Doubt(_) => Some(change),
+            | Change::CreateDatabase { .. } => vec![change],
+            Change::Doubt(_) => {
+                let may_rename = by.renaming.may_be_temporary(by.is_bound);
+                if by.is_bound || may_rename && self.tables.contains_key(&by.id) {
+                    self.lose(by.id);
+                }
+                vec![change]
+            }
         }
     }
 
@@ -252,6 +262,7 @@ impl Sessions {
                 let (schema, table) = qualified(&other, by.database);
                 let known = match self.structure(&other, by) {
                     Some(table) => Lookup::Known(table),
+                    None if self.may_be_temporary(&other, by) => Lookup::Unknown,
                     None => real.get(&schema, &table),
                 };
                 match known {
@@ -263,8 +274,7 @@ impl Sessions {
         };
         let change = Change::Create { name, temporary: false, or_replace, if_not_exists, body };
         if self.tables.values().map(Catalog::len).sum::<usize>() >= TABLES_MAX {
-            // From now on some are not known.
-            self.knowledge = Knowledge::SinceSomePlace;
+            self.lose(by.id);
             return;
         }
         self.apply(change, by, real);
@@ -276,17 +286,33 @@ impl Sessions {
         by: &Speaker<'_>,
         real: &Catalog,
         hidden: &mut Hidden,
-    ) -> Option<Change> {
-        let mut left = Vec::new();
+    ) -> Vec<Change> {
+        let (mut left, mut lost) = (Vec::new(), Vec::new());
         for (from, to) in pairs {
             if self.has(&from, by) {
                 hidden.renamed.push(from.clone());
                 self.apply(Change::Rename(vec![(from, to)]), by, real);
+            } else if self.may_be_temporary(&from, by) {
+                lost.extend([from, to]);
             } else {
                 left.push((from, to));
             }
         }
-        (!left.is_empty()).then_some(Change::Rename(left))
+        let unknown = |name| Change::Alter { name, steps: vec![Step::Unknown] };
+        let left = (!left.is_empty()).then_some(Change::Rename(left));
+        left.into_iter().chain(lost.into_iter().map(unknown)).collect()
+    }
+
+    /// A session did to its temporary tables what is not known: from now on some may be there of which
+    /// nothing is known.
+    pub(crate) fn lose(&mut self, session: SessionId) {
+        let had_some = self.tables.remove(&session).is_some();
+        if had_some || self.knowledge == Knowledge::Whole {
+            self.knowledge = Knowledge::SinceSomePlace;
+            if let Some(changes) = &mut self.changes {
+                changes.push(StructureChange::TemporaryLost { session });
+            }
+        }
     }
 
     /// Does to the session's tables what a statement does to tables.
@@ -321,7 +347,15 @@ mod tests {
 
     /// A statement of a session in database `d`; how many results others see of it.
     fn run(catalog: &mut Catalog, id: SessionId, is_bound: bool, sql: &str) -> usize {
-        let renaming = Renaming::Permanent;
+        run_on(catalog, Renaming::Permanent, (id, is_bound), sql)
+    }
+
+    fn run_on(
+        catalog: &mut Catalog,
+        renaming: Renaming,
+        (id, is_bound): (SessionId, bool),
+        sql: &str,
+    ) -> usize {
         let by = Speaker { id, database: Some("d"), renaming, is_bound };
         let parsed = catalog.separate(parse(sql, &ParseOptions::default()), &by);
         catalog.apply(&parsed, Some("d"));
@@ -386,6 +420,58 @@ mod tests {
         run(&mut catalog, TWO, false, "CREATE TABLE t (a INT, b INT)");
         run(&mut catalog, ONE, true, "ALTER TABLE t CHANGE a b INT, CHANGE b a INT");
         assert_eq!(names(&catalog, "t"), None);
+    }
+
+    #[test]
+    fn what_is_made_or_named_like_a_table_that_may_be_temporary_is_not_known() {
+        let mut catalog = Catalog::default();
+        run(&mut catalog, TWO, false, "CREATE TABLE t (a INT)");
+        run(&mut catalog, TWO, false, "CREATE TABLE u (b INT)");
+        assert_eq!(run(&mut catalog, ONE, true, "CREATE TABLE v LIKE t"), 1);
+        assert_eq!(names(&catalog, "v"), None);
+        assert_eq!(run(&mut catalog, ONE, false, "CREATE TABLE w LIKE t"), 1);
+        assert_eq!(names(&catalog, "w").as_deref(), Some("a"));
+        run(&mut catalog, ONE, true, "CREATE TEMPORARY TABLE x LIKE t");
+        assert_eq!(run(&mut catalog, ONE, true, "CREATE TABLE y LIKE x"), 1);
+        assert_eq!(names(&catalog, "y"), None);
+
+        // MySQL never means a temporary table, MariaDB may.
+        run(&mut catalog, ONE, true, "RENAME TABLE w TO z");
+        assert_eq!(names(&catalog, "z").as_deref(), Some("a"));
+        let rename = "RENAME TABLE t TO s, u TO t";
+        assert_eq!(run_on(&mut catalog, Renaming::Bound, (ONE, true), rename), 2);
+        let lost = ["s", "t", "u"].map(|table| names(&catalog, table));
+        assert_eq!(lost, [None, None, None]);
+    }
+
+    /// Which table a session means is not known any more after a statement that is not understood.
+    #[test]
+    fn a_bound_statement_that_is_not_understood_may_have_changed_temporary_tables() {
+        let mut before = with_two_tables();
+        before.keep_changes();
+        run(&mut before, TWO, true, "CREATE TEMPORARY TABLE w (a INT)");
+        run(&mut before, ONE, false, "FROBNICATE TEMPORARY x");
+        let known = |catalog: &Catalog| (catalog.temporary_tables().len(), names(catalog, "t"));
+        assert_eq!(known(&before), (3, Some("a,b".to_owned())));
+        run(&mut before, ONE, true, "FROBNICATE TEMPORARY x");
+        assert_eq!(known(&before), (1, Some("a,b".to_owned())));
+        let mut after = with_two_tables();
+        before.take_changes().into_iter().for_each(|change| after.replay(change));
+        for mut catalog in [before, after] {
+            assert_eq!(run(&mut catalog, TWO, true, "TRUNCATE w"), 0);
+            assert_eq!(run(&mut catalog, ONE, true, "ALTER TABLE t ADD c INT"), 1);
+            assert_eq!(names(&catalog, "t"), None);
+            catalog.server_starts();
+            run(&mut catalog, TWO, false, "CREATE TABLE t (a INT)");
+            assert_eq!(run(&mut catalog, ONE, true, "ALTER TABLE t ADD c INT"), 1);
+            assert_eq!(names(&catalog, "t").as_deref(), Some("a,c"));
+        }
+        // MariaDB renames temporary tables without a mark.
+        let mut catalog = with_two_tables();
+        run_on(&mut catalog, Renaming::Temporary, (TWO, false), "FROBNICATE x");
+        assert_eq!(catalog.temporary_tables().len(), 2);
+        run_on(&mut catalog, Renaming::Temporary, (ONE, false), "FROBNICATE x");
+        assert_eq!(catalog.temporary_tables().len(), 0);
     }
 
     #[test]
