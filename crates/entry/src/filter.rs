@@ -106,7 +106,8 @@ impl Patterns {
             }
         }
         if is_joined {
-            pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+            // The longest first, as Java counts characters.
+            pieces.sort_by_key(|piece| std::cmp::Reverse(piece.encode_utf16().count()));
             let anchored: Vec<String> = pieces.iter().map(|piece| format!("^{piece}$")).collect();
             let pattern = pattern::parse(&anchored.join("|"))?;
             let program = Program::new(&pattern, text, PROGRAM_LEN_MAX)?;

@@ -172,6 +172,20 @@ fn filter(text: &str) -> TableFilter {
     TableFilter::new(text, "").unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
+/// What other matchers say otherwise, as Canal's says it.
+#[test]
+fn the_first_way_counts_as_in_canal() {
+    for (text, schema, table, want) in [
+        // A round that took something, and then an empty one at the same place.
+        (r"b|(\B|.{0,1}.*?)*|x", "aab", "b", false),
+        (r"b|(|a)*|x", "a", "b", false),
+        // The longest part comes first, by its characters.
+        (r"()*\b1*?|\w*b(?=b)|\W(?!1\D+),.+|(?!|\w*é{0,1}|_(_|1|b)*?)é", "1", "baaé1", false),
+    ] {
+        assert_eq!(filter(text).matches(schema, table), Ok(want), "{text}");
+    }
+}
+
 /// Patterns that take other engines for ever, or to a limit that counts as "no match".
 #[test]
 fn no_pattern_takes_long_or_is_given_up() {

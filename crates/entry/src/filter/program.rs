@@ -312,7 +312,16 @@ impl Run<'_> {
             };
             loop {
                 self.steps_left = self.steps_left.checked_sub(1).ok_or(GivenUp)?;
-                if tried.again((step - first) * places + at) {
+                let place = (step - first) * places + at;
+                if let Some(Step::Round(split)) = self.program.steps.get(step) {
+                    // A round that took something comes here first, then an empty one at the same place.
+                    step = match tried.holds((split - first) * places + at) {
+                        true => step + 1,
+                        false => *split,
+                    };
+                    continue;
+                }
+                if tried.again(place) {
                     break;
                 }
                 match self.program.steps.get(step) {
@@ -324,13 +333,6 @@ impl Run<'_> {
                     }
                     Some(Step::Jump(to)) => {
                         step = *to;
-                        continue;
-                    }
-                    Some(Step::Round(split)) => {
-                        step = match tried.holds((split - first) * places + at) {
-                            true => step + 1,
-                            false => *split,
-                        };
                         continue;
                     }
                     Some(Step::Save(slot)) => {
