@@ -330,8 +330,11 @@ impl Parser<'_> {
     /// `{n}`, `{n,}` or `{n,m}` at the front: its numbers and its length. Any other brace is a character.
     fn counts(&self) -> Option<(u32, Option<u32>, usize)> {
         let inner = self.rest.strip_prefix('{')?;
-        let end = inner.find('}')?;
-        let inner = inner.get(..end)?;
+        let end = inner.find(|c: char| !c.is_ascii_digit() && c != ',')?;
+        let (inner, behind) = inner.split_at_checked(end)?;
+        if !behind.starts_with('}') {
+            return None;
+        }
         let number = |text: &str| {
             let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
             is_number.then(|| text.parse().unwrap_or(u32::MAX))
@@ -415,7 +418,9 @@ impl Parser<'_> {
 
     fn posix(&mut self) -> Option<Item> {
         let inner = self.rest.strip_prefix("[:")?;
-        let (name, rest) = inner.split_once(":]")?;
+        let end = inner.find(|c: char| !c.is_ascii_lowercase() && c != '^')?;
+        let (name, rest) = inner.split_at_checked(end)?;
+        let rest = rest.strip_prefix(":]")?;
         let (is_negated, name) = name.strip_prefix('^').map_or((false, name), |name| (true, name));
         let kind = Kind::of_posix(name)?;
         self.rest = rest;
