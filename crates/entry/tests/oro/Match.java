@@ -1,6 +1,7 @@
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.util.*;
+import java.util.concurrent.*;
 import org.apache.oro.text.regex.*;
 
 /**
@@ -8,14 +9,35 @@ import org.apache.oro.text.regex.*;
  * patterns and a subject each.
  */
 public class Match {
-    public static void main(String[] arguments) throws IOException {
+    /** Canal's matcher takes hours for some patterns. */
+    static final int SECONDS_MAX = 5;
+
+    public static void main(String[] arguments) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         StringBuilder out = new StringBuilder();
+        ExecutorService worker = worker();
         for (String line; (line = in.readLine()) != null;) {
             int end = line.indexOf('\u0002');
-            out.append(answer(line.substring(0, end).split("\u0001"), line.substring(end + 1))).append('\n');
+            String[] pieces = line.substring(0, end).split("\u0001");
+            String subject = line.substring(end + 1);
+            Future<String> answer = worker.submit(() -> answer(pieces, subject));
+            try {
+                out.append(answer.get(SECONDS_MAX, TimeUnit.SECONDS)).append('\n');
+            } catch (TimeoutException e) {
+                out.append("X\n");
+                worker = worker();
+            }
         }
         System.out.print(out);
+    }
+
+    /** One thread, which ends with the program even when it is in the midst of a match. */
+    static ExecutorService worker() {
+        return Executors.newSingleThreadExecutor(task -> {
+            Thread thread = new Thread(task);
+            thread.setDaemon(true);
+            return thread;
+        });
     }
 
     static String answer(String[] pieces, String subject) {
