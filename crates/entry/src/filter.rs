@@ -13,7 +13,7 @@ use thiserror::Error;
 pub(crate) use fields::FieldRule;
 pub use fields::{FieldFilter, FieldFilterError};
 use names::Names;
-use program::{PROGRAM_LEN_MAX, Program};
+use program::{Program, Room};
 pub use remarks::{filter_remarks, shown_filter};
 
 /// Bytes of a filter. It lies in cursor files and in ZooKeeper, whose nodes hold 1 MiB; a list of 5,000
@@ -95,14 +95,12 @@ impl Patterns {
             return Ok(Self::Empty);
         }
         let (mut names, mut others) = (Names::default(), Vec::new());
-        let (mut room, mut is_joined) = (PROGRAM_LEN_MAX, false);
+        let (mut room, mut is_joined) = (Room::of_filter(), false);
         for piece in &pieces {
             let pattern = pattern::parse(piece)?;
             is_joined |= pattern.has_references() || pattern.is_split();
             if !is_joined && !names.add(&pattern.node) {
-                let program = Program::new(&pattern.anchored(), piece, room)?;
-                room -= program.len();
-                others.push(program);
+                others.push(Program::new(&pattern.anchored(), piece, &mut room)?);
             }
         }
         if is_joined {
@@ -110,7 +108,7 @@ impl Patterns {
             pieces.sort_by_key(|piece| std::cmp::Reverse(piece.encode_utf16().count()));
             let anchored: Vec<String> = pieces.iter().map(|piece| format!("^{piece}$")).collect();
             let pattern = pattern::parse(&anchored.join("|"))?;
-            let program = Program::new(&pattern, text, PROGRAM_LEN_MAX)?;
+            let program = Program::new(&pattern, text, &mut Room::of_filter())?;
             return Ok(Self::Joined(Box::new(program)));
         }
         if pieces.iter().any(|piece| matches!(*piece, ".*" | r".*\..*")) {
@@ -125,7 +123,8 @@ impl Patterns {
         let reaches_the_end = |program: &Program| match program.find(chars) {
             Ok(end) => Ok(end == Some(chars.len())),
             Err(program::GivenUp) => {
-                Err(FilterError::GivenUp { subject: subject.chars.iter().collect() })
+                let subject: String = subject.chars.iter().collect();
+                Err(FilterError::GivenUp { subject: shown_filter(&subject) })
             }
         };
         match self {

@@ -285,6 +285,78 @@ fn a_filter_is_bounded() {
     assert!(taken.bytes_max < 100 * u64::try_from(text.len()).unwrap(), "{taken:?}");
 }
 
+/// Filters that were made to take time or memory: read, refused or matched within bounds. What is refused
+/// is told by its reason.
+#[test]
+fn hostile_filters_are_bounded() {
+    let many = |part: &str| part.repeat(FILTER_LEN_MAX / part.len());
+    let inside = |open: &str, child: &str, close: &str, depth: usize| {
+        format!("{}{child}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let letters: String = ('\u{4e00}'..).take(100_000).collect();
+    let long = "a".repeat(64);
+    for (name, text, refused) in [
+        ("braces", many("{"), None),
+        ("braces and digits", many("{1,"), None),
+        ("names of classes", format!("[{}]", many("[:").split_off(2)), None),
+        ("numbers", format!(r"\{}", "1".repeat(500_000)), None),
+        ("comments", many("(?#)"), None),
+        ("groups", many("()"), None),
+        ("nothing", "(){65535}".to_owned(), None),
+        ("nothing over and over", inside("(", "", "){65535}", 90), None),
+        ("perhaps nothing", inside("(", "", "){0,65535}", 90), None),
+        ("nothing for ever", inside("(", "", ")*", 90), None),
+        ("no copies", inside("(", "a{0}", "){65535}", 90), None),
+        ("much of nothing", format!("({}a){{65535}}", "()".repeat(200_000)), Some("too large")),
+        ("copies", inside("(", "a", "){2}", 90), Some("too large")),
+        ("copies of a class", format!("[{letters}]{{60000}}"), Some("too many ways")),
+        ("a class of everything", format!(r"\w*[{letters}]"), None),
+        ("classes", many("[ab][^ab],"), None),
+        ("a class in a look-ahead", format!(".*(?=.*[{letters}])"), Some("too many ways")),
+        ("a class beside a reference", format!(r"(a)*\1[{letters}]*"), Some("too many ways")),
+        ("look-aheads", format!(".*({}b)", "(?=a)|".repeat(10_000)), None),
+        ("look-aheads in all", many(r".*(?=.*(?=.*a)),"), Some("too many ways")),
+        ("nested look-aheads", inside("(?=", &"b".repeat(200_000), ")", 90), Some("too often")),
+        ("references", format!(r"(a){}", r"\1".repeat(100_000)), None),
+        (
+            "groups, look-aheads and a reference",
+            format!(r"{}(a){}\5", "()".repeat(10_000), "(?=a)".repeat(10_000)),
+            None,
+        ),
+        ("lazy ways", format!("({})*", "a??".repeat(35_000)), None),
+        ("alternatives", many("a|"), Some("too large")),
+    ] {
+        let begun = Instant::now();
+        let mut outcome = Ok(true);
+        let memory = allocation_counter::measure(|| {
+            outcome = TableFilter::new(&text, "").and_then(|filter| filter.matches(&long, &long));
+        });
+        let (taken, mib) = (begun.elapsed(), memory.bytes_max >> 20);
+        println!("{name}: {taken:?}, {mib} MiB: {:.40}", format!("{outcome:?}"));
+        match (&outcome, refused) {
+            (Err(error @ FilterError::TooComplex { .. }), Some(why)) => {
+                assert!(error.to_string().contains(why), "{name}: {error}");
+            }
+            (Ok(_) | Err(FilterError::Syntax { .. } | FilterError::GivenUp { .. }), None) => {}
+            _ => panic!("{name}: {outcome:?}"),
+        }
+        assert!(taken < Duration::from_secs(20), "{name}: {taken:?}");
+        assert!(mib < 128, "{name}: {mib} MiB");
+    }
+}
+
+/// A name as no server has it is not matched by patterns that would need memory for each of its characters.
+#[test]
+fn a_name_that_is_no_name_is_given_up() {
+    let long = "a".repeat(1 << 20);
+    let copies = filter(r"a{50000}\..*");
+    let error = copies.matches(&long, "t").unwrap_err();
+    assert!(matches!(error, FilterError::GivenUp { .. }), "{error:?}");
+    assert!(error.to_string().len() < 400, "{error}");
+    assert_eq!(copies.matches(&long[..500], &long[..500]), Ok(false));
+    assert_eq!(filter(r"b\..*,aa.*").matches(&long, "t"), Ok(true));
+}
+
 /// A filter that is not what it seems is told of, as it was given.
 #[test]
 fn odd_filters_are_remarked() {

@@ -1,10 +1,15 @@
 //! One regular expression of a filter, in the dialect of Canal's matcher (jakarta-oro's Perl 5):
 //! read into a tree.
 
+use std::sync::Arc;
+
 use super::FilterError;
 
 /// Groups inside of groups: reading and compiling are recursive.
 const DEPTH_MAX: u32 = 100;
+
+/// Items of a class that are looked at in the time of one step.
+const ITEMS_OF_A_STEP: usize = 8;
 
 /// The largest number in `{n,m}`.
 const COUNT_MAX: u32 = 65_535;
@@ -15,7 +20,7 @@ pub(super) enum Node {
     Char(char),
     /// `.`: newlines count as characters.
     Any,
-    Class(Class),
+    Class(Arc<Class>),
     Concat(Vec<Self>),
     Alternatives(Vec<Self>),
     Repeat {
@@ -117,6 +122,11 @@ impl Kind {
 }
 
 impl Class {
+    /// Steps for which a look at it counts: usual classes are one.
+    pub(super) fn cost(&self) -> u32 {
+        u32::try_from(self.items.len() / ITEMS_OF_A_STEP).map_or(u32::MAX, |more| more + 1)
+    }
+
     pub(super) fn holds(&self, c: char) -> bool {
         let upper = one(c.to_uppercase(), c);
         let is_in = self.items.iter().any(|item| match *item {
@@ -271,11 +281,13 @@ impl Parser<'_> {
             '.' => Node::Any,
             '^' => Node::Assert(Assertion::Start),
             '$' => Node::Assert(Assertion::End),
-            '[' => Node::Class(self.class()?),
+            '[' => Node::Class(Arc::new(self.class()?)),
             '(' => return self.group(),
             '\\' => match self.escape(false)? {
                 Escape::Char(c) => Node::Char(lower(c)),
-                Escape::Kind(item) => Node::Class(Class { is_negated: false, items: vec![item] }),
+                Escape::Kind(item) => {
+                    Node::Class(Arc::new(Class { is_negated: false, items: vec![item] }))
+                }
                 Escape::Node(node) => node,
             },
             c => Node::Char(lower(c)),

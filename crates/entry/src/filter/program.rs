@@ -5,28 +5,44 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::FilterError;
 use super::pattern::{Assertion, Class, Node, Pattern, is_word};
 
 /// Instructions of a whole filter.
-pub(super) const PROGRAM_LEN_MAX: usize = 1 << 18;
+const PROGRAM_LEN_MAX: usize = 1 << 18;
+
+/// Nodes that are written of a whole filter, those of which nothing is left included.
+const WRITTEN_MAX: usize = 8 * PROGRAM_LEN_MAX;
 
 /// Characters of `schema.table` for which steps are counted: two names of 64 each.
 const SUBJECT_LEN: f64 = 129.0;
 
-/// Steps that one match may take, counted before.
+/// Steps that one match with one pattern may take, counted before.
 const STEPS_MAX: f64 = 1e7;
+
+/// The same with all patterns of a filter.
+const FILTER_STEPS_MAX: f64 = 1e8;
 
 /// Steps after which a match with back-references is given up: more than [`STEPS_MAX`] can take for a
 /// name of a server.
 const STEPS_GIVEN: u64 = 100_000_000;
 
+/// Other ways that are kept while one is tried: beyond them a match is given up.
+const LATER_MAX: usize = 1 << 20;
+
+/// Characters of a name; a longer one is not matched. The names in a table map are shorter.
+const SUBJECT_LEN_MAX: usize = 1 << 10;
+
+/// Why a filter of too many instructions is refused.
+const TOO_LARGE: &str = "it is too large";
+
 #[derive(Debug, Clone)]
 enum Step {
     Char(char),
     Any,
-    Class(Box<Class>),
+    Class(Arc<Class>),
     /// Goes on at the first, or if that fails at the second.
     Split(usize, usize),
     Jump(usize),
@@ -44,6 +60,25 @@ enum Step {
     Found,
 }
 
+impl Step {
+    fn cost(&self) -> u32 {
+        if let Self::Class(class) = self { class.cost() } else { 1 }
+    }
+}
+
+/// What is left for the programs of a filter.
+pub(super) struct Room {
+    instructions: usize,
+    written: usize,
+    steps: f64,
+}
+
+impl Room {
+    pub(super) const fn of_filter() -> Self {
+        Self { instructions: PROGRAM_LEN_MAX, written: WRITTEN_MAX, steps: FILTER_STEPS_MAX }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
@@ -57,56 +92,63 @@ pub(super) struct Program {
 pub(super) struct GivenUp;
 
 impl Program {
-    /// `room`: instructions that are left for it.
-    pub(super) fn new(pattern: &Pattern, text: &str, room: usize) -> Result<Self, FilterError> {
+    /// Takes what it needs from `room`.
+    pub(super) fn new(pattern: &Pattern, text: &str, room: &mut Room) -> Result<Self, FilterError> {
         let complex = |reason| FilterError::complex(text, reason);
-        let mut writer =
-            Writer { steps: Vec::new(), room, has_references: pattern.has_references() };
+        let has_references = pattern.has_references();
+        let mut writer = Writer { steps: Vec::new(), room, nested: 0, has_references };
         writer.write(&pattern.node).map_err(complex)?;
         writer.put(Step::Found).map_err(complex)?;
-        let steps_count = match pattern.has_references() {
-            #[expect(clippy::cast_precision_loss, reason = "below 2^18")]
-            true => ways(&pattern.node) * writer.steps.len() as f64,
-            false => steps(&pattern.node, true),
+        let (steps, nested) = (writer.steps, writer.nested);
+        if nested > PROGRAM_LEN_MAX {
+            return Err(complex("it looks ahead too often inside of looking ahead"));
+        }
+        let steps_count = match has_references {
+            true => {
+                let costs = steps.iter().map(|step| f64::from(step.cost()));
+                ways(&pattern.node) * costs.sum::<f64>()
+            }
+            false => steps_of(&pattern.node, true),
         };
-        if steps_count > STEPS_MAX {
+        if steps_count > STEPS_MAX.min(room.steps) {
             return Err(complex("there are too many ways to match a name"));
         }
-        let slots = usize::try_from(pattern.groups).unwrap_or(0) * 2 + 2;
-        let steps = writer.steps.into_boxed_slice();
-        Ok(Self { steps, slots, has_references: pattern.has_references() })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.steps.len()
+        room.steps -= steps_count;
+        let slots = if has_references { slot(pattern.groups) + 2 } else { 0 };
+        Ok(Self { steps: steps.into_boxed_slice(), slots, has_references })
     }
 
     /// The end of the first match that begins at the beginning.
     pub(super) fn find(&self, subject: &[char]) -> Result<Option<usize>, GivenUp> {
+        if subject.len() > SUBJECT_LEN_MAX {
+            return Err(GivenUp);
+        }
         let mut run = Run {
             program: self,
             subject,
             groups: vec![None; self.slots],
             steps_left: STEPS_GIVEN,
+            later: Vec::new(),
+            depth: 0,
             aheads: HashMap::new(),
         };
         run.from(0..self.steps.len(), 0)
     }
 }
 
-struct Writer {
+struct Writer<'a> {
     steps: Vec<Step>,
-    room: usize,
+    room: &'a mut Room,
+    /// Instructions of what looks ahead: the most that are matched inside of each other.
+    nested: usize,
     has_references: bool,
 }
 
 type Written = Result<(), &'static str>;
 
-impl Writer {
+impl Writer<'_> {
     fn put(&mut self, step: Step) -> Result<usize, &'static str> {
-        if self.steps.len() >= self.room {
-            return Err("it is too large");
-        }
+        self.room.instructions = self.room.instructions.checked_sub(1).ok_or(TOO_LARGE)?;
         self.steps.push(step);
         Ok(self.steps.len() - 1)
     }
@@ -118,10 +160,11 @@ impl Writer {
     }
 
     fn write(&mut self, node: &Node) -> Written {
+        self.room.written = self.room.written.checked_sub(1).ok_or(TOO_LARGE)?;
         match node {
             Node::Char(c) => self.put(Step::Char(*c)).map(drop),
             Node::Any => self.put(Step::Any).map(drop),
-            Node::Class(class) => self.put(Step::Class(Box::new(class.clone()))).map(drop),
+            Node::Class(class) => self.put(Step::Class(Arc::clone(class))).map(drop),
             Node::Assert(assertion) => self.put(Step::Assert(*assertion)).map(drop),
             Node::Again(number) => self.put(Step::Again(slot(*number))).map(drop),
             Node::Concat(parts) => parts.iter().try_for_each(|part| self.write(part)),
@@ -134,8 +177,10 @@ impl Writer {
             Node::Group { child, .. } => self.write(child),
             Node::Ahead { is_negative, child } => {
                 let at = self.put(Step::Found)?;
+                let beside = std::mem::take(&mut self.nested);
                 self.write(child)?;
                 let end = self.put(Step::Found)? + 1;
+                self.nested = beside.max(self.nested + (end - at));
                 self.set(at, Step::Ahead { is_negative: *is_negative, end });
                 Ok(())
             }
@@ -171,7 +216,12 @@ impl Writer {
             false => Step::Split(second, first),
         };
         for _ in 0..min {
+            let begin = self.steps.len();
             self.write(child)?;
+            if self.steps.len() == begin {
+                // Nothing: so are the other copies.
+                return Ok(());
+            }
         }
         let Some(max) = max else {
             if self.has_references && is_nullable(child) {
@@ -185,12 +235,13 @@ impl Writer {
         };
         let mut splits = Vec::new();
         for _ in min..max {
-            splits.push(self.put(Step::Found)?);
+            let at = self.put(Step::Found)?;
             self.write(child)?;
-            if self.steps.len() == splits.len() {
-                // It writes nothing.
+            if self.steps.len() == at + 1 {
+                self.steps.truncate(at);
                 break;
             }
+            splits.push(at);
         }
         let end = self.steps.len();
         for at in splits {
@@ -235,27 +286,28 @@ fn ways(node: &Node) -> f64 {
 
 /// How many steps, at most, a match takes where nothing is tried twice. `is_fixed`: there is only one
 /// place at which the node can begin.
-fn steps(node: &Node, is_fixed: bool) -> f64 {
+fn steps_of(node: &Node, is_fixed: bool) -> f64 {
     let places = if is_fixed { 1.0 } else { SUBJECT_LEN };
     match node {
-        Node::Char(_) | Node::Any | Node::Class(_) | Node::Assert(_) => places,
+        Node::Char(_) | Node::Any | Node::Assert(_) => places,
+        Node::Class(class) => places * f64::from(class.cost()),
         Node::Again(_) => places * SUBJECT_LEN,
         // From each place anew.
-        Node::Ahead { child, .. } => places * steps(child, true),
-        Node::Group { child, .. } => steps(child, is_fixed),
-        Node::Alternatives(all) => all.iter().map(|node| steps(node, is_fixed)).sum(),
+        Node::Ahead { child, .. } => places * steps_of(child, true),
+        Node::Group { child, .. } => steps_of(child, is_fixed),
+        Node::Alternatives(all) => all.iter().map(|node| steps_of(node, is_fixed)).sum(),
         Node::Concat(parts) => {
             let mut fixed = is_fixed;
             let mut sum = 0.0;
             for part in parts {
-                sum += steps(part, fixed);
+                sum += steps_of(part, fixed);
                 fixed &= has_one_len(part);
             }
             sum
         }
         Node::Repeat { child, min, max, .. } => {
             let copies = f64::from(max.unwrap_or(*min + 1));
-            steps(child, is_fixed && *max == Some(1)) * copies.max(1.0)
+            steps_of(child, is_fixed && *max == Some(1)) * copies
         }
     }
 }
@@ -289,20 +341,28 @@ struct Run<'a> {
     subject: &'a [char],
     groups: Vec<Option<usize>>,
     steps_left: u64,
-    /// What was found out of looking ahead, by step and place.
+    /// What is tried next is the last; what looks ahead has its own behind those of what is around it.
+    later: Vec<Later>,
+    /// How many parts that look ahead are being matched.
+    depth: u32,
+    /// What was found out of looking ahead inside of looking ahead, by step and place.
     aheads: HashMap<usize, bool>,
 }
 
 impl Run<'_> {
-    /// The end of the first match of a part of the program that begins at `start`.
+    /// The end of the first match of a part of the program that begins at `start`. What its groups had
+    /// before is left in `later`.
     fn from(&mut self, part: Range<usize>, start: usize) -> Result<Option<usize>, GivenUp> {
         let (places, first) = (self.subject.len() + 1, part.start);
         let mut tried = Tried::new(match self.program.has_references {
             true => 0,
             false => part.len() * places,
         });
-        let mut later = vec![Later::Try { step: first, at: start }];
-        while let Some(next) = later.pop() {
+        let outer = self.later.len();
+        self.put_off(Later::Try { step: first, at: start })?;
+        while self.later.len() > outer
+            && let Some(next) = self.later.pop()
+        {
             let (mut step, mut at) = match next {
                 Later::Try { step, at } => (step, at),
                 Later::Restore { slot, value } => {
@@ -310,60 +370,74 @@ impl Run<'_> {
                     continue;
                 }
             };
-            loop {
-                self.steps_left = self.steps_left.checked_sub(1).ok_or(GivenUp)?;
-                let place = (step - first) * places + at;
-                if let Some(Step::Round(split)) = self.program.steps.get(step) {
-                    // A round that took something comes here first, then an empty one at the same place.
-                    step = match tried.holds((split - first) * places + at) {
-                        true => step + 1,
-                        false => *split,
-                    };
-                    continue;
-                }
-                if tried.again(place) {
+            while let Some(instruction) = self.program.steps.get(step) {
+                let cost = u64::from(instruction.cost());
+                self.steps_left = self.steps_left.checked_sub(cost).ok_or(GivenUp)?;
+                // A round that took something ends at a place, then an empty one may.
+                let is_round = matches!(instruction, Step::Round(_));
+                if !is_round && tried.again((step - first) * places + at) {
                     break;
                 }
-                match self.program.steps.get(step) {
-                    Some(Step::Found) => return Ok(Some(at)),
-                    Some(Step::Split(one, other)) => {
-                        later.push(Later::Try { step: *other, at });
+                match instruction {
+                    Step::Found => {
+                        self.forget_ways(outer);
+                        return Ok(Some(at));
+                    }
+                    Step::Split(one, other) => {
+                        self.put_off(Later::Try { step: *other, at })?;
                         step = *one;
                         continue;
                     }
-                    Some(Step::Jump(to)) => {
+                    Step::Jump(to) => {
                         step = *to;
                         continue;
                     }
-                    Some(Step::Save(slot)) => {
-                        let value = self.groups.get(*slot).copied().flatten();
-                        later.push(Later::Restore { slot: *slot, value });
+                    Step::Round(split) => {
+                        step = match tried.holds((split - first) * places + at) {
+                            true => step + 1,
+                            false => *split,
+                        };
+                        continue;
+                    }
+                    Step::Save(slot) => {
+                        self.put_off(Later::Restore { slot: *slot, value: self.get(*slot) })?;
                         self.put(*slot, Some(at));
                     }
-                    Some(Step::Ahead { is_negative, end }) => {
-                        let before = self.program.has_references.then(|| self.groups.clone());
-                        let is_there = self.ahead(step..*end, at)?;
-                        for (slot, value) in before.into_iter().flatten().enumerate() {
-                            if self.get(slot) != value {
-                                later.push(Later::Restore { slot, value });
-                            }
-                        }
-                        if is_there == *is_negative {
+                    Step::Ahead { is_negative, end } => {
+                        if self.ahead(step..*end, at)? == *is_negative {
                             break;
                         }
                         step = *end;
                         continue;
                     }
-                    Some(simple) => match self.simple(simple, at) {
+                    Step::Char(_)
+                    | Step::Any
+                    | Step::Class(_)
+                    | Step::Again(_)
+                    | Step::Assert(_) => match self.simple(instruction, at) {
                         Some(after) => at = after,
                         None => break,
                     },
-                    None => break,
                 }
                 step += 1;
             }
         }
         Ok(None)
+    }
+
+    /// Forgets the other ways from `begin` on.
+    fn forget_ways(&mut self, begin: usize) {
+        let own = self.later.split_off(begin);
+        let restores = |later: &Later| matches!(later, Later::Restore { .. });
+        self.later.extend(own.into_iter().filter(restores));
+    }
+
+    fn put_off(&mut self, later: Later) -> Result<(), GivenUp> {
+        if self.later.len() >= LATER_MAX {
+            return Err(GivenUp);
+        }
+        self.later.push(later);
+        Ok(())
     }
 
     /// Where it goes on behind a step that takes characters or looks at them.
@@ -402,13 +476,17 @@ impl Run<'_> {
 
     fn ahead(&mut self, part: Range<usize>, at: usize) -> Result<bool, GivenUp> {
         let place = part.start * (self.subject.len() + 1) + at;
-        // What a back-reference names may be another text by now.
-        let is_kept = !self.program.has_references;
+        // What a back-reference names may be another text by now; elsewhere a place is looked at once.
+        let is_kept = !self.program.has_references && self.depth > 0;
         if let Some(known) = self.aheads.get(&place).filter(|_| is_kept) {
             return Ok(*known);
         }
+        self.depth += 1;
         let found = self.from(part.start + 1..part.end, at)?.is_some();
-        self.aheads.insert(place, found);
+        self.depth -= 1;
+        if is_kept {
+            self.aheads.insert(place, found);
+        }
         Ok(found)
     }
 
