@@ -50,6 +50,14 @@ enum Step {
     /// round took nothing and was the last one, which comes before its other ways.
     Round(usize),
     Save(usize),
+    /// The end of a group: what it matched has these slots, begin and end; in the next one is where it began.
+    Close(usize),
+    /// The end of a copy of what is repeated a number of times: goes on at `end` if nothing was taken since
+    /// the place in `slot`, as Canal's matcher does.
+    CopyEnd {
+        slot: usize,
+        end: usize,
+    },
     Again(usize),
     Assert(Assertion),
     /// Tries what follows; goes on at `end`.
@@ -96,10 +104,11 @@ impl Program {
     pub(super) fn new(pattern: &Pattern, text: &str, room: &mut Room) -> Result<Self, FilterError> {
         let complex = |reason| FilterError::complex(text, reason);
         let has_references = pattern.has_references();
-        let mut writer = Writer { steps: Vec::new(), room, nested: 0, has_references };
+        let slots = slot(pattern.groups) + SLOTS;
+        let mut writer = Writer { steps: Vec::new(), room, nested: 0, slots, has_references };
         writer.write(&pattern.node).map_err(complex)?;
         writer.put(Step::Found).map_err(complex)?;
-        let (steps, nested) = (writer.steps, writer.nested);
+        let (steps, nested, slots) = (writer.steps, writer.nested, writer.slots);
         if nested > PROGRAM_LEN_MAX {
             return Err(complex("it looks ahead too often inside of looking ahead"));
         }
@@ -114,7 +123,6 @@ impl Program {
             return Err(complex("there are too many ways to match a name"));
         }
         room.steps -= steps_count;
-        let slots = if has_references { slot(pattern.groups) + 2 } else { 0 };
         Ok(Self { steps: steps.into_boxed_slice(), slots, has_references })
     }
 
@@ -126,7 +134,7 @@ impl Program {
         let mut run = Run {
             program: self,
             subject,
-            groups: vec![None; self.slots],
+            groups: vec![None; if self.has_references { self.slots } else { 0 }],
             steps_left: STEPS_GIVEN,
             later: Vec::new(),
             depth: 0,
@@ -141,6 +149,8 @@ struct Writer<'a> {
     room: &'a mut Room,
     /// Instructions of what looks ahead: the most that are matched inside of each other.
     nested: usize,
+    /// How many places are kept beside a back-reference.
+    slots: usize,
     has_references: bool,
 }
 
@@ -170,9 +180,9 @@ impl Writer<'_> {
             Node::Concat(parts) => parts.iter().try_for_each(|part| self.write(part)),
             Node::Alternatives(all) => self.alternatives(all),
             Node::Group { number, child } if self.has_references => {
-                self.put(Step::Save(slot(*number)))?;
+                self.put(Step::Save(slot(*number) + 2))?;
                 self.write(child)?;
-                self.put(Step::Save(slot(*number) + 1)).map(drop)
+                self.put(Step::Close(slot(*number))).map(drop)
             }
             Node::Group { child, .. } => self.write(child),
             Node::Ahead { is_negative, child } => {
@@ -215,10 +225,10 @@ impl Writer<'_> {
             true => Step::Split(first, second),
             false => Step::Split(second, first),
         };
+        let has_ends = self.has_references && is_nullable(child);
+        let mut ends = Vec::new();
         for _ in 0..min {
-            let begin = self.steps.len();
-            self.write(child)?;
-            if self.steps.len() == begin {
+            if !self.copy(child, has_ends.then_some(&mut ends))? {
                 // Nothing: so are the other copies.
                 return Ok(());
             }
@@ -236,8 +246,7 @@ impl Writer<'_> {
         let mut splits = Vec::new();
         for _ in min..max {
             let at = self.put(Step::Found)?;
-            self.write(child)?;
-            if self.steps.len() == at + 1 {
+            if !self.copy(child, has_ends.then_some(&mut ends))? {
                 self.steps.truncate(at);
                 break;
             }
@@ -247,12 +256,43 @@ impl Writer<'_> {
         for at in splits {
             self.set(at, split(at + 1, end));
         }
+        for (at, slot) in ends {
+            self.set(at, Step::CopyEnd { slot, end });
+        }
         Ok(())
+    }
+
+    /// Writes what is repeated once more, its end among `ends` if an empty one is the last; false: there is
+    /// nothing to write.
+    fn copy(
+        &mut self,
+        child: &Node,
+        ends: Option<&mut Vec<(usize, usize)>>,
+    ) -> Result<bool, &'static str> {
+        let begin = self.steps.len();
+        let slot = self.slots;
+        if ends.is_some() {
+            self.put(Step::Save(slot))?;
+            self.slots += 1;
+        }
+        let before = self.steps.len();
+        self.write(child)?;
+        if self.steps.len() == before {
+            self.steps.truncate(begin);
+            return Ok(false);
+        }
+        if let Some(ends) = ends {
+            ends.push((self.put(Step::Found)?, slot));
+        }
+        Ok(true)
     }
 }
 
+/// Places that are kept of a group.
+const SLOTS: usize = 3;
+
 fn slot(group: u32) -> usize {
-    usize::try_from(group).unwrap_or(0) * 2
+    usize::try_from(group).unwrap_or(0) * SLOTS
 }
 
 /// Whether nothing at all can match.
@@ -378,48 +418,45 @@ impl Run<'_> {
                 if !is_round && tried.again((step - first) * places + at) {
                     break;
                 }
-                match instruction {
+                step = match instruction {
                     Step::Found => {
                         self.forget_ways(outer);
                         return Ok(Some(at));
                     }
                     Step::Split(one, other) => {
                         self.put_off(Later::Try { step: *other, at })?;
-                        step = *one;
-                        continue;
+                        *one
                     }
-                    Step::Jump(to) => {
-                        step = *to;
-                        continue;
-                    }
-                    Step::Round(split) => {
-                        step = match tried.holds((split - first) * places + at) {
-                            true => step + 1,
-                            false => *split,
-                        };
-                        continue;
-                    }
+                    Step::Jump(to) => *to,
+                    Step::Round(split) if tried.holds((split - first) * places + at) => step + 1,
+                    Step::Round(split) => *split,
+                    Step::CopyEnd { slot, end } if self.get(*slot) == Some(at) => *end,
+                    Step::CopyEnd { .. } => step + 1,
                     Step::Save(slot) => {
-                        self.put_off(Later::Restore { slot: *slot, value: self.get(*slot) })?;
-                        self.put(*slot, Some(at));
+                        self.keep(*slot, Some(at))?;
+                        step + 1
+                    }
+                    Step::Close(slot) => {
+                        self.keep(*slot, self.get(*slot + 2))?;
+                        self.keep(*slot + 1, Some(at))?;
+                        step + 1
                     }
                     Step::Ahead { is_negative, end } => {
                         if self.ahead(step..*end, at)? == *is_negative {
                             break;
                         }
-                        step = *end;
-                        continue;
+                        *end
                     }
                     Step::Char(_)
                     | Step::Any
                     | Step::Class(_)
                     | Step::Again(_)
-                    | Step::Assert(_) => match self.simple(instruction, at) {
-                        Some(after) => at = after,
-                        None => break,
-                    },
-                }
-                step += 1;
+                    | Step::Assert(_) => {
+                        let Some(after) = self.simple(instruction, at) else { break };
+                        at = after;
+                        step + 1
+                    }
+                };
             }
         }
         Ok(None)
@@ -430,6 +467,13 @@ impl Run<'_> {
         let own = self.later.split_off(begin);
         let restores = |later: &Later| matches!(later, Later::Restore { .. });
         self.later.extend(own.into_iter().filter(restores));
+    }
+
+    /// Keeps a place until its way ends.
+    fn keep(&mut self, slot: usize, value: Option<usize>) -> Result<(), GivenUp> {
+        self.put_off(Later::Restore { slot, value: self.get(slot) })?;
+        self.put(slot, value);
+        Ok(())
     }
 
     fn put_off(&mut self, later: Later) -> Result<(), GivenUp> {
@@ -457,6 +501,8 @@ impl Run<'_> {
             | Step::Jump(_)
             | Step::Round(_)
             | Step::Save(_)
+            | Step::Close(_)
+            | Step::CopyEnd { .. }
             | Step::Ahead { .. }
             | Step::Found => None,
         }
