@@ -114,6 +114,16 @@ impl<'t, 'a> Cursor<'t, 'a> {
         }
     }
 
+    /// Whether each parenthesis that is opened is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        let depth = self.tokens.iter().fold(0_usize, |depth, token| match token.kind {
+            Kind::Symbol('(') => depth + 1,
+            Kind::Symbol(')') => depth.saturating_sub(1),
+            Kind::Word | Kind::Quoted(_) | Kind::Str | Kind::Number | Kind::Symbol(_) => depth,
+        });
+        depth == 0
+    }
+
     /// The tokens between the parenthesis that is next and its partner, both taken.
     pub(crate) fn parenthesized(&mut self) -> Option<&'t [Token<'a>]> {
         if !self.peek_symbol('(') {

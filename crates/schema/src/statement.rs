@@ -23,6 +23,10 @@ pub(crate) use keys::Key;
 
 /// Tokens that are read of one statement: a table has at most 4,096 columns.
 const TOKENS_MAX: usize = 1 << 20;
+/// Definitions of a table, or changes of one in a statement: more than a server takes.
+const ITEMS_MAX: usize = 1 << 14;
+/// Keys of a table, or new ones in a statement: more than a server takes.
+const KEYS_MAX: usize = 1 << 10;
 /// Tokens that are read of a statement that changes rows.
 const DML_TOKENS_MAX: usize = 256;
 
@@ -368,6 +372,8 @@ fn read(mut c: Cursor<'_, '_>, parsed: &mut Parsed) {
         while c.next().is_some_and(|token| !token.is("for")) {}
     }
     let understood = match c.peek().map(|token| token.text.to_ascii_lowercase()).as_deref() {
+        // No server takes it, and each parenthesis would be looked for to the end.
+        Some("create" | "alter") if !c.is_closed() => None,
         Some("create") => create::create(c, parsed),
         Some("alter") => alter::alter(c, parsed),
         Some("drop") => drop_statement(c, parsed),

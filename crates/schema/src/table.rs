@@ -135,10 +135,7 @@ impl Table {
     }
 
     fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| {
-            column.name.eq_ignore_ascii_case(name)
-                || column.name.to_lowercase() == name.to_lowercase()
-        })
+        self.columns.iter().find(|column| is_same_name(&column.name, name))
     }
 
     fn key_len(&self, key: &UniqueKey) -> KeyLen {
@@ -172,6 +169,14 @@ impl Table {
         }
         self.hidden_key = hidden_key;
         self
+    }
+}
+
+/// Whether two names of columns or keys are one to a server.
+pub(crate) fn is_same_name(left: &str, right: &str) -> bool {
+    match left.is_ascii() && right.is_ascii() {
+        true => left.eq_ignore_ascii_case(right),
+        false => left.to_lowercase() == right.to_lowercase(),
     }
 }
 

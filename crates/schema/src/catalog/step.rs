@@ -2,12 +2,18 @@
 
 use crate::column::Place;
 use crate::statement::{Key, Step, add_versioning};
-use crate::table::{Column, Table, UniqueKey};
+use crate::table::{Column, Table, UniqueKey, is_same_name};
+
+/// Columns of a table, at most, on every server.
+const COLUMNS_MAX: usize = 4096;
 
 /// The structure after the steps of one statement; `None` when they do not fit it, or when only the
 /// server knows. Names of existing columns are those before the statement, `AFTER` means those after
 /// it: columns are dropped, then replaced where they are, then moved and added in order.
 pub(crate) fn apply_steps(table: &Table, steps: &[Step]) -> Option<Table> {
+    if steps.contains(&Step::Unknown) {
+        return None;
+    }
     let before = table;
     let mut table = before.clone();
     if steps.iter().any(|step| matches!(step, Step::Charset(_))) {
@@ -69,15 +75,15 @@ fn keep_key(before: &Table, columns: &mut [Column], steps: &[Step]) {
 /// What becomes of the UNIQUE keys that are there.
 fn key_step(keys: &mut Vec<UniqueKey>, step: &Step) {
     if let Step::DropKey(name) = step {
-        keys.retain(|key| !is_same(&key.name, name));
+        keys.retain(|key| !is_same_name(&key.name, name));
     } else if let Step::RenameKey { old, new } = step {
-        for key in keys.iter_mut().filter(|key| is_same(&key.name, old)) {
+        for key in keys.iter_mut().filter(|key| is_same_name(&key.name, old)) {
             new.clone_into(&mut key.name);
         }
     } else if let Step::Drop { name, .. } = step {
         keys.retain_mut(|key| {
             let was_known = !key.parts.is_empty();
-            key.parts.retain(|part| !is_same(&part.column, name));
+            key.parts.retain(|part| !is_same_name(&part.column, name));
             was_known != key.parts.is_empty()
         });
     } else if let Step::RenameColumn { old, new, .. } = step {
@@ -89,7 +95,7 @@ fn key_step(keys: &mut Vec<UniqueKey>, step: &Step) {
 
 fn rename_parts(keys: &mut [UniqueKey], old: &str, new: &str) {
     for part in keys.iter_mut().flat_map(|key| &mut key.parts) {
-        if is_same(&part.column, old) {
+        if is_same_name(&part.column, old) {
             new.clone_into(&mut part.column);
         }
     }
@@ -99,7 +105,7 @@ fn add_keys(keys: &mut Vec<UniqueKey>, steps: &[Step]) {
     for step in steps {
         let Step::AddKey { key, if_not_exists } = step else { continue };
         let names: Vec<String> = keys.iter().map(|key| key.name.clone()).collect();
-        let is_there = names.iter().any(|name| is_same(name, key.name()));
+        let is_there = names.iter().any(|name| is_same_name(name, key.name()));
         if let Key::Unique(key) = key.clone().named(&names)
             && !(*if_not_exists && is_there)
         {
@@ -181,6 +187,9 @@ fn insert_step(
     } else {
         return Some(());
     };
+    if columns.len() >= COLUMNS_MAX {
+        return None;
+    }
     let index = match place {
         Place::Last => columns.len(),
         // A primary key that the server made stays before it, if it is still that.
@@ -252,11 +261,7 @@ pub(crate) fn pin_charsets(table: &mut Table) {
 }
 
 pub(crate) fn position(columns: &[Column], name: &str) -> Option<usize> {
-    columns.iter().position(|column| is_same(&column.name, name))
-}
-
-fn is_same(left: &str, right: &str) -> bool {
-    left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
+    columns.iter().position(|column| is_same_name(&column.name, name))
 }
 
 /// Bytes of the longest character of a character set.

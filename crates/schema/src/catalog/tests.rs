@@ -193,3 +193,32 @@ fn statements_inside_of_statements_take_no_stack() {
     apply(&mut catalog, &format!("{nested} ALTER TABLE t ADD b INT"));
     assert_eq!(names(&catalog, "Shop", "t"), Some(["a", "b"].map(str::to_owned).into()));
 }
+
+/// Statements that no server takes cost no more than others of their length.
+#[test]
+fn hostile_statements_take_no_time() {
+    let list = |item: &dyn Fn(u32) -> String, count: u32| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let open = "(".repeat(200_000);
+    for (name, sql) in [
+        ("open", format!("ALTER TABLE t ADD c INT {open}")),
+        ("open index", format!("CREATE INDEX i ON t {open}")),
+        ("closed", format!("CREATE INDEX i ON t {open}{}", ")".repeat(200_000))),
+        ("columns", format!("CREATE TABLE t ({})", list(&|n| format!("c{n} TEXT"), 100_000))),
+        ("unique", format!("CREATE TABLE t ({})", list(&|n| format!("c{n} TEXT UNIQUE"), 16_000))),
+        ("added", format!("ALTER TABLE t {}", list(&|n| format!("ADD c{n} INT"), 16_000))),
+        ("key", format!("ALTER TABLE t ADD PRIMARY KEY ({})", list(&|_| "a".to_owned(), 300_000))),
+        ("keys", format!("ALTER TABLE t {}", list(&|n| format!("ADD UNIQUE k{n} (a)"), 16_000))),
+        ("words", format!("FROBNICATE {}", numbered(300_000))),
+        ("statements", "x;".repeat(100_000)),
+    ] {
+        let mut catalog = Catalog::default();
+        apply(&mut catalog, "CREATE TABLE t (a INT)");
+        let begun = std::time::Instant::now();
+        apply(&mut catalog, &sql);
+        let taken = begun.elapsed();
+        println!("{name}: {taken:?}");
+        assert!(taken.as_secs() < 20, "{name}: {taken:?}");
+    }
+}

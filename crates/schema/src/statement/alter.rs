@@ -4,7 +4,7 @@ use super::create::{
     Body, Item, database_charset, has_expression, item, key_columns, period, table_charset,
 };
 use super::keys::{Key, key, of_column};
-use super::{CanalKind, Change, Draft, Parsed, if_exists};
+use super::{CanalKind, Change, Draft, ITEMS_MAX, KEYS_MAX, Parsed, if_exists};
 use crate::column::{ColumnKey, Definition, Place, definition};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::Token;
@@ -131,6 +131,10 @@ fn table(name: &Name, c: Cursor<'_, '_>, parsed: &mut Parsed) -> Option<()> {
             // The commas behind it are its own.
             Outcome::Last => break,
         }
+    }
+    let keys = steps.iter().filter(|step| matches!(step, Step::AddKey { .. })).count();
+    if steps.len() > ITEMS_MAX || keys > KEYS_MAX {
+        steps.push(Step::Unknown);
     }
     // Table options make one ALTER, unless the table is renamed by the same statement.
     if option_seen && !renamed {

@@ -1,7 +1,9 @@
 //! CREATE.
 
 use super::keys::{Key, key, of_column, unique};
-use super::{CanalKind, Change, DatabaseCharset, Draft, Parsed, Step, if_exists};
+use super::{
+    CanalKind, Change, DatabaseCharset, Draft, ITEMS_MAX, KEYS_MAX, Parsed, Step, if_exists,
+};
 use crate::column::{ColumnKey, Definition, charset_of, definition, usual_type};
 use crate::cursor::{Cursor, Name, split_commas};
 use crate::lexer::{Kind, ParseOptions, Token, Types, tokens};
@@ -245,7 +247,11 @@ fn columns(inner: &[Token<'_>], table: &mut Table) -> Option<bool> {
     let mut readable = true;
     let (mut keys, mut periods) = (Vec::new(), Vec::new());
     let mut others = Vec::new();
-    for part in split_commas(inner) {
+    let parts = split_commas(inner);
+    if parts.len() > ITEMS_MAX {
+        return None;
+    }
+    for part in parts {
         match item(part)? {
             Item::Column(Definition { column, exotic, key, .. }) => {
                 readable &= !exotic;
@@ -260,6 +266,9 @@ fn columns(inner: &[Token<'_>], table: &mut Table) -> Option<bool> {
             Item::FunctionalKey => table.has_functional_key = true,
             Item::Other => {}
         }
+    }
+    if others.len() > KEYS_MAX {
+        return None;
     }
     for (name, names) in periods {
         // The key has both columns of the period that it names.
