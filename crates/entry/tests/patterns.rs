@@ -181,6 +181,8 @@ fn the_first_way_counts_as_in_canal() {
         // An empty round ends one that is counted, too.
         (r"(.{2,3}?|(||.*)(a|b)\1|){2}", "a_bb", "1abbabab", false),
         (r"(.{2,3}?|(||.*)(a|b)\1|){2}", "a.", "ba.", true),
+        (r"(^(-{2,3}?_{2}a|.{0,1}b)*?\s{0,1}){2,3}?", "bab", "b", false),
+        (r"(^(a|\.)*?){2,}", "a", "a", false),
         // The longest part comes first, by its characters.
         (r"()*\b1*?|\w*b(?=b)|\W(?!1\D+),.+|(?!|\w*é{0,1}|_(_|1|b)*?)é", "1", "baaé1", false),
     ] {

@@ -104,7 +104,7 @@ impl Program {
     pub(super) fn new(pattern: &Pattern, text: &str, room: &mut Room) -> Result<Self, FilterError> {
         let complex = |reason| FilterError::complex(text, reason);
         let has_references = pattern.has_references();
-        let slots = slot(pattern.groups) + SLOTS;
+        let slots = if has_references { slot(pattern.groups) + SLOTS } else { 0 };
         let mut writer = Writer { steps: Vec::new(), room, nested: 0, slots, has_references };
         writer.write(&pattern.node).map_err(complex)?;
         writer.put(Step::Found).map_err(complex)?;
@@ -134,7 +134,7 @@ impl Program {
         let mut run = Run {
             program: self,
             subject,
-            groups: vec![None; if self.has_references { self.slots } else { 0 }],
+            places: vec![None; self.slots],
             steps_left: STEPS_GIVEN,
             later: Vec::new(),
             depth: 0,
@@ -149,7 +149,7 @@ struct Writer<'a> {
     room: &'a mut Room,
     /// Instructions of what looks ahead: the most that are matched inside of each other.
     nested: usize,
-    /// How many places are kept beside a back-reference.
+    /// How many places of a name are kept.
     slots: usize,
     has_references: bool,
 }
@@ -225,7 +225,7 @@ impl Writer<'_> {
             true => Step::Split(first, second),
             false => Step::Split(second, first),
         };
-        let has_ends = self.has_references && is_nullable(child);
+        let has_ends = max.unwrap_or(min) > 1 && is_nullable(child);
         let mut ends = Vec::new();
         for _ in 0..min {
             if !self.copy(child, has_ends.then_some(&mut ends))? {
@@ -241,6 +241,7 @@ impl Writer<'_> {
             self.write(child)?;
             let end = self.put(Step::Round(at))? + 1;
             self.set(at, split(at + 1, end));
+            self.end_copies(ends, end);
             return Ok(());
         };
         let mut splits = Vec::new();
@@ -256,10 +257,14 @@ impl Writer<'_> {
         for at in splits {
             self.set(at, split(at + 1, end));
         }
+        self.end_copies(ends, end);
+        Ok(())
+    }
+
+    fn end_copies(&mut self, ends: Vec<(usize, usize)>, end: usize) {
         for (at, slot) in ends {
             self.set(at, Step::CopyEnd { slot, end });
         }
-        Ok(())
     }
 
     /// Writes what is repeated once more, its end among `ends` if an empty one is the last; false: there is
@@ -379,7 +384,8 @@ enum Later {
 struct Run<'a> {
     program: &'a Program,
     subject: &'a [char],
-    groups: Vec<Option<usize>>,
+    /// Places by their slots: of groups that are referred to, and of copies that may be empty.
+    places: Vec<Option<usize>>,
     steps_left: u64,
     /// What is tried next is the last; what looks ahead has its own behind those of what is around it.
     later: Vec<Later>,
@@ -414,8 +420,8 @@ impl Run<'_> {
                 let cost = u64::from(instruction.cost());
                 self.steps_left = self.steps_left.checked_sub(cost).ok_or(GivenUp)?;
                 // A round that took something ends at a place, then an empty one may.
-                let is_round = matches!(instruction, Step::Round(_));
-                if !is_round && tried.again((step - first) * places + at) {
+                let is_end = matches!(instruction, Step::Round(_) | Step::CopyEnd { .. });
+                if !is_end && tried.again((step - first) * places + at) {
                     break;
                 }
                 step = match instruction {
@@ -537,11 +543,11 @@ impl Run<'_> {
     }
 
     fn get(&self, slot: usize) -> Option<usize> {
-        self.groups.get(slot).copied().flatten()
+        self.places.get(slot).copied().flatten()
     }
 
     fn put(&mut self, slot: usize, value: Option<usize>) {
-        if let Some(place) = self.groups.get_mut(slot) {
+        if let Some(place) = self.places.get_mut(slot) {
             *place = value;
         }
     }
