@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
@@ -38,6 +38,12 @@ const OUTSTANDING_MAX: usize = 10_000;
 
 /// Bytes that the filters of all clients may take in a state file: it is written as a whole.
 const FILTERS_LEN_MAX: usize = 8 << 20;
+
+/// How long a client may take to come for more, before nobody is waited for.
+const COMING: Duration = Duration::from_secs(10);
+
+/// How long a client may work on a batch.
+const WORKING: Duration = Duration::from_secs(60);
 
 /// How long a full store is normal.
 const FULL_WARNING: Duration = Duration::from_secs(30);
@@ -75,6 +81,8 @@ struct Core {
     /// The filter in force, if a client set one.
     filter: Option<ClientFilter>,
     figures: Figures,
+    /// When a client last took or acknowledged something.
+    last_request: Instant,
 }
 
 /// See the module.
@@ -122,6 +130,7 @@ impl Destination {
             ahead: BTreeMap::new(),
             filter: None,
             figures: Figures::default(),
+            last_request: Instant::now(),
         };
         Self {
             name: name.to_owned(),
@@ -305,10 +314,23 @@ impl Destination {
         }
     }
 
-    /// Waits until clients have acknowledged all that was handed on. Without a client there is nobody to
-    /// wait for.
-    pub(crate) async fn delivered(&self) {
-        self.acknowledged(Core::is_delivered).await;
+    /// Waits until clients have acknowledged all that was handed on, or nobody comes for it any more. Without
+    /// a client there is nobody to wait for. Whether all is acknowledged.
+    pub(crate) async fn delivered(&self) -> bool {
+        let since = Instant::now();
+        loop {
+            let patience = {
+                let core = self.core();
+                let patience = if core.has_no_batches() { COMING } else { WORKING };
+                patience.saturating_sub(core.last_request.max(since).elapsed())
+            };
+            if patience.is_zero() {
+                return self.is_delivered();
+            }
+            if timeout(patience, self.acknowledged(Core::is_delivered)).await.is_ok() {
+                return true;
+            }
+        }
     }
 
     /// See [`Self::delivered`].
@@ -489,6 +511,7 @@ impl Destination {
         self.check_started()?;
         let mut core = self.core();
         let core = &mut *core;
+        core.last_request = Instant::now();
         let client = core.subscribed(&self.name, client_id)?;
         if let Some(Reader { peer, since_ms, .. }) = client.newer(reader) {
             let age_ms = now_ms() - since_ms;
@@ -523,6 +546,7 @@ impl Destination {
     pub(crate) fn ack(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
         self.check_started()?;
         let mut core = self.core();
+        core.last_request = Instant::now();
         let client = core.subscribed(&self.name, client_id)?;
         let unknown = RequestError::AckUnknown { client_id, batch_id };
         let batch = client.take_oldest(batch_id, unknown)?;

@@ -157,11 +157,16 @@ async fn fail(destination: &Destination, error: Arc<InstanceError>) {
     tracing::error!(
         destination = destination.name(),
         %error,
-        "reading has failed: what was read before is served until clients have acknowledged it, then it \
-         is told how to go on"
+        "reading has failed: what was read before is served while clients come for it, then it is told how \
+         to go on"
     );
     destination.set_state(InstanceState::Failing(error));
-    destination.delivered().await;
+    if !destination.delivered().await {
+        tracing::warn!(
+            destination = destination.name(),
+            "no client comes for what was read before the error: it is read again at the next start"
+        );
+    }
 }
 
 /// The cursor to go on behind; none, but a gap that clients are told of, if the operator gives it up.

@@ -82,117 +82,143 @@ impl Client {
     }
 }
 
-/// Whether another id is known: where none is, reading goes on from now.
-fn may_unsubscribe(clients: &[Client], id: i16) -> bool {
-    clients.iter().any(|client| client.is_known && client.id != id)
+/// The clients of a server, what was written, and what they acknowledged.
+struct Scene {
+    random: Random,
+    clients: Vec<Client>,
+    written: i64,
+    acked: BTreeSet<i64>,
 }
 
-/// Waits until the server has seen all that was sent, since an acknowledgement has no answer, and until it is
-/// on disk.
-async fn settle(clients: &mut [Client]) {
-    for client in clients {
-        if let Some(session) = &mut client.session {
-            session.subscribe("d\\.n").await.unwrap();
-        }
+impl Scene {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = 2 + i16::try_from(random.below(4)).unwrap();
+        let new = |id| Client { id, session: None, is_known: false, batches: VecDeque::new() };
+        let clients = (1001..1001 + count).map(new).collect();
+        Self { random, clients, written: 0, acked: BTreeSet::new() }
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+
+    /// One thing that one of the clients does, or the source.
+    async fn step(
+        &mut self,
+        index: usize,
+        address: &str,
+        server: &Server,
+    ) -> Result<(), ClientError> {
+        let id = self.clients[index].id;
+        // Where no id is known, reading goes on from now.
+        let may_unsubscribe = self.clients.iter().any(|other| other.is_known && other.id != id);
+        let client = &mut self.clients[index];
+        match self.random.below(20) {
+            0..=2 => {
+                let last = self.written + 1 + i64::try_from(self.random.below(12)).unwrap();
+                write(server, self.written + 1..=last);
+                self.written = last;
+            }
+            3..=9 => client.take(address, self.random.pick(&[1, 1, 2, 1000])).await?,
+            10..=14 => client.ack(&mut self.acked).await?,
+            15 => client.roll_back().await?,
+            16..=18 => client.leave(may_unsubscribe && !self.random.one_in(4)).await?,
+            _ => server.run(server.version().rotate_sql()),
+        }
+        Ok(())
+    }
+
+    /// All others go, with what they have in hand, and one goes on beyond it.
+    async fn leave_one(&mut self, index: usize, address: &str) -> Result<(), ClientError> {
+        for other in (0..self.clients.len()).filter(|other| *other != index) {
+            self.clients[other].take(address, 1).await?;
+            self.clients[index].take(address, 1).await?;
+            while !self.clients[index].batches.is_empty() {
+                self.clients[index].ack(&mut self.acked).await?;
+            }
+            self.settle().await?;
+            self.clients[other].leave(true).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has seen all that was sent, since an acknowledgement has no answer, and until
+    /// it is on disk.
+    async fn settle(&mut self) -> Result<(), ClientError> {
+        for session in self.clients.iter_mut().filter_map(|client| client.session.as_mut()) {
+            session.subscribe("d\\.n").await?;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        Ok(())
+    }
+
+    /// All take what is left.
+    async fn take_rest(&mut self, address: &str) -> Result<(), ClientError> {
+        let end = Instant::now() + DEADLINE;
+        for client in &mut self.clients {
+            client.leave(false).await?;
+            client.session(address).await?;
+        }
+        while self.lost().next().is_some() && Instant::now() < end {
+            for client in &mut self.clients {
+                client.take(address, 1000).await?;
+                client.ack(&mut self.acked).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&self) -> impl Iterator<Item = i64> {
+        (1..=self.written).filter(|number| !self.acked.contains(number))
+    }
 }
 
-fn share(version: Version, server_arguments: &[&str], arguments: &[&str]) {
+fn share(version: Version, arguments: &[&str]) {
     let seed = setting("TOWPATH_SEED").unwrap_or(DEFAULT_SEED);
     let steps = setting("TOWPATH_SEVERAL_STEPS").unwrap_or(DEFAULT_STEPS);
-    let mut random = Random::new(seed);
-    let server = Server::start(version, server_arguments);
+    let at = format!("{version:?} {arguments:?}, TOWPATH_SEED={seed}");
+    let server = Server::start(version, &[]);
     server.run(TABLE);
     let url = server.url();
-    let mut all = vec!["--source", &url, "--from", "now"];
-    all.extend(arguments);
+    let all = [&["--source", &url, "--from", "now"], arguments].concat();
     let mut serving = Serving::start(&all);
     serving.wait_until_running();
-    let count = 2 + i16::try_from(random.below(4)).unwrap();
-    let new = |id| Client { id, session: None, is_known: false, batches: VecDeque::new() };
-    let mut clients: Vec<Client> = (1001..1001 + count).map(new).collect();
-    let (mut written, mut acked) = (0, BTreeSet::new());
+    let mut scene = Scene::new(seed);
     let runtime = Runtime::new().unwrap();
-    let at = |step: u64| format!("{version:?} {arguments:?}, TOWPATH_SEED={seed}, step {step}");
     for step in 0..steps {
         let address = serving.towpath.address();
-        let index = usize::try_from(random.below(clients.len() as u64)).unwrap();
-        let action = random.below(20);
-        if action == 19 {
-            let leave = random.one_in(2);
-            runtime.block_on(async {
-                // All others go before, with what they have in hand, and one goes on beyond it.
-                for other in (0..clients.len()).filter(|other| leave && *other != index) {
-                    clients[other].take(&address, 1).await.unwrap();
-                    clients[index].take(&address, 1).await.unwrap();
-                    while !clients[index].batches.is_empty() {
-                        clients[index].ack(&mut acked).await.unwrap();
-                    }
-                    settle(&mut clients).await;
-                    clients[other].leave(true).await.unwrap();
-                }
-                settle(&mut clients).await;
-            });
-            for client in &mut clients {
-                client.session = None;
-            }
-            let is_orderly = random.one_in(2);
-            let ended = if is_orderly { serving.end() } else { serving.kill() };
-            serving = ended.start(&all);
-            continue;
-        }
-        let may_unsubscribe = may_unsubscribe(&clients, clients[index].id);
-        let client = &mut clients[index];
+        let index = usize::try_from(scene.random.below(scene.clients.len() as u64)).unwrap();
+        let (ends, leave) = (scene.random.one_in(20), scene.random.one_in(2));
         let done = runtime.block_on(async {
-            match action {
-                0..=2 => {
-                    let last = written + 1 + i64::try_from(random.below(12)).unwrap();
-                    write(&server, written + 1..=last);
-                    written = last;
-                    Ok(())
-                }
-                3..=9 => client.take(&address, random.pick(&[1, 1, 2, 1000])).await,
-                10..=13 => client.ack(&mut acked).await,
-                14 => client.roll_back().await,
-                15..=17 => client.leave(may_unsubscribe && !random.one_in(4)).await,
-                _ => {
-                    server.run(version.rotate_sql());
-                    Ok(())
-                }
+            match ends {
+                true if leave => scene.leave_one(index, &address).await?,
+                true => {}
+                false => return scene.step(index, &address, &server).await,
             }
+            scene.settle().await
         });
         if let Err(error) = done {
-            panic!("{}: {error}\n{}", at(step), serving.towpath.program().stderr());
+            panic!("{at}, step {step}: {error}\n{}", serving.towpath.program().stderr());
+        }
+        if ends {
+            for client in &mut scene.clients {
+                client.session = None;
+            }
+            let is_orderly = scene.random.one_in(2);
+            let ended = if is_orderly { serving.end() } else { serving.kill() };
+            serving = ended.start(&all);
         }
     }
-    // At last one of them takes all that is left; the others have gone.
-    let address = serving.towpath.address();
-    let end = Instant::now() + DEADLINE;
-    runtime.block_on(async {
-        for client in &mut clients {
-            client.leave(false).await.unwrap();
-            client.session(&address).await.unwrap();
-        }
-        while acked.len() < usize::try_from(written).unwrap() && Instant::now() < end {
-            for client in &mut clients {
-                client.take(&address, 1000).await.unwrap();
-                client.ack(&mut acked).await.unwrap();
-            }
-        }
-    });
-    let lost: Vec<i64> = (1..=written).filter(|number| !acked.contains(number)).collect();
-    assert!(lost.is_empty(), "{}: lost {lost:?}", at(steps));
+    runtime.block_on(scene.take_rest(&serving.towpath.address())).unwrap();
+    let lost: Vec<i64> = scene.lost().collect();
+    assert!(lost.is_empty(), "{at}: lost {lost:?}");
 }
 
 #[test]
 fn several_ids_lose_nothing_on_mysql() {
-    share(Version::Mysql57, &[], &[]);
-    share(Version::Mysql97, &[], &["--gtid"]);
+    share(Version::Mysql57, &[]);
+    share(Version::Mysql97, &["--gtid"]);
 }
 
 #[test]
 fn several_ids_lose_nothing_on_mariadb() {
-    share(Version::Mariadb1011, &[], &[]);
-    share(Version::Mariadb114, &[], &["--gtid"]);
+    share(Version::Mariadb1011, &[]);
+    share(Version::Mariadb114, &["--gtid"]);
 }
