@@ -323,10 +323,14 @@ fn load(
 /// Whether a change holds at a place: by GTID sets where both have one, since files differ between
 /// servers.
 fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
-    if change.gtid.is_empty() || at.gtid.is_empty() {
-        return in_file(change) <= in_file(at);
+    if !change.gtid.is_empty() && !at.gtid.is_empty() {
+        return contains(&at.gtid, &change.gtid);
     }
-    contains(&at.gtid, &change.gtid)
+    match in_file(change).partial_cmp(&in_file(at)) {
+        Some(order) => order.is_le(),
+        // In files of different servers: nothing was executed before.
+        None => change.gtid.is_empty() && !at.gtid.is_empty(),
+    }
 }
 
 /// Whether both are sets, and one has the other.

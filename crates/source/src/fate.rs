@@ -45,10 +45,9 @@ pub(crate) async fn in_file(
             // Files are never waited for: other tasks want to run as well.
             (Ok(true), _) => yield_now().await,
             // What stands before a cut is told first, then the cut.
-            (Ok(false) | Err(SourceError::BadFile { .. }), Behind::Nothing) => {
-                return Ok(TransactionFate::default());
+            (Ok(false), _) | (Err(SourceError::BadFile { .. }), Behind::Nothing) => {
+                return Ok(scan.cut_off());
             }
-            (Ok(false), Behind::AnotherFile) => return Ok(scan.cut_off()),
             (Err(error), _) => return Err(error),
         }
     }
