@@ -20,11 +20,19 @@ impl<'a> FileName<'a> {
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         Some(Self { base, number: number.parse().ok().filter(|_| is_number)? })
     }
+}
+
+impl FileName<'_> {
+    /// Whether the file `name` was written before the file `other` of the same base name.
+    #[must_use]
+    pub fn is_earlier(name: &str, other: &str) -> bool {
+        FileName::parse(name).zip(FileName::parse(other)).is_some_and(|(name, other)| name < other)
+    }
 
     /// The name of the file that follows `name`; `None` for one that does not end in a number.
     #[must_use]
-    pub fn following(name: &'a str) -> Option<String> {
-        let Self { base, number } = Self::parse(name)?;
+    pub fn following(name: &str) -> Option<String> {
+        let FileName { base, number } = FileName::parse(name)?;
         let width = name.len().saturating_sub(base.len() + 1);
         Some(format!("{base}.{:0width$}", number.checked_add(1)?))
     }
@@ -46,15 +54,31 @@ pub struct Position {
     pub offset: u64,
 }
 
-/// The order in which a server wrote; `None` for files with different base names, or without numbers.
-impl PartialOrd for Position {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        if self.file == other.file {
-            return Some(self.offset.cmp(&other.offset));
+impl Position {
+    /// The order in which a server wrote two places, each a file and an offset; `None` for files with different
+    /// base names, or without numbers.
+    #[must_use]
+    pub fn order(left: (&str, u64), right: (&str, u64)) -> Option<Ordering> {
+        let ((file, offset), (other, other_offset)) = (left, right);
+        if file == other {
+            return Some(offset.cmp(&other_offset));
         }
-        let files = FileName::parse(&self.file)?.partial_cmp(&FileName::parse(&other.file)?)?;
+        let files = FileName::parse(file)?.partial_cmp(&FileName::parse(other)?)?;
         // One number in two spellings is no place of one server.
         Some(files).filter(|order| order.is_ne())
+    }
+
+    /// Whether the place `left` lies before `right`; false where they have no order.
+    #[must_use]
+    pub fn is_before(left: (&str, u64), right: (&str, u64)) -> bool {
+        Self::order(left, right).is_some_and(Ordering::is_lt)
+    }
+}
+
+/// See [`Position::order`].
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Self::order((&self.file, self.offset), (&other.file, other.offset))
     }
 }
 

@@ -326,7 +326,7 @@ fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
     if !change.gtid.is_empty() && !at.gtid.is_empty() {
         return contains(&at.gtid, &change.gtid);
     }
-    match in_file(change).partial_cmp(&in_file(at)) {
+    match Position::order((&change.file, change.offset), (&at.file, at.offset)) {
         Some(order) => order.is_le(),
         // In files of different servers: nothing was executed before.
         None => change.gtid.is_empty() && !at.gtid.is_empty(),
@@ -337,15 +337,6 @@ fn holds_at(change: &HistoryPosition, at: &HistoryPosition) -> bool {
 fn contains(set: &str, part: &str) -> bool {
     let sets = (GtidSet::parse(set), GtidSet::parse(part));
     matches!(sets, (Ok(set), Ok(part)) if set.contains(&part))
-}
-
-/// Whether a file is a later one of the same server.
-fn is_behind(file: &str, other: &str) -> bool {
-    FileName::parse(file).zip(FileName::parse(other)).is_some_and(|(file, other)| file > other)
-}
-
-fn in_file(place: &HistoryPosition) -> Position {
-    Position { file: place.file.as_str().into(), offset: place.offset }
 }
 
 /// Index of the first part of the last whole snapshot.
@@ -375,7 +366,8 @@ fn at_place(mut records: Vec<HistoryRecord>, beginning: &Beginning) -> Found {
             return Found::Not("it is that of another server");
         }
         let mut places = records.iter().filter_map(HistoryRecord::position);
-        if !places.any(|place| place.file == at.file || is_behind(&place.file, &at.file)) {
+        if !places.any(|place| place.file == at.file || FileName::is_earlier(&at.file, &place.file))
+        {
             return Found::Not("it ends in an earlier file");
         }
     }
@@ -416,7 +408,7 @@ fn is_begun_anew(records: &[HistoryRecord], beginning: &Beginning) -> bool {
         | HistoryRecord::Mark { at: place } => {
             is_same_server
                 && !place.gtid.is_empty()
-                && is_behind(&place.file, &at.file)
+                && FileName::is_earlier(&at.file, &place.file)
                 && contains(&at.gtid, &place.gtid)
         }
         HistoryRecord::Source { .. } => false,

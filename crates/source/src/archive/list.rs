@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use towpath_binlog::FileName;
 
 /// A binlog file in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +49,10 @@ fn moment(value: &Value) -> Option<u64> {
 /// `mysql-bin.000007` of a name, with or without `.tar` behind it.
 fn plain(name: &str) -> Option<(String, u64)> {
     let name = name.strip_suffix(".tar").unwrap_or(name);
-    let (base, number) = name.rsplit_once('.')?;
+    let FileName { base, number } = FileName::parse(name)?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let fits = !base.is_empty() && !base.starts_with('.') && base.chars().all(is_plain);
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    (fits && digits && name.len() < 200).then_some(())?;
-    Some((name.to_owned(), number.parse().ok()?))
+    (fits && name.len() < 200).then(|| (name.to_owned(), number))
 }
 
 fn file(item: &Value) -> Option<ArchivedFile> {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use tokio::task::{JoinSet, yield_now};
 use towpath_binlog::event::{GtidEvent, MariadbGtidEvent, parse_gtid_list};
 use towpath_binlog::{
-    EventHeader, MariadbGtidSet, MysqlGtidSet, ParseError, RawEvent, StreamError, event_type as t,
+    EventHeader, FileName, MariadbGtidSet, MysqlGtidSet, ParseError, RawEvent, StreamError,
+    event_type as t,
 };
 use tracing::info;
 
@@ -268,7 +269,7 @@ impl Reading {
 
     /// Takes the files of this host behind the current one that the server does not have.
     fn enqueue(&mut self, files: Vec<ArchivedFile>, kept: &[String]) {
-        let at = self.next.as_deref().and_then(number_of).unwrap_or(0);
+        let at = self.next.as_deref().and_then(FileName::parse).map_or(0, |next| next.number);
         let current = self.open.as_ref().map(|open| open.download.name().to_owned());
         let is_new = |file: &ArchivedFile| {
             file.host == self.host
@@ -436,9 +437,11 @@ impl Open {
                 reason: format!("{name} was archived while it was being written: it is not whole"),
             });
         }
-        let (base, number) = name.rsplit_once('.').unwrap_or((name, "0"));
-        let following = number.parse::<u64>().unwrap_or(0).saturating_add(1);
-        Ok(format!("{base}.{following:0width$}", width = number.len()))
+        FileName::following(name).ok_or_else(|| SourceError::BadFile {
+            path: self.download.path().to_owned(),
+            offset: self.events.last_offset(),
+            reason: format!("{name} has no number, by which the next file could be found"),
+        })
     }
 }
 
@@ -528,10 +531,6 @@ fn holds(set: &MysqlGtidSet, gtid: &GtidEvent) -> bool {
     let mut one = MysqlGtidSet::default();
     one.add(gtid.uuid, &gtid.tag, gtid.number);
     set.contains(&one)
-}
-
-fn number_of(name: &str) -> Option<u64> {
-    name.rsplit_once('.')?.1.parse().ok()
 }
 
 /// Why a file is not the one to begin with.

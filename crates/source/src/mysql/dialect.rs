@@ -2,6 +2,8 @@
 //! missing. Versions are not compared: the newer word is tried first and the older one where the
 //! server does not know it (T-VER-2).
 
+use towpath_binlog::FileName;
+
 use crate::connection::{Connection, Row};
 use crate::error::SourceError;
 
@@ -88,18 +90,13 @@ async fn counted_files(connection: &mut Connection) -> Result<Vec<LogFile>, Sour
     let rows = connection.query(&sql).await?;
     let first = rows.into_iter().next().map_or_else(|| last.clone(), |row| name_and_number(row).0);
     let mut files = Vec::new();
-    if let (Some((base, from)), Some((_, to))) = (numbered(&first), numbered(&last)) {
-        let from = from.max(to.saturating_sub(FILES_MAX));
-        files.extend((from..to).map(|n| LogFile { name: format!("{base}.{n:06}"), size: None }));
+    if let (Some(first), Some(last)) = (FileName::parse(&first), FileName::parse(&last)) {
+        let from = first.number.max(last.number.saturating_sub(FILES_MAX));
+        let name = |number| format!("{}.{number:06}", first.base);
+        files.extend((from..last.number).map(|n| LogFile { name: name(n), size: None }));
     }
     files.push(LogFile { name: last, size: Some(size) });
     Ok(files)
-}
-
-/// `mysql-bin.000007`: its base and number.
-pub(super) fn numbered(file: &str) -> Option<(&str, u64)> {
-    let (base, number) = file.rsplit_once('.')?;
-    Some((base, number.parse().ok()?))
 }
 
 fn name_and_number(row: Row) -> (String, Option<u64>) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
+use towpath_binlog::Position;
 
 use super::dialect;
 use crate::connection::Connection;
@@ -51,12 +52,7 @@ impl EndProbe {
     /// Whether an end lies behind a place of the same row of files.
     #[must_use]
     pub fn is_behind(end: (&str, u64), place: (&str, u64)) -> bool {
-        match (dialect::numbered(end.0), dialect::numbered(place.0)) {
-            (Some((base, number)), Some((same, read))) if base == same => {
-                (number, end.1) > (read, place.1)
-            }
-            _ => false,
-        }
+        Position::is_before(place, end)
     }
 }
 

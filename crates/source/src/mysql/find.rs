@@ -1,6 +1,6 @@
 //! From a start as the operator names it to a position of this server (mysql-source 3).
 
-use towpath_binlog::event_type as t;
+use towpath_binlog::{FileName, event_type as t};
 
 use super::boundary::Boundaries;
 use super::dialect::{self, LogFile};
@@ -89,9 +89,9 @@ pub(super) async fn position(
 
 /// Why a file is not there, of which the first one that is left is known.
 fn lost(file: &str, first: &str) -> Lost {
-    match (dialect::numbered(file), dialect::numbered(first)) {
-        (Some((base, number)), Some((same, kept))) if base == same && number < kept => Lost::Purged,
-        _ => Lost::Elsewhere,
+    match FileName::is_earlier(file, first) {
+        true => Lost::Purged,
+        false => Lost::Elsewhere,
     }
 }
 
@@ -116,7 +116,6 @@ pub(super) async fn check_kept(
     file: &str,
     offset: u64,
 ) -> Result<(), SourceError> {
-    let number = |name: &str| dialect::numbered(name).map(|(_, number)| number);
     let files = dialect::files(connection).await?;
     let Some(last) = files.last() else { return Ok(()) };
     if let Some(purged) = purged(connection, (file, offset), &files) {
@@ -125,7 +124,7 @@ pub(super) async fn check_kept(
     let ends_before = if last.name == file {
         last.size.is_some_and(|size| size < offset)
     } else {
-        number(&last.name) < number(file)
+        FileName::is_earlier(&last.name, file)
     };
     if !ends_before {
         return Ok(());

@@ -4,12 +4,15 @@
 //! between it and the present that changes them: so those statements are read ahead, on a connection
 //! of their own, and undone.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use towpath_binlog::event::{QueryEvent, decompress_mariadb};
-use towpath_binlog::{FLAG_THREAD_SPECIFIC, ParseError, RawEvent, StreamError, event_type as t};
+use towpath_binlog::{
+    FLAG_THREAD_SPECIFIC, ParseError, Position, RawEvent, StreamError, event_type as t,
+};
 use towpath_schema::{
     Catalog, Column, Fate, HiddenKey, KeyPart, LaterStatements, NameCase, PackedTable,
     ParseOptions, Renaming, ServerKind, SessionId, Speaker, StructureAnswer, Table, UniqueKey,
@@ -105,12 +108,6 @@ impl Ahead {
         self.statements.push(&event.file, event.start, parsed, &database);
         Ok(())
     }
-}
-
-/// Order of places on one server: files are numbered, whatever they are called.
-fn order(file: &str, offset: u64) -> (u64, u64) {
-    let number = file.rsplit_once('.').and_then(|(_, number)| number.parse().ok());
-    (number.unwrap_or(0), offset)
 }
 
 impl MysqlSource {
@@ -284,26 +281,28 @@ impl MysqlSource {
     /// Reads the statements between the event that came last and the present.
     async fn read_ahead(&mut self) -> Result<(), SourceError> {
         let Some((file, offset)) = self.feed.place() else { return Ok(()) };
-        let at = order(&file, offset);
-        self.ahead.statements.forget_while(|file, offset| order(file, offset) < at);
-        let (end_file, end_offset) = dialect::end(self.metadata().await?).await?;
-        let end = order(&end_file, end_offset);
-        let until = self.ahead.until.take().filter(|(file, offset)| order(file, *offset) > at);
+        let at = (file.as_str(), offset);
+        let statements = &mut self.ahead.statements;
+        statements.forget_while(|file, offset| Position::is_before((file, offset), at));
+        let end = dialect::end(self.metadata().await?).await?;
+        let until = self.ahead.until.take();
+        let until = until.filter(|(file, offset)| Position::is_before(at, (file, *offset)));
         let (mut file, mut offset) = until.unwrap_or((file, offset));
         if let Some(next) = Box::pin(self.scan_archive(&file)).await? {
             (file, offset) = (next, 4);
         }
-        if order(&file, offset) < end {
-            self.scan((file, offset), end).await?;
+        let to_end = Position::order((&file, offset), (&end.0, end.1));
+        if to_end.is_none_or(Ordering::is_lt) {
+            self.scan((file, offset), (&end.0, end.1)).await?;
         }
-        self.ahead.until = Some((end_file, end_offset));
+        self.ahead.until = Some(end);
         Ok(())
     }
 
     async fn scan(
         &mut self,
         (file, offset): (String, u64),
-        end: (u64, u64),
+        end: (&str, u64),
     ) -> Result<(), SourceError> {
         // Another reader to the server, or it ends the dump that is running.
         let config = SourceConfig::default();
@@ -315,7 +314,8 @@ impl MysqlSource {
         let mut dump = Dump::begin(connection, &request).await?;
         loop {
             while let Some(event) = dump.next_event()? {
-                if order(&event.file, event.start) >= end {
+                let to_end = Position::order((&event.file, event.start), end);
+                if to_end.is_some_and(Ordering::is_ge) {
                     return Ok(());
                 }
                 self.ahead.take(&event)?;

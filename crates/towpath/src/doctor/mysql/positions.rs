@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use towpath_binlog::MysqlGtidSet;
+use towpath_binlog::{FileName, MysqlGtidSet};
 
 use super::super::findings::Size;
 use super::{Row, text};
@@ -50,11 +50,9 @@ impl Positions {
             };
         }
         let Some((oldest, _)) = self.files.first() else { return Standing::Foreign };
-        match (numbered(file), numbered(oldest)) {
-            (Some((base, number)), Some((kept, oldest))) if base == kept && number < oldest => {
-                Standing::Purged
-            }
-            _ => Standing::Foreign,
+        match FileName::is_earlier(file, oldest) {
+            true => Standing::Purged,
+            false => Standing::Foreign,
         }
     }
 
@@ -82,12 +80,6 @@ impl fmt::Display for Positions {
         let bytes = self.files.iter().fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
         write!(f, "{count} files, {}: {}", Size(bytes), self.kept())
     }
-}
-
-/// A file name and its number: numbers outgrow their six digits.
-fn numbered(file: &str) -> Option<(&str, u64)> {
-    let (base, number) = file.rsplit_once('.')?;
-    Some((base, number.parse().ok()?))
 }
 
 #[cfg(test)]
