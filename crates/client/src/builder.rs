@@ -82,18 +82,22 @@ impl Builder {
     /// # Errors
     /// [`ClientError::Setting`]
     pub fn url(mut self, url: &str) -> Result<Self, ClientError> {
+        // All else of it may be a password.
+        let scheme = url.split_once("://").map(|(scheme, _)| format!("`{scheme}://`: "));
         let fail = |reason: &str| ClientError::Setting {
             setting: "url",
             reason: format!(
-                "`{url}`: {reason}; expected canal://user:password@host:11111/destination or \
-                 zk://host:2181/otter/canal?destination=example"
+                "{}{reason}; expected canal://user:password@host:11111/destination or \
+                 zk://host:2181/otter/canal?destination=example",
+                scheme.as_deref().unwrap_or("it is no URL: ")
             ),
         };
         if url.starts_with("zk://") || url.starts_with("zookeeper://") {
             let (place, query) = url.split_once('?').unwrap_or((url, ""));
             for pair in query.split('&').filter(|pair| !pair.is_empty()) {
                 let Some(("destination", destination)) = pair.split_once('=') else {
-                    return Err(fail(&format!("`{pair}` is not known")));
+                    let name = pair.split('=').next().unwrap_or_default();
+                    return Err(fail(&format!("there is no option `{name}`, only destination")));
                 };
                 self = self.destination(destination);
             }

@@ -220,7 +220,7 @@ impl Source {
         config: SourceConfig,
         start: &Start,
     ) -> Result<Self, SourceError> {
-        if place.contains("://") {
+        if SourceUrl::is_meant(place) {
             let url = SourceUrl::parse(place)?;
             return Ok(Self::Mysql(Box::new(MysqlSource::open(url, config, start).await?)));
         }

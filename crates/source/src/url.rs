@@ -1,7 +1,7 @@
 //! `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::SourceError;
 
@@ -64,6 +64,15 @@ impl SourceUrl {
             url: without_password(text),
             reason: format!("{reason}; expected mysql://user:password@host:3306"),
         })
+    }
+
+    /// Whether a place is a URL, well written or not, rather than a file.
+    #[must_use]
+    pub fn is_meant(place: &str) -> bool {
+        const SCHEMES: [&str; 5] = ["mysql", "mariadb", "canal", "zk", "zookeeper"];
+        let word = place.split([':', '/']).next().unwrap_or_default();
+        let has_scheme = SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
+        place.contains("://") || (has_scheme || place.contains('@')) && !Path::new(place).exists()
     }
 
     pub(crate) fn password(&self) -> &str {
@@ -178,11 +187,11 @@ fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else {
         return text
             .rsplit_once('@')
-            .map_or_else(|| text.to_owned(), |(_, at)| format!("***@{at}"));
+            .map_or_else(|| "***".to_owned(), |(_, at)| format!("***@{at}"));
     };
     match rest.rsplit_once('@') {
         Some((login, place)) => {
-            let user = login.split(':').next().unwrap_or_default();
+            let user = login.split([':', '/']).next().unwrap_or_default();
             format!("{scheme}://{user}:***@{place}")
         }
         // Without `@` it is open what is meant as the password.

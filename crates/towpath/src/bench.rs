@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use towpath_entry::{DecoderOptions, TableFilter};
-use towpath_source::Start;
+use towpath_source::{SourceUrl, Start};
 
 use crate::filters::remark;
 use crate::place::Place;
@@ -119,7 +119,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     remark("--filter", &arguments.filter);
     let mut tally = match Place::parse(&arguments.place) {
         Some(place) => drain::run(&place, &arguments)?,
-        None if arguments.place.contains("://") => dump::run(&arguments).await?,
+        None if SourceUrl::is_meant(&arguments.place) => dump::run(&arguments).await?,
         None => {
             let filter = TableFilter::new(&arguments.filter, "")
                 .map_err(|error| Failure::new("cannot use --filter", error))?;

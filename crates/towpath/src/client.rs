@@ -10,6 +10,7 @@ use towpath_entry::Zone;
 
 use crate::filters::remark;
 use crate::report::{Failure, say};
+use crate::secret::Secret;
 use crate::signals::Shutdown;
 use crate::tail::render::{FormatArguments, Renderer};
 use crate::tail::{show, written};
@@ -30,8 +31,9 @@ acknowledged. --time-zone counts for the times of day that are shown; values of 
 in the zone of the server that made the entries. It ends at SIGINT or SIGTERM: the lock is released, what was not shown is given back.")]
 pub(crate) struct Arguments {
     /// canal://[user:password@]host:port[,host:port]/destination, or
-    /// zk://host:port,host:port/otter/canal?destination=NAME.
-    place: String,
+    /// zk://host:port,host:port/otter/canal?destination=NAME. file:PATH of a file that holds the URL keeps a
+    /// password out of sight.
+    place: Secret,
     /// The id under which the servers keep the cursor.
     #[arg(long, value_name = "ID", default_value_t = 1001)]
     client_id: i16,
@@ -41,9 +43,9 @@ pub(crate) struct Arguments {
     /// User name, for zk://.
     #[arg(long, requires = "password")]
     user: Option<String>,
-    /// Password, for zk://.
+    /// Password, for zk://; file:PATH and credential:NAME are what lies there.
     #[arg(long)]
-    password: Option<String>,
+    password: Option<Secret>,
     /// Count instead of showing changes: a line each second.
     #[arg(long)]
     count: bool,

@@ -18,6 +18,7 @@ use towpath_coordination::ZkUrl;
 use towpath_source::SourceUrl;
 
 use crate::report::say;
+use crate::secret::Secret;
 use findings::{Findings, Format};
 
 #[derive(Debug, Args)]
@@ -31,18 +32,18 @@ It changes nothing where it looks. Exit code 0: no failure (warnings are none), 
 2: the arguments are wrong.")]
 pub(crate) struct Arguments {
     /// zk://host,host/otter/canal[?destination=NAME], canal://[user:password@]host:port/destination, or
-    /// mysql://user:password@host:port.
-    place: String,
+    /// mysql://user:password@host:port. file:PATH of a file that holds the URL keeps a password out of sight.
+    place: Secret,
     /// With zk://: the source of the destinations. Checks it too, and whether it still has what the
     /// clients' cursors want.
     #[arg(long, value_name = "URL")]
-    source: Option<String>,
+    source: Option<Secret>,
     /// With zk://: user name for the servers; needs --password.
     #[arg(long, requires = "password")]
     user: Option<String>,
-    /// With zk://: password for the servers.
+    /// With zk://: password for the servers; file:PATH is what lies there.
     #[arg(long)]
-    password: Option<String>,
+    password: Option<Secret>,
     /// The server id that a reader is to have: looks whether a replica of the source has it.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
@@ -191,7 +192,7 @@ fn configure(arguments: &Arguments) -> Result<(Place, Options), String> {
     };
     let login = arguments.password.as_ref().map(|password| Login {
         user: arguments.user.clone().unwrap_or_default(),
-        password: password.clone(),
+        password: (**password).to_owned(),
     });
     let deadline = Duration::from_secs(arguments.deadline.into());
     Ok((place, Options { deadline, login, source, server_id: arguments.server_id }))

@@ -9,6 +9,7 @@ mod filters;
 mod follow;
 mod place;
 mod report;
+mod secret;
 mod serve;
 mod signals;
 mod tail;

@@ -17,6 +17,7 @@ use towpath_wire::PasswordHash;
 
 use crate::filters::FilterArguments;
 use crate::report::{Failure, say};
+use crate::secret::Secret;
 use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
 
@@ -35,9 +36,10 @@ With --zk several servers share a destination: one serves it, the others stand b
 pub(crate) struct Arguments {
     /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
     /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
-    /// certificate, too. A binlog file or folder works as well.
-    #[arg(long, value_name = "URL")]
-    source: String,
+    /// certificate, too. A binlog file or folder works as well. file:PATH and credential:NAME keep the URL
+    /// out of sight, as the environment does.
+    #[arg(long, value_name = "URL", env = "TOWPATH_SOURCE", hide_env_values = true)]
+    source: Secret,
     /// The name under which clients subscribe.
     #[arg(long, default_value = "example")]
     destination: String,
@@ -64,7 +66,7 @@ pub(crate) struct Arguments {
     /// Be part of a cluster: zk://host:2181,host2:2181/otter/canal, the path being the root of Canal's
     /// tree; or a connect string as in Canal's configuration.
     #[arg(long, value_name = "URL")]
-    zk: Option<ZkUrl>,
+    zk: Option<Secret>,
     /// Where clients reach this server, as HOST:PORT. This machine's address as ZooKeeper sees it, and
     /// the port of --listen, if absent.
     #[arg(long, value_name = "ADDRESS", requires = "zk")]
@@ -79,8 +81,8 @@ pub(crate) struct Arguments {
     gtid: bool,
     /// A second server that is followed when the first does not answer. By GTID nothing is lost or
     /// repeated; without, the last transactions come again.
-    #[arg(long, value_name = "URL")]
-    standby: Option<String>,
+    #[arg(long, value_name = "URL", env = "TOWPATH_STANDBY", hide_env_values = true)]
+    standby: Option<Secret>,
     #[command(flatten)]
     failover: FailoverArguments,
     #[command(flatten)]
@@ -91,9 +93,9 @@ pub(crate) struct Arguments {
     /// User name that clients must give; needs --password.
     #[arg(long, requires = "password")]
     user: Option<String>,
-    /// Password that clients must give.
-    #[arg(long)]
-    password: Option<String>,
+    /// Password that clients must give; file:PATH and credential:NAME as for --source.
+    #[arg(long, env = "TOWPATH_PASSWORD", hide_env_values = true)]
+    password: Option<Secret>,
     /// Longest event of the binlog, in MiB: a row takes a few times its length in memory. An
     /// event that is longer stops the destination. A server sends none above 1024.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -167,7 +169,7 @@ impl FailoverArguments {
 
 /// Host and port as configured, for Canal's cursor file.
 fn address(source: &str) -> Result<SourceAddress, Failure> {
-    if !source.contains("://") {
+    if !SourceUrl::is_meant(source) {
         return Ok(SourceAddress { host: source.to_owned(), port: 0 });
     }
     let url = SourceUrl::parse(source).map_err(Failure::source)?;
@@ -233,7 +235,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
     config.archive =
         arguments.archive.read(&arguments.source, &arguments.state, &arguments.destination)?;
     let feed = SourceFeed {
-        place: arguments.source.clone(),
+        place: (*arguments.source).to_owned(),
         config,
         start: arguments.from,
         instead_of: arguments.instead_of,
@@ -247,7 +249,9 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         filter,
         feed: Feed::Source(Box::new(feed)),
     };
-    let cluster = match arguments.zk {
+    let zk = arguments.zk.as_deref().map(str::parse::<ZkUrl>).transpose();
+    let zk = zk.map_err(|error| Failure::new("cannot use --zk", error))?;
+    let cluster = match zk {
         None => None,
         Some(zookeeper) => Some(ClusterConfig {
             address: match arguments.advertise {
@@ -271,11 +275,18 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.filters.zone()?;
+    let has_password = arguments.password.is_some();
     let (config, instance) = configure(arguments)?;
     let server = Server::bind(config, vec![instance])
         .await
         .map_err(|error| Failure::server("cannot start", error))?;
     let local = server.local_addr().map_err(|error| Failure::new("cannot start", error))?;
+    if !has_password && !local.ip().is_loopback() {
+        tracing::warn!(
+            address = %local,
+            "whoever reaches this address gets the rows: --user and --password ask for a login"
+        );
+    }
     let shutdown = Shutdown::listen()?;
     let _state = tell_state(server.observer())?;
     if let Some(status) = server.status_addr() {

@@ -12,6 +12,7 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::report::Failure;
+use crate::secret::Secret;
 use render::{FormatArguments, Renderer};
 
 #[derive(Debug, Args)]
@@ -25,7 +26,8 @@ pub(crate) struct Arguments {
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
     /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows;
     /// values of TIMESTAMP columns are then in the zone of the server.
-    place: String,
+    /// file:PATH of a file that holds the URL keeps a password out of sight.
+    place: Secret,
     #[command(flatten)]
     filters: FilterArguments,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS. Files begin at the earliest.
@@ -36,7 +38,7 @@ pub(crate) struct Arguments {
     gtid: bool,
     /// A second server that is followed when the first does not answer.
     #[arg(long, value_name = "URL")]
-    standby: Option<String>,
+    standby: Option<Secret>,
     #[command(flatten)]
     format: FormatArguments,
     /// End after this many changes.
@@ -62,7 +64,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
         return canal::run(&arguments, &mut renderer).await;
     }
-    let is_server = arguments.place.contains("://");
+    let is_server = SourceUrl::is_meant(&arguments.place);
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
     let options = arguments.filters.options()?;
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);

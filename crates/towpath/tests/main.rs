@@ -42,6 +42,7 @@ mod positions;
 mod refusals;
 mod rolled_back;
 mod row_images;
+mod secrets;
 mod semi_sync;
 mod sequence;
 mod several;

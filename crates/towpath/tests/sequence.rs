@@ -1,6 +1,7 @@
 //! Numbers in a table, and what a client gets of them.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -113,7 +114,11 @@ impl Serving {
 
     /// A file in its state directory; nothing while it is not there.
     pub(crate) fn state(&self, path: &str) -> String {
-        std::fs::read_to_string(self.state.path().join(path)).unwrap_or_default()
+        std::fs::read_to_string(self.state_path(path)).unwrap_or_default()
+    }
+
+    pub(crate) fn state_path(&self, path: &str) -> PathBuf {
+        self.state.path().join(path)
     }
 
     /// The same when the destination before may have failed.

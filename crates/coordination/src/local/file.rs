@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::meta;
+use super::{create_private, meta};
 use crate::StateError;
 use crate::cursor::{Client, State};
 use crate::store::BATCH_IDS_STEP;
@@ -90,7 +90,7 @@ impl MetaFile {
             let path = path.to_owned();
             move |source| StateError::Write { path, source }
         };
-        let mut file = File::create(&self.temporary).map_err(failed(&self.temporary))?;
+        let mut file = create_private(&self.temporary).map_err(failed(&self.temporary))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed(&self.temporary))?;
         if !self.damaged.load(Ordering::Relaxed) {
             match fs::rename(&self.current, &self.previous) {

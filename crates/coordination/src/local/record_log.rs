@@ -5,6 +5,7 @@ use std::io::{BufWriter, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::create_private;
 use crate::StateError;
 
 /// First bytes of the file: what it is, and the version of its form.
@@ -116,7 +117,7 @@ impl RecordLog {
     ) -> Result<(), StateError> {
         let temporary = self.path.with_extension("tmp");
         let failed = |path: &Path, source| StateError::Write { path: path.to_owned(), source };
-        let mut file = File::create(&temporary).map_err(|e| failed(&temporary, e))?;
+        let mut file = create_private(&temporary).map_err(|e| failed(&temporary, e))?;
         let written = file.write_all(HEAD).and_then(|()| write_framed(&mut file, records));
         let len = written.map_err(|e| failed(&temporary, e))?;
         file.sync_all().map_err(|e| failed(&temporary, e))?;

@@ -23,13 +23,24 @@ impl FromStr for ZkUrl {
     /// In a `zk://` URL the path is the root of the tree itself, `/otter/canal` when there is none;
     /// in a connect string it is a chroot, under which `/otter/canal` lies.
     fn from_str(text: &str) -> Result<Self, ZkError> {
-        let fail = |reason: &str| ZkError::Url { url: text.to_owned(), reason: reason.to_owned() };
+        // What stands before an `@` is a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, behind)| behind);
+        let told = |url: &str, reason: &str| ZkError::Url {
+            url: url.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let fail = |reason: &str| told(shown, reason);
         let (is_url, rest) = match text.split_once("://") {
             Some(("zk" | "zookeeper", rest)) => (true, rest),
-            Some(_) => return Err(fail("it does not begin with zk://")),
+            Some((scheme, _)) => {
+                return Err(told(&format!("{scheme}://"), "it does not begin with zk://"));
+            }
             None => (false, text),
         };
         let (hosts, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if hosts.contains('@') {
+            return Err(fail("it has no place for a user"));
+        }
         let mut servers = Vec::new();
         for host in hosts.split([',', ';']).map(str::trim).filter(|host| !host.is_empty()) {
             servers.push(with_port(host).ok_or_else(|| fail("a port is no number"))?);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use towpath_source::ArchiveConfig;
+use towpath_source::{ArchiveConfig, SourceUrl};
 
 use crate::report::Failure;
 
@@ -80,7 +80,7 @@ impl ArchiveArguments {
             }
             archive.endpoint = endpoint;
         }
-        if !source.contains("://") {
+        if !SourceUrl::is_meant(source) {
             return Err(Failure::of("an RDS instance is named, but --source is a file or folder"));
         }
         Ok(Some(archive))

@@ -1,0 +1,93 @@
+//! What may hold a password: it comes from the command line, where other users of the machine see it, from the
+//! environment, from a file, or from the credentials that systemd passes (systemd.exec(5), "CREDENTIALS").
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A text that is never shown.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `file:PATH` is what lies in a file, `credential:NAME` a credential of the service, without the end of the
+/// last line; anything else is the text itself.
+impl FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = match (text.strip_prefix("file:"), text.strip_prefix("credential:")) {
+            (Some(path), _) => PathBuf::from(path),
+            (None, Some(name)) => credential(name)?,
+            (None, None) => return Ok(Self(text.to_owned())),
+        };
+        let read = std::fs::read_to_string(&path);
+        let read = read.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let secret = read.strip_suffix('\n').unwrap_or(&read);
+        let secret = secret.strip_suffix('\r').unwrap_or(secret);
+        if secret.is_empty() || secret.contains('\n') {
+            return Err(format!("{} has to hold one line, the secret", path.display()));
+        }
+        Ok(Self(secret.to_owned()))
+    }
+}
+
+fn credential(name: &str) -> Result<PathBuf, String> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or(
+        "there is no CREDENTIALS_DIRECTORY in the environment: the service needs LoadCredential=",
+    )?;
+    let is_plain = !name.is_empty() && !name.contains('/') && name != "." && name != "..";
+    is_plain
+        .then(|| Path::new(&folder).join(name))
+        .ok_or_else(|| format!("`{name}` is no name of a credential"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_come_from_files_and_are_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let given = format!("file:{}", path.display());
+        for (content, expected) in [
+            ("s3cret", Ok("s3cret")),
+            ("s3 cret \n", Ok("s3 cret ")),
+            ("s3cret\r\n", Ok("s3cret")),
+            ("", Err("one line")),
+            ("\n", Err("one line")),
+            ("a\nb\n", Err("one line")),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            match (given.parse::<Secret>(), expected) {
+                (Ok(secret), Ok(expected)) => {
+                    assert_eq!(&*secret, expected);
+                    assert_eq!(format!("{secret:?}"), "***");
+                }
+                (Err(said), Err(needle)) => assert!(said.contains(needle), "{said}"),
+                (read, expected) => panic!("{content:?}: {read:?}, {expected:?}"),
+            }
+        }
+        let missing = format!("file:{}", folder.path().join("no").display());
+        assert!(missing.parse::<Secret>().unwrap_err().contains("cannot read"));
+        for name in ["", "..", "a/b"] {
+            assert!(format!("credential:{name}").parse::<Secret>().is_err(), "{name}");
+        }
+        assert_eq!(&*"mysql://me:file:x@h".parse::<Secret>().unwrap(), "mysql://me:file:x@h");
+    }
+}

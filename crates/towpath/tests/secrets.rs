@@ -1,0 +1,92 @@
+//! A password is shown nowhere, however a URL is mistyped, and need not stand on the command line.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use tempfile::TempDir;
+use towpath_testkit::{Server, Version};
+
+use crate::binary;
+use crate::sequence::{Serving, TABLE, exactly, write};
+
+/// Places with a password that nobody may see.
+const MISTYPED: &[&str] = &[
+    "mysql:/root:secret@h",
+    "mysql//root:secret@h:3306",
+    "mysql:root:secret@h",
+    "MYSQL://root:secret@h",
+    "root:secret@h:3306",
+    "mysql://root:secret",
+    "mysql://root:secret@h:99999",
+    "mysql://root:sec/secret@h",
+    "mysql://root:secret@h?tls=maybe",
+    "canal:/u:secret@h/x",
+    "canal://u:secret@h:99999/x",
+    "canal://u:secret@/x",
+    "zk:/u:secret@h",
+    "zk://u:secret@h:x/otter",
+];
+
+const COMMANDS: &[&[&str]] = &[
+    &["tail"],
+    &["tail", "/nowhere", "--standby"],
+    &["doctor"],
+    &["doctor", "zk://127.0.0.1:1/otter", "--deadline", "1", "--source"],
+    &["client", "--give-up", "1"],
+    &["serve", "--listen", "127.0.0.1:0", "--source"],
+    &["bench"],
+    &["serve", "--listen", "127.0.0.1:0", "--source", "/nowhere", "--zk"],
+];
+
+#[test]
+fn a_mistyped_url_is_told_without_its_password() {
+    let folder = TempDir::new().unwrap();
+    for command in COMMANDS {
+        for place in MISTYPED {
+            let output = Command::new(binary())
+                .current_dir(folder.path())
+                .args(*command)
+                .arg(place)
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(!output.status.success(), "{command:?} {place}");
+            assert!(said.contains("error") || said.contains("FAIL"), "{command:?} {place}: {said}");
+            assert!(!said.contains("secret"), "{command:?} {place}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_url_comes_from_the_environment_a_file_or_a_credential() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("url"), format!("{}\n", server.url())).unwrap();
+    let by_file = format!("file:{}/url", folder.path().display());
+    let mut serving = Serving::start(&["--source", &by_file, "--from", "earliest"]);
+    serving.wait_until_running();
+    write(&server, 1..=5);
+    assert_eq!(serving.numbers_until(5), exactly(1..=5));
+    for file in ["example/meta.dat", "example/schema.history"] {
+        let mode = serving.state_path(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
+    let state = folder.path().join("state");
+    for (name, value) in [
+        ("TOWPATH_SOURCE", server.url()),
+        ("TOWPATH_SOURCE", "credential:url".to_owned()),
+        ("TOWPATH_SOURCE", by_file),
+    ] {
+        let output = Command::new(binary())
+            .args(["serve", "--listen", "127.0.0.1:0", "--from", "mysql-bin.000999:4", "--state"])
+            .arg(&state)
+            .env("CREDENTIALS_DIRECTORY", folder.path())
+            .env(name, &value)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("mysql-bin.000999"), "{value}: {said}");
+    }
+}
