@@ -501,6 +501,11 @@ impl Destination {
         Ok(generation)
     }
 
+    /// Whether another connection has subscribed for the client after `reader`.
+    pub(crate) fn is_taken(&self, client_id: i16, reader: Option<Reader>) -> bool {
+        self.core().clients.get(&client_id).is_some_and(|client| client.newer(reader).is_some())
+    }
+
     /// A new batch of what is there, or `None`. Two connections that got batches of one client by turns
     /// would each see what the other did not: the one that has subscribed before the other is refused.
     pub(crate) fn get(

@@ -175,6 +175,9 @@ impl Session {
     /// Serves the connection to its end. Dropping the future closes it.
     pub(crate) async fn run(mut self, seed: [u8; SEED_LEN]) {
         let Err(ending) = self.serve(seed).await;
+        if matches!(ending, Ending::Peer) {
+            self.serve_rest();
+        }
         if ending.is_odd() {
             tracing::warn!(peer = %self.peer, reason = %ending, "connection closed");
         } else {
@@ -197,6 +200,38 @@ impl Session {
                 return Err(Ending::Stopping);
             }
             self.request(&frame).await?;
+        }
+    }
+
+    /// What a peer that has gone had sent behind a get that waited: its acknowledgements count, and what it
+    /// gave back is given to others, unless another connection has taken its place by now.
+    fn serve_rest(&mut self) {
+        while let Ok(Some(frame)) = self.frames.next_frame() {
+            let Ok(packet) = Packet::parse(&frame) else { return };
+            let (is_ack, batch) = match Request::parse(&packet) {
+                Ok(Request::Ack(batch)) => (true, batch),
+                Ok(Request::Rollback(batch)) => (false, batch),
+                // Nobody is there for an answer.
+                Ok(_) => continue,
+                Err(_) => return,
+            };
+            let batch_id = batch.batch_id.unwrap_or(0);
+            let done = self
+                .identity(batch.destination, batch.client_id)
+                .and_then(|(name, client_id)| self.resolve(name, client_id).ok())
+                .filter(|(destination, client_id)| !destination.is_taken(*client_id, self.reader))
+                .map(|(destination, client_id)| match (is_ack, batch_id) {
+                    (true, -1) => Ok(()),
+                    (true, batch_id) => destination.ack(client_id, batch_id),
+                    (false, 0) => {
+                        destination.rollback_all(client_id);
+                        Ok(())
+                    }
+                    (false, batch_id) => destination.rollback(client_id, batch_id),
+                });
+            if !matches!(done, Some(Ok(()))) {
+                return;
+            }
         }
     }
 

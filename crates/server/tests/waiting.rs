@@ -81,6 +81,35 @@ async fn a_client_that_goes_while_it_waits_takes_no_batch() {
     served.stop().await.unwrap();
 }
 
+/// What it has said counts, though a get before it never ends.
+#[tokio::test(crate = "towpath_testkit")]
+async fn what_a_client_said_before_it_went_is_served() {
+    let (served, _directory) = Served::new().await;
+    for first in [1, 11] {
+        let mut gone = Peer::subscribed(served.address, "1001").await;
+        let mut ids = Vec::new();
+        for number in [first, first + 1] {
+            served.push(numbered(number)).await;
+            gone.get("1001", 1, LONG_MS).await;
+            let (id, numbers) = gone.expect_numbers().await;
+            assert_eq!(numbers, [number]);
+            ids.push(id);
+        }
+        gone.get("1001", 1, 0).await;
+        gone.ack("1001", ids[0]).await;
+        gone.rollback("1001", None).await;
+        drop(gone);
+        let mut peer = Peer::subscribed(served.address, "1001").await;
+        peer.get("1001", 1, LONG_MS).await;
+        let (id, numbers) = peer.expect_numbers().await;
+        assert_eq!(numbers, [first + 1]);
+        peer.ack("1001", id).await;
+        peer.get("1001", 1, -1).await;
+        assert_eq!(peer.expect_numbers().await, (-1, vec![]));
+    }
+    served.stop().await.unwrap();
+}
+
 /// T-WEDGE-5: it is told by whom, though there is nothing that it could have got.
 #[tokio::test(crate = "towpath_testkit")]
 async fn a_get_that_waits_ends_when_another_connection_takes_over() {

@@ -12,8 +12,9 @@ use crate::filters::remark;
 use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::Shutdown;
+use crate::tail::canal::acknowledge;
 use crate::tail::render::{FormatArguments, Renderer};
-use crate::tail::{show, written};
+use crate::tail::{Shown, show, written};
 use crate::zone::ZoneArguments;
 
 /// Time to be told that the session with ZooKeeper is over.
@@ -58,7 +59,8 @@ pub(crate) struct Arguments {
     /// Write metrics to standard output at the end, in Prometheus' format.
     #[arg(long)]
     metrics: bool,
-    /// End after this many changes.
+    /// End after this many changes, shown or counted. A batch that has more of them is given back, so that
+    /// nobody misses the rest: it comes again.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
     #[command(flatten)]
@@ -71,6 +73,8 @@ pub(crate) struct Arguments {
 #[derive(Debug)]
 struct Counts {
     since: Instant,
+    /// Rows of earlier lines.
+    before: u64,
     rows: u64,
     entries: u64,
     bytes: u64,
@@ -78,20 +82,29 @@ struct Counts {
 
 impl Counts {
     fn new() -> Self {
-        Self { since: Instant::now(), rows: 0, entries: 0, bytes: 0 }
+        Self { since: Instant::now(), before: 0, rows: 0, entries: 0, bytes: 0 }
     }
 
-    fn add(&mut self, batch: &Batch) -> Result<(), Failure> {
+    /// Counts a batch, up to `limit` rows in all.
+    fn add(&mut self, batch: &Batch, limit: Option<u64>) -> Result<Shown, Failure> {
         let rows = batch.rows().map_err(|error| Failure::new("cannot read an entry", error))?;
         let of = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        self.rows += of(rows.len());
+        let room = limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.before + self.rows));
+        let count = of(rows.len());
+        if count > room {
+            self.rows += room;
+            return Ok(Shown::Some);
+        }
+        self.rows += count;
         self.entries += of(batch.raw().len());
         self.bytes += batch.raw().iter().map(|entry| of(entry.len())).sum::<u64>();
-        Ok(())
+        Ok(if count == room { Shown::Last } else { Shown::All })
     }
 
     fn line(&mut self, connection: &Connection) -> String {
-        let Self { since, rows, entries, bytes } = std::mem::replace(self, Self::new());
+        let before = self.before + self.rows;
+        let next = Self { before, ..Self::new() };
+        let Self { since, rows, entries, bytes, .. } = std::mem::replace(self, next);
         let ms = since.elapsed().as_millis().max(1);
         let rate = |count: u64| u128::from(count) * 1000 / ms;
         let health = connection.health();
@@ -173,16 +186,16 @@ async fn follow(
                 let Some(batch) = batch else { return Ok(()) };
                 let batch =
                     batch.map_err(|error| Failure::new("the connection ended", error))?;
-                let go_on = if arguments.count {
-                    counts.add(&batch)?;
-                    true
+                let shown = if arguments.count {
+                    counts.add(&batch, arguments.limit)?
                 } else {
                     let entries = batch.raw().iter().map(AsRef::as_ref);
                     show(entries, arguments.limit, &mut renderer)?
                 };
-                // Too late is no loss here: it comes again, and the state tells why.
-                let _acknowledged: bool = batch.ack().await.is_ok();
-                if !go_on {
+                if !acknowledge(batch, shown).await {
+                    if arguments.count {
+                        written(writeln!(io::stdout(), "{}", counts.line(connection)))?;
+                    }
                     return Ok(());
                 }
             }

@@ -42,7 +42,7 @@ impl Output {
     fn block(&mut self, block: &Block) -> io::Result<()> {
         for bytes in block.messages() {
             match self {
-                Self::Lines(renderer) => renderer.entry(bytes, 0)?,
+                Self::Lines(renderer) => drop(renderer.entry(bytes, 0, u64::MAX)?),
                 Self::Entries(file) => {
                     let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
                     file.write_all(&len.to_be_bytes())?;

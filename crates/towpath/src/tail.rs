@@ -1,6 +1,6 @@
 //! `towpath tail`: changes in the terminal as they happen.
 
-mod canal;
+pub(crate) mod canal;
 pub(crate) mod render;
 
 use std::io::{self, IsTerminal};
@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
     standby: Option<Secret>,
     #[command(flatten)]
     format: FormatArguments,
-    /// End after this many changes.
+    /// End after this many changes. From canal:// and zk:// a batch that has more of them is given back, so that
+    /// nobody misses the rest: it comes again.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 }
@@ -77,7 +78,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
     let mut follow = Follow::new(source, options)?;
     while let Some(block) = follow.next().await? {
-        if !show(block.messages(), arguments.limit, &mut renderer)? {
+        if show(block.messages(), arguments.limit, &mut renderer)? != Shown::All {
             break;
         }
     }
@@ -85,22 +86,40 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shows entries; false when enough was shown or nobody reads any more.
+/// How many entries were shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// All of them, and more are wanted.
+    All,
+    /// All of them, and that is enough.
+    Last,
+    /// Enough, or nobody reads any more: the rest was not shown.
+    Some,
+}
+
+/// Shows entries, up to `limit` changes in all.
 pub(crate) fn show<'a, W: io::Write>(
     entries: impl Iterator<Item = &'a [u8]>,
     limit: Option<u64>,
     renderer: &mut Renderer<W>,
-) -> Result<bool, Failure> {
+) -> Result<Shown, Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let now_ms = i64::try_from(now).unwrap_or(i64::MAX);
+    let limit = limit.unwrap_or(u64::MAX);
+    let mut is_whole = true;
     for bytes in entries {
-        if !written(renderer.entry(bytes, now_ms))? {
-            return Ok(false);
+        let result = renderer.entry(bytes, now_ms, limit);
+        is_whole = *result.as_ref().unwrap_or(&false);
+        if !written(result.map(drop))? {
+            return Ok(Shown::Some);
         }
-        if limit.is_some_and(|limit| renderer.shown >= limit) {
-            written(renderer.flush())?;
-            return Ok(false);
+        if !is_whole {
+            break;
         }
     }
-    written(renderer.flush())
+    Ok(match written(renderer.flush())? && is_whole {
+        true if renderer.shown < limit => Shown::All,
+        true => Shown::Last,
+        false => Shown::Some,
+    })
 }

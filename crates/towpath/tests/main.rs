@@ -33,6 +33,7 @@ mod hidden_key;
 mod kills;
 mod large;
 mod last;
+mod limits;
 mod live;
 mod logins;
 mod mariadb_values;

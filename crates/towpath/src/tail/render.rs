@@ -6,7 +6,7 @@ use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value, json};
 use towpath_entry::Zone;
 use towpath_entry::flat::FlatWriter;
-use towpath_entry::read::{Column, Entry, Header, RowData, event_type_name};
+use towpath_entry::read::{Column, Entry, Header, ReadError, RowData, event_type_name};
 
 /// How changes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,15 +82,23 @@ impl Styles {
     }
 }
 
+fn has_change(bytes: &[u8]) -> Result<bool, ReadError> {
+    Ok(Entry::parse(bytes)?.row_change()?.is_some())
+}
+
 impl<W: Write> Renderer<W> {
     pub(crate) fn new(out: W, format: Format, colored: bool, zone: Zone) -> Self {
         let styles = if colored { Styles::colored() } else { Styles::default() };
         Self { out, format, styles, shown: 0, flat: FlatWriter::default(), zone }
     }
 
-    /// Writes what is in an entry; transaction bounds say nothing.
-    pub(crate) fn entry(&mut self, bytes: &[u8], now_ms: i64) -> io::Result<()> {
+    /// Writes what is in an entry, until so many changes are shown in all; transaction bounds say nothing. Whether
+    /// it was written whole.
+    pub(crate) fn entry(&mut self, bytes: &[u8], now_ms: i64, limit: u64) -> io::Result<bool> {
         let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        if self.shown >= limit {
+            return Ok(!has_change(bytes).map_err(bad)?);
+        }
         if self.format == Format::Flat {
             let mut line = Vec::new();
             if self.flat.write(&mut line, bytes, 0, now_ms).map_err(bad)? {
@@ -98,23 +106,26 @@ impl<W: Write> Renderer<W> {
                 self.shown += 1;
                 self.out.write_all(&line)?;
             }
-            return Ok(());
+            return Ok(true);
         }
         let entry = Entry::parse(bytes).map_err(bad)?;
-        let Some(change) = entry.row_change().map_err(bad)? else { return Ok(()) };
+        let Some(change) = entry.row_change().map_err(bad)? else { return Ok(true) };
         let kind = event_type_name(change.event_type);
         if change.rows.is_empty() {
             self.shown += 1;
-            return self.statement(&entry.header, kind, change.sql);
+            return self.statement(&entry.header, kind, change.sql).map(|()| true);
         }
         for row in &change.rows {
+            if self.shown >= limit {
+                return Ok(false);
+            }
             self.shown += 1;
             match self.format {
                 Format::Text => self.row(&entry.header, change.event_type, row)?,
                 Format::Json | Format::Flat => self.row_json(&entry.header, kind, row)?,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {
@@ -278,7 +289,7 @@ mod tests {
         for _ in 0..8 {
             let (len, tail) = rest.split_first_chunk::<4>().unwrap();
             let len = usize::try_from(u32::from_be_bytes(*len)).unwrap();
-            renderer.entry(&tail[..len], 0).unwrap();
+            assert!(renderer.entry(&tail[..len], 0, u64::MAX).unwrap());
             rest = &tail[len..];
         }
         String::from_utf8(renderer.out).unwrap()
