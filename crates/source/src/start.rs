@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::SourceError;
 
@@ -28,6 +29,12 @@ pub enum Start {
     },
 }
 
+/// No binlog is older: 2001.
+const BINLOGS_SINCE_S: u64 = 1_000_000_000;
+
+/// How far the clock of a source may be ahead.
+const CLOCKS_DIFFER_S: u64 = 24 * 3600;
+
 impl FromStr for Start {
     type Err = SourceError;
 
@@ -52,8 +59,15 @@ impl FromStr for Start {
         }
         if let Some(moment) = text.strip_prefix("time:") {
             let seconds = moment.parse().ok().or_else(|| rfc3339(moment));
-            let unix_s = seconds.ok_or_else(|| fail("the time cannot be read"))?;
-            return Ok(Self::Time { unix_s });
+            let unix_s: u64 = seconds.ok_or_else(|| fail("the time cannot be read"))?;
+            let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            return match unix_s <= now_s.saturating_add(CLOCKS_DIFFER_S) {
+                true => Ok(Self::Time { unix_s }),
+                false if (BINLOGS_SINCE_S..=now_s).contains(&(unix_s / 1000)) => {
+                    Err(fail(&format!("it is in milliseconds: time:{} is meant", unix_s / 1000)))
+                }
+                false => Err(fail("the time is yet to come")),
+            };
         }
         let (file, offset) =
             text.rsplit_once(':').ok_or_else(|| fail("it is none of the forms"))?;
@@ -101,6 +115,8 @@ mod tests {
             (":4", "file is empty"),
             ("time:yesterday", "time cannot be read"),
             ("time:1960-01-01T00:00:00Z", "time cannot be read"),
+            ("time:1796049645123", "time:1796049645 is meant"),
+            ("time:9999-01-01T00:00:00Z", "yet to come"),
         ] {
             let error = text.parse::<Start>().unwrap_err().to_string();
             assert!(error.contains(fault), "{text}: {error}");

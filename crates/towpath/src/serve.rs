@@ -2,7 +2,7 @@
 
 mod archive;
 
-use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -43,12 +43,12 @@ pub(crate) struct Arguments {
     /// The name under which clients subscribe.
     #[arg(long, default_value = "example")]
     destination: String,
-    /// Where clients connect; port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11111")]
+    /// Where clients connect, HOST:PORT; :PORT is any address of this machine, port 0 any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:11111", value_parser = listening)]
     listen: SocketAddr,
     /// Answer HTTP here, as at 127.0.0.1:11112: GET /state (JSON), /metrics (Canal's, for Prometheus),
     /// /health (200 or 503). Whoever reaches it can read it. SIGUSR1 writes the state into the log.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listening)]
     status: Option<SocketAddr>,
     #[command(flatten)]
     filters: FilterArguments,
@@ -165,6 +165,16 @@ impl FailoverArguments {
             retries: self.detect_retries,
         });
     }
+}
+
+/// An address to listen on: a literal one, a name that leads to one, or a port alone.
+fn listening(text: &str) -> Result<SocketAddr, String> {
+    let expected = "expected HOST:PORT, as 127.0.0.1:11111, localhost:11111 or :11111";
+    if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    }
+    let mut found = text.to_socket_addrs().map_err(|error| format!("{error}; {expected}"))?;
+    found.next().ok_or_else(|| format!("the name leads nowhere; {expected}"))
 }
 
 /// Host and port as configured, for Canal's cursor file.
@@ -296,4 +306,24 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     say(&format!("listening on {local}"));
     let stop = shutdown.token().clone();
     server.run(stop).await.map_err(|error| Failure::server("the server stopped", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("127.0.0.1:4120", "127.0.0.1:4120"),
+            ("[::1]:4120", "[::1]:4120"),
+            (":4120", "0.0.0.0:4120"),
+        ] {
+            assert_eq!(listening(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+        assert!(listening("localhost:4120").is_ok_and(|address| address.ip().is_loopback()));
+        for text in ["4120", "127.0.0.1", ":x", "127.0.0.1:70000", ""] {
+            assert!(listening(text).unwrap_err().contains("expected HOST:PORT"), "{text}");
+        }
+    }
 }
