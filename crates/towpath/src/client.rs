@@ -31,8 +31,8 @@ Changes go to standard output, what becomes of the connection to standard error.
 acknowledged. --time-zone counts for the times of day that are shown; values of TIMESTAMP columns come
 in the zone of the server that made the entries. It ends at SIGINT or SIGTERM: the lock is released, what was not shown is given back.")]
 pub(crate) struct Arguments {
-    /// canal://[user:password@]host:port[,host:port]/destination, or
-    /// zk://host:port,host:port/otter/canal?destination=NAME. file:PATH of a file that holds the URL keeps a
+    /// `canal://[user:password@]host:port[,host:port]/destination`, or
+    /// `zk://host:port,host:port/otter/canal?destination=NAME`. file:PATH of a file that holds the URL keeps a
     /// password out of sight.
     place: Secret,
     /// The id under which the servers keep the cursor.

@@ -31,8 +31,8 @@ use findings::{Findings, Format};
 It changes nothing where it looks. Exit code 0: no failure (warnings are none), 1: a failure was found,
 2: the arguments are wrong.")]
 pub(crate) struct Arguments {
-    /// zk://host,host/otter/canal[?destination=NAME], canal://[user:password@]host:port/destination, or
-    /// mysql://user:password@host:port. file:PATH of a file that holds the URL keeps a password out of sight.
+    /// `zk://host,host/otter/canal[?destination=NAME]`, `canal://[user:password@]host:port/destination`, or
+    /// `mysql://user:password@host:port`. file:PATH of a file that holds the URL keeps a password out of sight.
     place: Secret,
     /// With zk://: the source of the destinations. Checks it too, and whether it still has what the
     /// clients' cursors want.

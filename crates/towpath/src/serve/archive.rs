@@ -20,7 +20,7 @@ pub(super) struct ArchiveArguments {
     /// Its secret; better given by the environment, where other users do not see it.
     #[arg(long, value_name = "SECRET", env = "TOWPATH_RDS_SECRET_KEY", hide_env_values = true)]
     rds_secret_key: Option<String>,
-    /// The service that lists the files; https://rds.aliyuncs.com if absent.
+    /// The service that lists the files; `https://rds.aliyuncs.com` if absent.
     #[arg(long, value_name = "URL")]
     rds_endpoint: Option<String>,
     /// PEM file with the authorities trusted for it; the system's if absent.
