@@ -26,6 +26,7 @@ Each prints one line: what came, how long it took from the first to the last, an
 pub(crate) struct Arguments {
     /// canal://host:port/destination (acknowledges what it gets),
     /// mysql://user:password@host:port, or a binlog file or folder.
+    #[arg(value_name = "URL-OR-FILE")]
     place: String,
     /// Where to begin with the binlog of a source: earliest, now, FILE:OFFSET, gtid:SET, time:SECONDS.
     #[arg(long, default_value = "earliest")]

@@ -34,6 +34,7 @@ pub(crate) struct Arguments {
     /// `canal://[user:password@]host:port[,host:port]/destination`, or
     /// `zk://host:port,host:port/otter/canal?destination=NAME`. file:PATH of a file that holds the URL keeps a
     /// password out of sight.
+    #[arg(value_name = "URL")]
     place: Secret,
     /// The id under which the servers keep the cursor.
     #[arg(long, value_name = "ID", default_value_t = 1001)]

@@ -33,6 +33,7 @@ It changes nothing where it looks. Exit code 0: no failure (warnings are none), 
 pub(crate) struct Arguments {
     /// `zk://host,host/otter/canal[?destination=NAME]`, `canal://[user:password@]host:port/destination`, or
     /// `mysql://user:password@host:port`. file:PATH of a file that holds the URL keeps a password out of sight.
+    #[arg(value_name = "URL")]
     place: Secret,
     /// With zk://: the source of the destinations. Checks it too, and whether it still has what the
     /// clients' cursors want.
@@ -44,7 +45,7 @@ pub(crate) struct Arguments {
     /// With zk://: password for the servers; file:PATH is what lies there.
     #[arg(long)]
     password: Option<Secret>,
-    /// The server id that a reader is to have: looks whether a replica of the source has it.
+    /// With mysql://: a server id that is to be used; looks whether a replica of the source has it already.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
     /// Seconds that a step may take.

@@ -87,7 +87,7 @@ pub(crate) struct Arguments {
     failover: FailoverArguments,
     #[command(flatten)]
     archive: ArchiveArguments,
-    /// Id under which the source knows this reader; unique among its replicas. Generated if absent.
+    /// Server id under which the source knows this replica; unique among all its replicas. Generated if absent.
     #[arg(long, value_name = "N")]
     server_id: Option<u32>,
     /// User name that clients must give; needs --password.
@@ -130,7 +130,7 @@ struct FailoverArguments {
     /// What to do when the source has purged the place where reading goes on: stop with an error, or
     /// jump to the oldest or the newest transaction that it has. A jump is announced in the log, and to
     /// clients by an empty transaction that tells what is lost.
-    #[arg(long, value_name = "PLACE", value_enum, default_value_t = Purged::Stop)]
+    #[arg(long, value_name = "ACTION", value_enum, default_value_t = Purged::Stop)]
     when_purged: Purged,
     /// Be a semi-synchronous replica, as with db.semi: where the source has that switched on, a commit
     /// there waits until its transaction is in the store, or for the source's own timeout.

@@ -27,6 +27,7 @@ pub(crate) struct Arguments {
     /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows;
     /// values of TIMESTAMP columns are then in the zone of the server.
     /// file:PATH of a file that holds the URL keeps a password out of sight.
+    #[arg(value_name = "URL-OR-FILE")]
     place: Secret,
     #[command(flatten)]
     filters: FilterArguments,

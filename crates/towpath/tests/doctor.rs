@@ -369,7 +369,7 @@ fn a_source_is_found_wanting_step_by_step() {
     Diagnosis::of(&[&source.url(), "--server-id", "77"]).ends_with(1).has(
         "failure",
         "replicas",
-        &["another reader has server id 77", "--server-id"],
+        &["another replica has server id 77", "--server-id"],
     );
     Diagnosis::of(&[&source.url(), "--server-id", "78"]).ends_with(0).has(
         "ok",
@@ -421,7 +421,7 @@ fn mysql_of_old_and_new_is_asked_in_its_own_words() {
             .has("ok", "version", &[name])
             .has("ok", "binlog_status", &["the binlog ends at mysql-bin."])
             .has("ok", "binlog_files", &["files"])
-            .has("ok", "replicas", &["no other reader"])
+            .has("ok", "replicas", &["no other replica"])
             .has("ok", "dump", &["arrived"]);
     }
 }

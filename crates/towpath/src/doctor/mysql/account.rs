@@ -110,11 +110,13 @@ impl Checkup<'_> {
         let wanted = self.options.server_id.map(|id| id.to_string());
         let twice = ids.windows(2).find(|pair| pair.first() == pair.last());
         let clash = match (&wanted, twice.and_then(|pair| pair.first())) {
-            (Some(id), _) if ids.contains(id) => Some(format!("another reader has server id {id}")),
+            (Some(id), _) if ids.contains(id) => {
+                Some(format!("another replica has server id {id}"))
+            }
             (Some(id), _) if *id == own => Some(format!("server id {id} is the source's own")),
-            (_, Some(id)) => Some(format!("two readers share server id {id}")),
+            (_, Some(id)) => Some(format!("two replicas share server id {id}")),
             (_, None) if ids.contains(&own) => {
-                Some(format!("a reader has the source's own server id {own}"))
+                Some(format!("a replica has the source's own server id {own}"))
             }
             (_, None) => None,
         };
@@ -122,14 +124,14 @@ impl Checkup<'_> {
             Some(clash) => {
                 let text =
                     format!("{clash}: the source ends the dump of one of them again and again");
-                let fix = "give each reader an id of its own: serve --server-id, or \
+                let fix = "give each replica an id of its own: serve --server-id, or \
                            canal.instance.mysql.slaveId; known are ";
                 self.say(Verdict::Failure, text, format!("{fix}{}", ids.join(", ")));
             }
-            None if ids.is_empty() => self.say(Verdict::Ok, "no other reader is registered", ""),
+            None if ids.is_empty() => self.say(Verdict::Ok, "no other replica is registered", ""),
             None => {
                 let text =
-                    format!("other readers, each with its own server id: {}", ids.join(", "));
+                    format!("other replicas, each with its own server id: {}", ids.join(", "));
                 self.say(Verdict::Ok, text, "");
             }
         }

@@ -9,7 +9,7 @@ use towpath_source::{MysqlSource, Source, SourceConfig, SourceError, Start};
 use super::super::findings::{Finding, Size, Span};
 use super::{Answer, Checkup, Fault, Positions, Verdict, text};
 
-/// A reader that is away for longer than this loses changes.
+/// A replica that is away for longer than this loses changes.
 const KEPT_MIN: Duration = Duration::from_secs(24 * 3600);
 /// How often the source is asked to send a heartbeat.
 const HEARTBEAT: Duration = Duration::from_millis(300);
@@ -158,7 +158,7 @@ impl Checkup<'_> {
             Some("ON") => self.say(Verdict::Ok, "gtid_mode is ON", ""),
             Some("OFF") | None => {
                 let text = "gtid_mode is OFF: positions are files and offsets of this very server";
-                let fix = "gtid_mode = ON lets readers follow a failover to another server";
+                let fix = "gtid_mode = ON lets replicas follow a failover to another server";
                 self.say(Verdict::Note, text, fix);
             }
             Some(mode) => {
@@ -216,7 +216,7 @@ impl Checkup<'_> {
         let size = size.and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
         let kept = if seconds > 0.0 { seconds } else { days * 86_400.0 };
         let kept = Duration::try_from_secs_f64(kept).unwrap_or_default();
-        let fix = "a reader that is away for longer loses changes: SET GLOBAL \
+        let fix = "a replica that is away for longer loses changes: SET GLOBAL \
                    binlog_expire_logs_seconds = 604800 (expire_logs_days = 7 on older servers)";
         if let Some(size) = size {
             let text = format!("files are purged above {} (max_binlog_total_size)", Size(size));
