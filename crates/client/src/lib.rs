@@ -64,3 +64,8 @@ pub use state::{Ending, State, Status, Step, Waiting};
 pub use tls::Tls;
 pub use towpath_coordination::ZkStatus;
 pub use towpath_entry::read::{Column, Entry, Header, ReadError, RowChange, RowData};
+
+/// Compiles the program in the README, whose other blocks name what they are.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
