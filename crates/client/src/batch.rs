@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use towpath_entry::read::{Entry, ReadError};
+use towpath_protocol::entry::{Entry, ReadError};
 
 use crate::connection::Shared;
 use crate::{ClientError, RawBatch, Row};

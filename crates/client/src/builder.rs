@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "cluster")]
 use towpath_coordination::{Ensemble, ZkUrl};
 
+#[cfg(feature = "tls")]
+use crate::Tls;
 use crate::session::SessionOptions;
-use crate::{Client, ClientError, Credentials, Tls};
+use crate::{Client, ClientError, Credentials};
+
+/// Without clusters there is no way to one.
+#[cfg(not(feature = "cluster"))]
+type ZkUrl = std::convert::Infallible;
 
 /// Most batches that are fetched ahead.
 const PREFETCH_MAX: usize = 64;
@@ -32,11 +39,14 @@ pub(crate) struct Config {
     pub(crate) poll: Duration,
     pub(crate) wait: Duration,
     pub(crate) give_up: Option<Duration>,
+    #[cfg(feature = "cluster")]
     pub(crate) session_timeout: Duration,
+    #[cfg(feature = "cluster")]
     pub(crate) standby_pause: Duration,
     pub(crate) pauses: (Duration, Duration),
 }
 
+#[cfg(feature = "cluster")]
 impl Config {
     pub(crate) fn ensemble(&self) -> Option<Ensemble> {
         match &self.place {
@@ -69,7 +79,9 @@ impl Builder {
             poll: Duration::from_millis(100),
             wait: Duration::from_secs(30),
             give_up: None,
+            #[cfg(feature = "cluster")]
             session_timeout: Duration::from_secs(12),
+            #[cfg(feature = "cluster")]
             standby_pause: Duration::from_secs(1),
             pauses: PAUSES,
         };
@@ -101,7 +113,12 @@ impl Builder {
                 };
                 self = self.destination(destination);
             }
+            #[cfg(feature = "cluster")]
             return self.cluster(place);
+            #[cfg(not(feature = "cluster"))]
+            return Err(fail(&format!(
+                "`{place}` is a cluster, and this client is built without them"
+            )));
         }
         let rest = url.strip_prefix("canal://").ok_or_else(|| fail("its scheme is not known"))?;
         let (place, destination) = rest.split_once('/').unwrap_or((rest, ""));
@@ -131,6 +148,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`ClientError::ZooKeeper`] when it is none.
+    #[cfg(feature = "cluster")]
     pub fn cluster(mut self, url: &str) -> Result<Self, ClientError> {
         self.cluster = Some(url.parse()?);
         Ok(self)
@@ -157,6 +175,7 @@ impl Builder {
 
     /// Encrypts connections to servers. Canal servers do not: this is for those behind a proxy that
     /// does.
+    #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.config.session.tls = Some(tls);
         self
@@ -236,6 +255,7 @@ impl Builder {
 
     /// How long ZooKeeper waits for a silent client until its lock goes to another. The ensemble may
     /// grant less or more. Default: 12 s.
+    #[cfg(feature = "cluster")]
     pub const fn zookeeper_session_timeout(mut self, timeout: Duration) -> Self {
         self.config.session_timeout = timeout;
         self
@@ -243,6 +263,7 @@ impl Builder {
 
     /// Pause of a standby before it takes a lock that has become free: its owner may come back.
     /// Default: 1 s.
+    #[cfg(feature = "cluster")]
     pub const fn standby_pause(mut self, pause: Duration) -> Self {
         self.config.standby_pause = pause;
         self
@@ -317,6 +338,7 @@ fn with_port(server: &str) -> Result<String, ClientError> {
 mod tests {
     use super::*;
 
+    #[cfg(feature = "cluster")]
     #[test]
     fn urls_say_everything() {
         let builder = Builder::new().url("canal://me:x@db1,db2:22222/shop").unwrap();
@@ -341,8 +363,16 @@ mod tests {
         assert!(error(Builder::new()).starts_with("server: name a server"));
         assert!(error(Builder::new().server("a:b")).contains("`a:b` is no host:port"));
         assert!(error(Builder::new().server("")).contains("no host:port"));
-        let both = Builder::new().server("a").cluster("zk://a").unwrap();
-        assert!(error(both).contains("exclude each other"));
+        #[cfg(feature = "cluster")]
+        {
+            let both = Builder::new().server("a").cluster("zk://a").unwrap();
+            assert!(error(both).contains("exclude each other"));
+        }
+        #[cfg(not(feature = "cluster"))]
+        {
+            let error = Builder::new().url("zk://a/otter/canal").unwrap_err().to_string();
+            assert!(error.contains("is built without"), "{error}");
+        }
         assert!(error(Builder::new().server("a").destination("a/b")).contains("destination"));
         assert!(error(Builder::new().server("a").prefetch(0)).contains("prefetch"));
         assert!(error(Builder::new().server("a").fetch_size(0)).contains("fetch_size"));

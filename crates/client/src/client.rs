@@ -1,11 +1,13 @@
 //! What makes connections.
 
 use std::sync::Arc;
+#[cfg(feature = "cluster")]
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+#[cfg(feature = "cluster")]
 use towpath_coordination::Ensemble;
 
 use crate::builder::Config;
@@ -18,8 +20,20 @@ use crate::{Builder, ClientError, Connection, Health};
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) config: Config,
+    #[cfg(feature = "cluster")]
     pub(crate) ensemble: Option<Ensemble>,
     pub(crate) totals: Arc<Totals>,
+}
+
+impl Inner {
+    fn of(config: Config, totals: Arc<Totals>) -> Self {
+        Self {
+            #[cfg(feature = "cluster")]
+            ensemble: config.ensemble(),
+            config,
+            totals,
+        }
+    }
 }
 
 /// Settings, a session with ZooKeeper that all connections share, and an eye on all of them. Cloning
@@ -37,16 +51,14 @@ impl Client {
     }
 
     pub(crate) fn new(config: Config) -> Self {
-        let ensemble = config.ensemble();
-        Self { inner: Arc::new(Inner { config, ensemble, totals: Arc::default() }) }
+        Self { inner: Arc::new(Inner::of(config, Arc::default())) }
     }
 
     /// The same settings and figures, with a session with ZooKeeper of its own: a session lives in the
     /// runtime that made it.
     pub(crate) fn for_another_runtime(&self) -> Self {
         let config = self.inner.config.clone();
-        let (ensemble, totals) = (config.ensemble(), Arc::clone(&self.inner.totals));
-        Self { inner: Arc::new(Inner { config, ensemble, totals }) }
+        Self { inner: Arc::new(Inner::of(config, Arc::clone(&self.inner.totals))) }
     }
 
     /// A connection that is active, within the time of [`Builder::wait`]. Dropping the future releases
@@ -82,12 +94,16 @@ impl Client {
     /// How everything stands.
     #[must_use]
     pub fn health(&self) -> Health {
-        let zookeeper = self.inner.ensemble.as_ref().and_then(Ensemble::status);
-        self.inner.totals.health(zookeeper)
+        Health {
+            #[cfg(feature = "cluster")]
+            zookeeper: self.inner.ensemble.as_ref().and_then(Ensemble::status),
+            ..self.inner.totals.health()
+        }
     }
 
     /// Ends the session with ZooKeeper, once all connections are closed, and waits up to `deadline`
     /// until ZooKeeper knows. Dropping the client ends it, too, without waiting.
+    #[cfg(feature = "cluster")]
     pub async fn close(self, deadline: Duration) {
         if let Some(ensemble) = &self.inner.ensemble {
             ensemble.close(deadline).await;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
+#[cfg(feature = "cluster")]
 use towpath_coordination::{LeaseLost, ZkError};
-use towpath_wire::{FrameError, PacketError};
+use towpath_protocol::{FrameError, PacketError};
 
 /// Why there is no connection, or no batch. Whatever failed has released all that it had.
 #[derive(Debug, Clone, Error)]
@@ -152,9 +153,11 @@ pub enum ClientError {
         since: SystemTime,
     },
     /// ZooKeeper is away, or says no.
+    #[cfg(feature = "cluster")]
     #[error(transparent)]
     ZooKeeper(#[from] ZkError),
     /// The client's lock is lost.
+    #[cfg(feature = "cluster")]
     #[error("the client's lock is lost: {0}")]
     Lock(#[from] LeaseLost),
     /// Another server became active.
@@ -275,7 +278,9 @@ impl ClientError {
             Self::Setting { .. } => Cause::Setting,
             Self::NoServer { .. } => Cause::NoServer,
             Self::Standby { .. } => Cause::Standby,
+            #[cfg(feature = "cluster")]
             Self::ZooKeeper(_) => Cause::ZooKeeper,
+            #[cfg(feature = "cluster")]
             Self::Lock(_) => Cause::Lock,
             Self::Moved { .. } => Cause::Moved,
             Self::Stale { .. } => Cause::Stale,
@@ -287,11 +292,13 @@ impl ClientError {
     #[must_use]
     pub const fn recovery(&self) -> Recovery {
         match self {
-            Self::Login { .. }
-            | Self::Version { .. }
-            | Self::Tls { .. }
-            | Self::Setting { .. }
-            | Self::ZooKeeper(ZkError::Url { .. }) => Recovery::Stop,
+            #[cfg(feature = "cluster")]
+            Self::ZooKeeper(ZkError::Url { .. }) => Recovery::Stop,
+            #[cfg(feature = "cluster")]
+            Self::ZooKeeper(_) | Self::Lock(_) => Recovery::Retry,
+            Self::Login { .. } | Self::Version { .. } | Self::Tls { .. } | Self::Setting { .. } => {
+                Recovery::Stop
+            }
             Self::Io { .. }
             | Self::Deadline { .. }
             | Self::Frame { .. }
@@ -301,14 +308,13 @@ impl ClientError {
             | Self::Closed { .. }
             | Self::NoServer { .. }
             | Self::Standby { .. }
-            | Self::ZooKeeper(_)
-            | Self::Lock(_)
             | Self::Moved { .. }
             | Self::Stale { .. } => Recovery::Retry,
         }
     }
 
     /// Whether the ZooKeeper session that it happened in is of no use any more.
+    #[cfg(feature = "cluster")]
     pub(crate) const fn ends_zookeeper_session(&self) -> bool {
         match self {
             Self::ZooKeeper(error) | Self::Lock(LeaseLost::Session(error)) => error.ends_session(),

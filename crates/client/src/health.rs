@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "cluster")]
 use towpath_coordination::ZkStatus;
 
 use crate::connection::Shared;
@@ -46,6 +47,7 @@ pub struct Health {
     /// Its connections that are not dropped yet.
     pub connections: Vec<ConnectionHealth>,
     /// The session with ZooKeeper; `None` outside of a cluster, or while there is none.
+    #[cfg(feature = "cluster")]
     pub zookeeper: Option<ZkStatus>,
     /// Sockets that are open, or being opened, to servers.
     pub open_sockets: usize,
@@ -115,13 +117,15 @@ impl Totals {
         }
     }
 
-    pub(crate) fn health(&self, zookeeper: Option<ZkStatus>) -> Health {
+    /// All but the session with ZooKeeper.
+    pub(crate) fn health(&self) -> Health {
         let counts = self.failures.iter().map(|count| count.load(Ordering::Relaxed));
         Health {
             connections: self.connections(|connections| {
                 connections.values().map(|shared| shared.health()).collect()
             }),
-            zookeeper,
+            #[cfg(feature = "cluster")]
+            zookeeper: None,
             open_sockets: self.sockets.load(Ordering::Relaxed),
             attempts: self.attempts.load(Ordering::Relaxed),
             activations: self.activations.load(Ordering::Relaxed),
@@ -178,6 +182,7 @@ impl Health {
         metric("towpath_client_failures_total", "counter", "Failures by cause.", &failures);
         let sockets = one(self.open_sockets.to_string());
         metric("towpath_client_open_sockets", "gauge", "Sockets to servers.", &sockets);
+        #[cfg(feature = "cluster")]
         if let Some(zookeeper) = &self.zookeeper {
             let watches = one(zookeeper.watches.to_string());
             metric("towpath_client_zookeeper_watches", "gauge", "Watches held.", &watches);
@@ -217,6 +222,7 @@ impl fmt::Display for Health {
         for (cause, count) in &self.failures {
             write!(f, ", {} {count}", cause.name())?;
         }
+        #[cfg(feature = "cluster")]
         if let Some(zookeeper) = &self.zookeeper {
             let ZkStatus { state, session_id, watches, .. } = zookeeper;
             write!(f, "\nZooKeeper: {state}, session 0x{session_id:x}, {watches} watches")?;

@@ -37,6 +37,9 @@
 //!
 //! In a cluster the client HA lock of Canal's Java client is taken, so that ours and Java clients stand
 //! by for each other.
+//!
+//! Features, both on by default: `cluster` (ZooKeeper), `tls`. Without them a client is one of servers
+//! that are named, and pulls in neither.
 
 mod batch;
 pub mod blocking;
@@ -50,6 +53,7 @@ mod life;
 mod row;
 mod session;
 mod state;
+#[cfg(feature = "tls")]
 mod tls;
 
 pub use batch::Batch;
@@ -61,9 +65,13 @@ pub use health::{ConnectionHealth, Health};
 pub use row::{Row, RowKind};
 pub use session::{Credentials, RawBatch, Session, SessionOptions};
 pub use state::{Ending, State, Status, Step, Waiting};
+#[cfg(feature = "tls")]
 pub use tls::Tls;
+#[cfg(feature = "cluster")]
 pub use towpath_coordination::ZkStatus;
-pub use towpath_entry::read::{Column, Entry, Header, ReadError, RowChange, RowData};
+pub use towpath_protocol::entry::{
+    Column, Entry, EntryType, EventType, Header, ReadError, RowChange, RowData,
+};
 
 /// Compiles the program in the README, whose other blocks name what they are.
 #[cfg(doctest)]

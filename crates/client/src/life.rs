@@ -1,5 +1,10 @@
 //! The one task behind a connection: attempt after attempt, each in a scope of its own.
 
+#[cfg(not(feature = "cluster"))]
+mod alone;
+mod backoff;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod open;
 mod pace;
 mod serve;
@@ -12,18 +17,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::{Servers, ZkSession};
 
 use crate::client::Inner;
 use crate::connection::Shared;
-use crate::state::{Ending, State, Step, Waiting};
+use crate::state::{Ending, State, Waiting};
 use crate::{Batch, ClientError, Recovery};
+#[cfg(not(feature = "cluster"))]
+use alone::{Fence, InCluster, ZkSession};
+#[cfg(feature = "cluster")]
+use cluster::{Fence, InCluster, ZkSession};
 use tries::Tries;
 
 /// Least pause after a failure, even when the cluster has news.
 const LEAST_PAUSE: Duration = Duration::from_millis(200);
 
-/// See the module.
+/// See the module. What it does in a cluster is in `cluster`, and in `alone` where there is none.
 #[derive(Debug)]
 pub(crate) struct Life {
     inner: Arc<Inner>,
@@ -76,25 +84,6 @@ impl Life {
         self.shared.enter(State::Closed(ending));
     }
 
-    async fn attempt(&self, tries: &mut Tries) -> Outcome {
-        let Some(ensemble) = &self.inner.ensemble else {
-            return self.through(None, tries).await;
-        };
-        self.shared.enter(State::Connecting(Step::ZooKeeper));
-        let session = match self.stop.run_until_cancelled(ensemble.session()).await {
-            None => return Outcome::Stopped,
-            Some(Ok(session)) => session,
-            Some(Err(error)) => return Outcome::Failed(error.into()),
-        };
-        let outcome = self.through(Some(&session), tries).await;
-        if let Outcome::Failed(error) = &outcome
-            && error.ends_zookeeper_session()
-        {
-            ensemble.give_up(&session).await;
-        }
-        outcome
-    }
-
     async fn through(&self, session: Option<&ZkSession>, tries: &mut Tries) -> Outcome {
         match self.stop.run_until_cancelled(self.open(session, tries)).await {
             None => Outcome::Stopped,
@@ -114,21 +103,5 @@ impl Life {
             () = sleep(pause.saturating_sub(LEAST_PAUSE)) => {}
             () = self.news(tries) => {}
         }
-    }
-
-    /// Waits until the cluster's servers are others than those of the last attempt.
-    async fn news(&self, tries: &Tries) {
-        if let Some(ensemble) = &self.inner.ensemble
-            // Not a new one: that is for the next attempt.
-            && let Some(session) = ensemble.current().await
-            && let Ok((servers, changed)) = Servers::look(&session, &self.shared.destination).await
-        {
-            if tries.saw(&servers) {
-                changed.wait().await;
-            }
-            return;
-        }
-        // Nobody to ask, or no answer.
-        std::future::pending::<()>().await;
     }
 }

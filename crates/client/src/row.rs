@@ -1,6 +1,6 @@
 //! Rows of a batch, typed.
 
-use towpath_entry::read::{Column, Entry, ReadError};
+use towpath_protocol::entry::{Column, Entry, EventType, ReadError};
 
 /// What happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +24,13 @@ impl RowKind {
         }
     }
 
-    const fn of(event_type: u64) -> Option<Self> {
-        match event_type {
-            1 => Some(Self::Insert),
-            2 => Some(Self::Update),
-            3 => Some(Self::Delete),
-            _ => None,
-        }
+    fn of(event_type: EventType) -> Option<Self> {
+        let kinds = [
+            (EventType::Insert, Self::Insert),
+            (EventType::Update, Self::Update),
+            (EventType::Delete, Self::Delete),
+        ];
+        kinds.into_iter().find_map(|(known, kind)| (known == event_type).then_some(kind))
     }
 }
 

@@ -12,12 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
-use towpath_wire::{
+use towpath_protocol::{
     BatchRef, ClientAuth, Get, LIMIT_CLIENT, Packet, PacketError, Reply, Subscription, request,
     token,
 };
 
 use crate::ClientError;
+#[cfg(feature = "tls")]
 use crate::tls::Tls;
 use socket::Socket;
 
@@ -49,6 +50,7 @@ pub struct SessionOptions {
     /// Who logs in.
     pub credentials: Option<Credentials>,
     /// How the connection is encrypted, if it is.
+    #[cfg(feature = "tls")]
     pub tls: Option<Tls>,
     /// Time for connecting and logging in.
     pub connect_timeout: Duration,
@@ -66,6 +68,7 @@ impl Default for SessionOptions {
             destination: "example".to_owned(),
             client_id: 1001,
             credentials: None,
+            #[cfg(feature = "tls")]
             tls: None,
             connect_timeout: Duration::from_secs(10),
             reply_timeout: Duration::from_secs(30),
@@ -124,8 +127,7 @@ impl Session {
     /// of the attempt is left behind.
     pub async fn connect(address: &str, options: SessionOptions) -> Result<Self, ClientError> {
         let opening = async {
-            let mut socket =
-                Socket::open(address, options.tls.as_ref(), options.frame_len_max).await?;
+            let mut socket = Socket::open(address, &options).await?;
             login(&mut socket, address, &options).await?;
             Ok::<Socket, ClientError>(socket)
         };
@@ -304,7 +306,7 @@ impl Session {
         }
     }
 
-    fn frame_error(&self, source: towpath_wire::FrameError) -> ClientError {
+    fn frame_error(&self, source: towpath_protocol::FrameError) -> ClientError {
         ClientError::Frame { address: self.address.clone(), source }
     }
 
@@ -468,7 +470,7 @@ fn batch(body: &Bytes) -> Result<RawBatch, Fault> {
 #[derive(Debug)]
 enum Fault {
     Io(std::io::Error),
-    Frame(towpath_wire::FrameError),
+    Frame(towpath_protocol::FrameError),
     Packet(PacketError),
     Unexpected { found: &'static str, expected: &'static str },
     Refused { code: i32, text: String },
@@ -487,14 +489,14 @@ impl From<std::io::Error> for Fault {
     }
 }
 
-impl From<towpath_wire::FrameError> for Fault {
-    fn from(error: towpath_wire::FrameError) -> Self {
+impl From<towpath_protocol::FrameError> for Fault {
+    fn from(error: towpath_protocol::FrameError) -> Self {
         Self::Frame(error)
     }
 }
 
 impl Fault {
-    fn of(ack: &towpath_wire::Ack<'_>, expected: &'static str) -> Self {
+    fn of(ack: &towpath_protocol::Ack<'_>, expected: &'static str) -> Self {
         match ack.error_code.unwrap_or(0) {
             0 => Self::Unexpected { found: "ACK", expected },
             code => Self::Refused { code, text: ack.error_message.unwrap_or_default().to_owned() },

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 use towpath_client::{
     Batch, Builder, Cause, Client, ClientError, Connection, Ending, Recovery, State,
 };
+use towpath_protocol::reply;
 use towpath_testkit::{Fault, Proxy};
-use towpath_wire::reply;
 
 use crate::fixture::{PATIENCE, Served, numbered};
 
@@ -180,7 +180,7 @@ async fn i_cause_failures_tell_what_happened() {
     let mut config = crate::fixture::config(directory.path());
     config.credentials = Some(towpath_server::Credentials {
         user: None,
-        password: towpath_wire::PasswordHash::of("right"),
+        password: towpath_protocol::PasswordHash::of("right"),
     });
     let served = Served::with(config, towpath_server::StoreOptions::default()).await;
     let address = served.address.to_string();

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use towpath_client::{ClientError, Credentials, Session, SessionOptions};
-use towpath_wire::{Packet, PacketType, frame, reply};
+use towpath_protocol::{Packet, PacketType, frame, reply};
 
 const SEED: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -116,7 +116,7 @@ async fn a_session_goes_through() {
 #[tokio::test(crate = "towpath_testkit")]
 async fn the_login_is_the_worked_one_and_old_servers_are_served() {
     let auth = |password: &str| {
-        towpath_wire::request::login(&towpath_wire::ClientAuth {
+        towpath_protocol::request::login(&towpath_protocol::ClientAuth {
             username: Some("canal"),
             password: Some(password.as_bytes()),
             net_read_timeout: Some(3_600_000),

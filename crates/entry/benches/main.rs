@@ -15,8 +15,8 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use made::{Kind, Made};
 use recorded::{Case, cases};
-use towpath_entry::flat::FlatWriter;
-use towpath_wire::{FrameDecoder, LIMIT_CLIENT, Messages, Packet, PacketType, Reply, frame};
+use towpath_protocol::flat::FlatWriter;
+use towpath_protocol::{FrameDecoder, LIMIT_CLIENT, Messages, Packet, PacketType, Reply, frame};
 
 /// Times that the rows of a recorded event are repeated.
 const TIMES: usize = 100;

@@ -19,13 +19,14 @@ use towpath_binlog::{EventHeader, FLAG_IGNORABLE, FormatDescription, RawEvent, e
 use crate::block::{Block, EntryInfo, EntryKind};
 use crate::error::DecodeError;
 use crate::filter::TableFilter;
-use crate::message::{self, FrontParts, FrontWriter, GtidProps, Origin};
+use crate::message::{FrontParts, FrontWriter, GtidProps, Origin};
 use crate::output::{Output, Throttle};
-use crate::piece::Piece;
 use crate::rows::RowsWriter;
 use rollback::Outcome;
 use structures::{Doubts, Records, ServerStart, Unknown};
 use tables::Tables;
+use towpath_protocol::entry::{EntryType, EventType};
+use towpath_protocol::piece::Piece;
 use transaction::HeldBegin;
 
 /// Bytes that a transaction payload may decompress to.
@@ -354,21 +355,20 @@ impl Decoder {
     /// The same with an origin that the entry tells, and one that counts for cursors.
     fn push_bound_told(&mut self, told: &Origin<'_>, origin: &Origin<'_>, kind: EntryKind) {
         let entry_type = match kind {
-            EntryKind::End => message::entry_type::TRANSACTION_END,
+            EntryKind::End => EntryType::TransactionEnd,
             EntryKind::Begin
             | EntryKind::Rows
             | EntryKind::Ddl
             | EntryKind::Query
             | EntryKind::Annotation
-            | EntryKind::Statement => message::entry_type::TRANSACTION_BEGIN,
+            | EntryKind::Statement => EntryType::TransactionBegin,
         };
         self.push_store((told, origin), kind, &FrontParts::new(entry_type, None, None));
     }
 
     /// Adds an entry of a statement whose store value lies in `self.store`.
-    fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, names: &Piece, event_type: u64) {
-        let entry_type = message::entry_type::ROW_DATA;
-        let parts = FrontParts::new(entry_type, Some(names), Some(event_type));
+    fn push(&mut self, origin: &Origin<'_>, kind: EntryKind, names: &Piece, event_type: EventType) {
+        let parts = FrontParts::new(EntryType::RowData, Some(names), Some(event_type));
         self.push_store((origin, origin), kind, &parts);
     }
 

@@ -1,4 +1,5 @@
 //! Canal's change model: binlog events in, `Entry` messages out, byte for byte as Canal writes them.
+//! What reads them is in `towpath-protocol`.
 //!
 //! Knows nothing of sockets or servers. [`Decoder`] is the whole way in: feed it events, take
 //! [`Block`]s of encoded entries from it.
@@ -8,13 +9,9 @@ mod block;
 mod decoder;
 mod error;
 mod filter;
-pub mod flat;
 mod message;
 mod output;
-mod piece;
 mod plan;
-mod proto;
-pub mod read;
 mod rows;
 mod text;
 

@@ -3,15 +3,9 @@
 use std::sync::Arc;
 
 use crate::arena::Arena;
-use crate::piece::{Piece, SLACK};
-use crate::proto;
-
-/// `EntryType` numbers.
-pub(crate) mod entry_type {
-    pub(crate) const TRANSACTION_BEGIN: u64 = 1;
-    pub(crate) const ROW_DATA: u64 = 2;
-    pub(crate) const TRANSACTION_END: u64 = 3;
-}
+use towpath_protocol::entry::{EntryType, EventType};
+use towpath_protocol::piece::{Piece, SLACK};
+use towpath_protocol::protobuf;
 
 /// What the header says of an event.
 #[derive(Debug, Clone)]
@@ -45,20 +39,21 @@ impl GtidProps {
         let mut buffer = itoa::Buffer::new();
         let out = &mut self.current;
         out.clear();
-        proto::pair(out, 12, b"curtGtid", gtid.as_bytes());
-        proto::pair(out, 12, b"curtGtidSn", buffer.format(sequence).as_bytes());
-        proto::pair(out, 12, b"curtGtidLct", buffer.format(last_committed).as_bytes());
+        protobuf::pair(out, 12, b"curtGtid", gtid.as_bytes());
+        protobuf::pair(out, 12, b"curtGtidSn", buffer.format(sequence).as_bytes());
+        protobuf::pair(out, 12, b"curtGtidLct", buffer.format(last_committed).as_bytes());
     }
 }
 
 /// What the front of an entry says beside the origin of its event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrontParts<'a> {
+    /// Number of the `EntryType`.
     pub(crate) entry_type: u64,
     /// Header fields 8 and 9, already encoded; `None` on transaction bounds, where they are set, and
     /// empty.
     pub(crate) names: Option<&'a Piece>,
-    /// `eventType`; unset on transaction bounds.
+    /// Number of the `EventType`; unset on transaction bounds.
     pub(crate) event_type: Option<u64>,
     /// `rowsCount`; not sent when 0.
     pub(crate) row_count: u32,
@@ -69,10 +64,15 @@ pub(crate) struct FrontParts<'a> {
 impl<'a> FrontParts<'a> {
     /// Nothing is known yet of what is behind the front.
     pub(crate) const fn new(
-        entry_type: u64,
+        entry_type: EntryType,
         names: Option<&'a Piece>,
-        event_type: Option<u64>,
+        event_type: Option<EventType>,
     ) -> Self {
+        let entry_type = entry_type.code();
+        let event_type = match event_type {
+            Some(event_type) => Some(event_type.code()),
+            None => None,
+        };
         Self { entry_type, names, event_type, row_count: 0, store_len: 0 }
     }
 }
@@ -81,10 +81,10 @@ impl<'a> FrontParts<'a> {
 pub(crate) fn encode_names(schema: Option<&str>, table: Option<&str>) -> Piece {
     let mut out = Vec::new();
     if let Some(schema) = schema {
-        proto::bytes(&mut out, 8, schema.as_bytes());
+        protobuf::bytes(&mut out, 8, schema.as_bytes());
     }
     if let Some(table) = table {
-        proto::bytes(&mut out, 9, table.as_bytes());
+        protobuf::bytes(&mut out, 9, table.as_bytes());
     }
     Piece::new(&out)
 }
@@ -165,7 +165,7 @@ impl FrontWriter {
         parts: &FrontParts<'_>,
     ) {
         let entry_len = front.entry_len + parts.store_len - front.store_len;
-        let len_of = |len| proto::varint_len(proto::len64(len));
+        let len_of = |len| protobuf::varint_len(protobuf::len64(len));
         if front.row_count == parts.row_count
             && len_of(front.entry_len) == len_of(entry_len)
             && len_of(front.store_len) == len_of(parts.store_len)
@@ -173,7 +173,7 @@ impl FrontWriter {
             let written = out.written_mut();
             let mut patch = |at: usize, len: usize| {
                 let to = written.get_mut(at..at + len_of(len)).unwrap_or_default();
-                proto::put_varint(to, len).unwrap_or_else(no_room)
+                protobuf::put_varint(to, len).unwrap_or_else(no_room)
             };
             patch(front.start + 1, entry_len);
             patch(front.end - len_of(parts.store_len), parts.store_len);
@@ -212,8 +212,8 @@ impl FrontWriter {
     fn set_file(&mut self, file: &Arc<str>) {
         self.file = Some(Arc::clone(file));
         let mut out = Vec::new();
-        proto::int(&mut out, 1, 1);
-        proto::bytes(&mut out, 2, file.as_bytes());
+        protobuf::int(&mut out, 1, 1);
+        protobuf::bytes(&mut out, 2, file.as_bytes());
         out.push(3 << 3);
         self.head = Piece::new(&out);
     }
@@ -223,10 +223,10 @@ impl FrontWriter {
         self.moment = Some((server_id, timestamp_s));
         let out = &mut self.scratch;
         out.clear();
-        proto::int(out, 4, u64::from(server_id));
-        proto::bytes(out, 5, b"UTF-8");
-        proto::int(out, 6, u64::from(timestamp_s) * 1000);
-        proto::int(out, 7, 2);
+        protobuf::int(out, 4, u64::from(server_id));
+        protobuf::bytes(out, 5, b"UTF-8");
+        protobuf::int(out, 6, u64::from(timestamp_s) * 1000);
+        protobuf::int(out, 7, 2);
         self.middle = Piece::new(out);
     }
 
@@ -234,27 +234,27 @@ impl FrontWriter {
     fn set_rows(&mut self, row_count: u32) {
         let out = &mut self.scratch;
         out.clear();
-        proto::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(row_count).as_bytes());
+        protobuf::pair(out, 12, b"rowsCount", itoa::Buffer::new().format(row_count).as_bytes());
         self.rows = (row_count, Piece::new(out));
     }
 
     #[inline]
     fn lens(&self, (origin, gtid): (&Origin<'_>, &GtidProps), parts: &FrontParts<'_>) -> Lens {
-        let field = |len: usize| 1 + proto::varint_len(proto::len64(len)) + len;
+        let field = |len: usize| 1 + protobuf::varint_len(protobuf::len64(len)) + len;
         let header = self.head.len()
-            + proto::varint_len(origin.start)
+            + protobuf::varint_len(origin.start)
             + self.middle.len()
             + parts.names.unwrap_or(&self.no_names).len()
             + 1
-            + proto::varint_len(u64::from(origin.event_len))
+            + protobuf::varint_len(u64::from(origin.event_len))
             + parts.event_type.map_or(0, |_| 2)
             + gtid.current.len()
             + if parts.row_count > 0 { self.rows.1.len() } else { 0 }
             + gtid.set.as_ref().map_or(0, |set| field(set.len()));
-        let store_head = 1 + proto::varint_len(proto::len64(parts.store_len));
+        let store_head = 1 + protobuf::varint_len(protobuf::len64(parts.store_len));
         let before_store = field(header) + 2 + store_head;
         let entry = before_store + parts.store_len;
-        let entry_head = 1 + proto::varint_len(proto::len64(entry));
+        let entry_head = 1 + protobuf::varint_len(protobuf::len64(entry));
         Lens { header, entry, front: entry_head + before_store }
     }
 
@@ -267,8 +267,8 @@ impl FrontWriter {
         lens: Lens,
     ) -> Option<usize> {
         let room_len = to.0.len();
-        to.tag(2 << 3 | 2, proto::len64(lens.entry))?;
-        to.tag(1 << 3 | 2, proto::len64(lens.header))?;
+        to.tag(2 << 3 | 2, protobuf::len64(lens.entry))?;
+        to.tag(1 << 3 | 2, protobuf::len64(lens.header))?;
         to.piece(&self.head)?;
         to.varint(origin.start)?;
         to.piece(&self.middle)?;
@@ -282,11 +282,11 @@ impl FrontWriter {
             to.piece(&self.rows.1)?;
         }
         if let Some(set) = &gtid.set {
-            to.tag(13 << 3 | 2, proto::len64(set.len()))?;
+            to.tag(13 << 3 | 2, protobuf::len64(set.len()))?;
             to.bytes(set.as_bytes())?;
         }
         to.tag(2 << 3, parts.entry_type)?;
-        to.tag(3 << 3 | 2, proto::len64(parts.store_len))?;
+        to.tag(3 << 3 | 2, protobuf::len64(parts.store_len))?;
         Some(room_len - to.0.len())
     }
 }
@@ -319,7 +319,7 @@ impl Put<'_> {
             return self.advance(2);
         }
         if value < 0x4000 {
-            let [first, second] = proto::two_bytes(value);
+            let [first, second] = protobuf::two_bytes(value);
             *to = [tag, first, second];
             return self.advance(3);
         }
@@ -330,7 +330,7 @@ impl Put<'_> {
 
     #[inline(always)]
     fn varint(&mut self, value: u64) -> Option<()> {
-        let len = proto::put_varint_loose(self.0, value)?;
+        let len = protobuf::put_varint_loose(self.0, value)?;
         self.advance(len)
     }
 

@@ -10,10 +10,10 @@ use towpath_schema::{Column, HiddenKey, Table};
 use crate::error::DecodeError;
 use crate::filter::FieldRule;
 use crate::message::encode_names;
-use crate::piece::Piece;
-use crate::proto;
 use crate::rows::QuickColumn;
 use crate::text::Charset;
+use towpath_protocol::piece::Piece;
+use towpath_protocol::protobuf;
 
 /// See [`ColumnPlan::head`].
 pub(crate) const UPDATED_FROM_END: usize = 4;
@@ -196,10 +196,10 @@ impl ColumnPlan {
         let (sql_type, null_type, wide_type) = sql_types(kind, &text, (unsigned, is_binary));
         let prefix = |sql_type: i32| {
             let mut out = Vec::new();
-            proto::int(&mut out, 1, proto::len64(index));
-            proto::signed(&mut out, 2, i64::from(sql_type));
-            proto::bytes(&mut out, 3, column.name.as_bytes());
-            proto::int(&mut out, 4, u64::from(column.is_key));
+            protobuf::int(&mut out, 1, protobuf::len64(index));
+            protobuf::signed(&mut out, 2, i64::from(sql_type));
+            protobuf::bytes(&mut out, 3, column.name.as_bytes());
+            protobuf::int(&mut out, 4, u64::from(column.is_key));
             out
         };
         let head = |sql_type: i32| {
@@ -209,7 +209,7 @@ impl ColumnPlan {
             Piece::new(&out)
         };
         let mut tail = Vec::new();
-        proto::bytes(&mut tail, 10, column.type_text.as_bytes());
+        protobuf::bytes(&mut tail, 10, column.type_text.as_bytes());
         let mut null = prefix(null_type);
         let null_updated_at = null.len() + 1;
         null.extend_from_slice(&[5 << 3, 0, 6 << 3, 1]);

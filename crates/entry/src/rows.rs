@@ -18,9 +18,9 @@ use towpath_binlog::{ParseError, Reader};
 use crate::arena::Arena;
 use crate::message::no_room;
 use crate::plan::{ColumnPlan, Lacking, Plan};
-use crate::proto;
 use crate::text::Zone;
 use pair::{Kept, State};
+use towpath_protocol::protobuf;
 
 /// Tag of `rowDatas`.
 const ROW_TAG: u8 = 12 << 3 | 2;
@@ -126,12 +126,12 @@ impl RowsWriter {
 #[inline]
 fn close_row(out: &mut Arena, start: usize, gap_len: usize) -> usize {
     let len = out.len() - start - gap_len;
-    let need = 1 + proto::varint_len(proto::len64(len));
+    let need = 1 + protobuf::varint_len(protobuf::len64(len));
     if need != gap_len {
         out.resize_gap(start, gap_len, need);
     }
     let gap = out.written_mut().get_mut(start..).unwrap_or_default();
-    proto::put_head(gap, ROW_TAG, len).unwrap_or_else(no_room);
+    protobuf::put_head(gap, ROW_TAG, len).unwrap_or_else(no_room);
     need
 }
 

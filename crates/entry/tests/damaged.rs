@@ -2,8 +2,8 @@
 
 use towpath_binlog::transaction::TransactionFate;
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent};
-use towpath_entry::read::Entry;
 use towpath_entry::{Block, Decoder, DecoderOptions, Step};
+use towpath_protocol::entry::Entry;
 use towpath_schema::StructureAnswer;
 use towpath_testkit::Random;
 

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use towpath_binlog::{Checksum, EventHeader, EventStream, RawEvent, event_type};
-use towpath_entry::read::{Column, Entry};
 use towpath_entry::{
     Boundary, Decoder, DecoderOptions, EntryInfo, EntryKind, FieldFilter, Step, Suppress,
     TableFilter,
 };
+use towpath_protocol::entry::{Column, Entry, EntryType, EventType};
 use towpath_schema::StructureAnswer;
 
 use crate::golden::{folder, is_told};
@@ -69,7 +69,9 @@ impl Decoded {
     /// The entries but for the bounds of transactions, of which empty ones are swallowed.
     fn data(&self) -> Vec<&[u8]> {
         let entries = self.entries.iter().map(|(_, bytes)| bytes.as_slice());
-        entries.filter(|bytes| Entry::parse(bytes).unwrap().entry_type == 2).collect()
+        entries
+            .filter(|bytes| Entry::parse(bytes).unwrap().entry_type == EntryType::RowData)
+            .collect()
     }
 }
 
@@ -166,7 +168,7 @@ fn columns_are_left_out_of_every_row() {
 /// F15: whatever is left out, the place where reading goes on is the same.
 #[test]
 fn a_switch_leaves_out_its_entries_and_nothing_else() {
-    let is_rows = |entry: &Entry<'_>, kinds: &[u64]| {
+    let is_rows = |entry: &Entry<'_>, kinds: &[EventType]| {
         let change = entry.row_change().unwrap().unwrap_or_default();
         change.sql.is_empty() && kinds.contains(&change.event_type)
     };
@@ -183,28 +185,31 @@ fn a_switch_leaves_out_its_entries_and_nothing_else() {
             assert_eq!(filtered.boundary, whole.boundary, "{name}: {suppress:?}");
         };
         check(Suppress::NONE, &|_| false);
-        check(Suppress::INSERT, &|entry| is_rows(entry, &[1]));
-        check(Suppress::UPDATE, &|entry| is_rows(entry, &[2]));
-        check(Suppress::DELETE, &|entry| is_rows(entry, &[3]));
-        check(Suppress::ROWS, &|entry| is_rows(entry, &[1, 2, 3]));
+        check(Suppress::INSERT, &|entry| is_rows(entry, &[EventType::Insert]));
+        check(Suppress::UPDATE, &|entry| is_rows(entry, &[EventType::Update]));
+        check(Suppress::DELETE, &|entry| is_rows(entry, &[EventType::Delete]));
+        let any = [EventType::Insert, EventType::Update, EventType::Delete];
+        check(Suppress::ROWS, &|entry| is_rows(entry, &any));
         check(Suppress::INSERT.and(Suppress::UPDATE).and(Suppress::DELETE), &|entry| {
-            is_rows(entry, &[1, 2, 3])
+            is_rows(entry, &any)
         });
         // The statements that accompany rows and XA's are no DDL and no DCL.
         let is_statement = |entry: &Entry<'_>| {
             let change = entry.row_change().unwrap().unwrap_or_default();
-            let is_xa = matches!(change.event_type, 13 | 14);
-            has_sql(entry) && !is_xa && (change.is_ddl.is_some() || change.event_type != 7)
+            let is_xa = matches!(change.event_type, EventType::XaCommit | EventType::XaRollback);
+            has_sql(entry)
+                && !is_xa
+                && (change.is_ddl.is_some() || change.event_type != EventType::Query)
         };
         check(Suppress::QUERY_DDL, &is_statement);
         check(Suppress::QUERY_DCL, &|entry| {
             let change = entry.row_change().unwrap().unwrap_or_default();
-            change.event_type == 7 && change.is_ddl == Some(true)
+            change.event_type == EventType::Query && change.is_ddl == Some(true)
         });
         check(Suppress::QUERY_DML, &|entry| {
             let change = entry.row_change().unwrap().unwrap_or_default();
-            let is_dml = matches!(change.event_type, 1..=3) && has_sql(entry);
-            is_dml || change.event_type == 7 && change.is_ddl.is_none()
+            let is_dml = change.event_type.is_of_rows() && has_sql(entry);
+            is_dml || change.event_type == EventType::Query && change.is_ddl.is_none()
         });
     }
 }
@@ -231,10 +236,14 @@ fn positions_advance_without_transaction_entries() {
         let mut open = false;
         for (info, bytes) in &whole.entries {
             match Entry::parse(bytes).unwrap().entry_type {
-                1 => open = false,
-                2 => open |= info.row_count > 0,
-                _ if open => assert!(places.contains(&info.end_offset), "{name}: {info:?}"),
-                _ => {}
+                EntryType::TransactionBegin => open = false,
+                EntryType::RowData => open |= info.row_count > 0,
+                EntryType::TransactionEnd
+                | EntryType::Heartbeat
+                | EntryType::GtidLog
+                | EntryType::Unrecognized(_) => {
+                    assert!(!open || places.contains(&info.end_offset), "{name}: {info:?}");
+                }
             }
         }
     }

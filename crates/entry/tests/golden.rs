@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, RawEvent, event_type};
-use towpath_entry::flat::FlatWriter;
 use towpath_entry::{Decoder, DecoderOptions, GtidSet, Step, Suppress};
+use towpath_protocol::flat::FlatWriter;
 use towpath_schema::{Lookup, StructureAnswer};
 
 pub(crate) fn folder(name: &str) -> PathBuf {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use towpath_binlog::event::RowsEvent;
 use towpath_binlog::{EventHeader, EventPlace, FormatDescription, RawEvent, event_type as t};
-use towpath_entry::read::{Column, Entry};
 use towpath_entry::{Decoder, DecoderOptions, Step};
+use towpath_protocol::entry::{Column, Entry};
 use towpath_schema::StructureAnswer;
 use towpath_testkit::Random;
 

@@ -4,8 +4,8 @@
 
 use towpath_binlog::event::QueryEvent;
 use towpath_binlog::{Checksum, EventHeader, EventStream, MysqlGtidSet, RawEvent, event_type};
-use towpath_entry::read::Entry;
 use towpath_entry::{Boundary, Decoder, DecoderOptions, GtidSet, Step, Suppress};
+use towpath_protocol::entry::{Entry, EntryType};
 use towpath_schema::{Catalog, Lookup, ParseOptions, Parsed, Table};
 
 use crate::golden::folder;
@@ -93,7 +93,9 @@ impl Reading {
             self.structures.apply(&statement);
         }
         while let Some(block) = self.decoder.take() {
-            let counts = |m: &&[u8]| self.bounds || Entry::parse(m).unwrap().entry_type == 2;
+            let counts = |m: &&[u8]| {
+                self.bounds || Entry::parse(m).unwrap().entry_type == EntryType::RowData
+            };
             self.out.extend(block.messages().filter(counts).map(<[u8]>::to_vec));
         }
     }

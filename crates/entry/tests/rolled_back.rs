@@ -6,8 +6,8 @@ use std::sync::Arc;
 use towpath_binlog::event::RowsEvent;
 use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_binlog::{EventHeader, EventPlace, FormatDescription, RawEvent, event_type as t};
-use towpath_entry::read::Entry;
 use towpath_entry::{Decoder, DecoderOptions, Step, Suppress, TableFilter};
+use towpath_protocol::entry::{Entry, EntryType};
 use towpath_schema::StructureAnswer;
 use towpath_testkit::{Random, setting};
 
@@ -347,9 +347,12 @@ fn deliver(made: &Made, options: DecoderOptions, random: &mut Random) -> (Vec<Ve
 fn said(message: &[u8]) -> Said {
     let entry = Entry::parse(message).unwrap();
     match entry.entry_type {
-        1 => Said::Begin,
-        3 => Said::End,
-        _ => {
+        EntryType::TransactionBegin => Said::Begin,
+        EntryType::TransactionEnd => Said::End,
+        EntryType::RowData
+        | EntryType::Heartbeat
+        | EntryType::GtidLog
+        | EntryType::Unrecognized(_) => {
             let change = entry.row_change().unwrap().unwrap();
             match change.rows.first() {
                 Some(row) => Said::Row(row.after[0].value.unwrap().parse().unwrap()),

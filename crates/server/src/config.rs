@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_entry::TableFilter;
-use towpath_wire::PasswordHash;
+use towpath_protocol::PasswordHash;
 
 use crate::instance::Feed;
 use crate::store::StoreOptions;

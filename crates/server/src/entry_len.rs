@@ -1,7 +1,7 @@
 //! Entries that no client could ever be sent.
 
 use towpath_entry::Block;
-use towpath_entry::read::Entry;
+use towpath_protocol::entry::Entry;
 
 use crate::error::InstanceError;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use towpath_entry::{EntryInfo, EntryKind};
-use towpath_wire::PacketType;
+use towpath_protocol::PacketType;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {

@@ -13,7 +13,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{Cursor, CursorWriter, RecordLog, StateDirectory, StateError};
-use towpath_wire::SEED_LEN;
+use towpath_protocol::SEED_LEN;
 
 use crate::cluster::{Cluster, Member};
 use crate::config::{InstanceConfig, ServerConfig};

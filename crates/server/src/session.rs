@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_entry::filter_remarks;
-use towpath_wire::{
+use towpath_protocol::{
     BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
     PacketType, Request, SEED_LEN, Subscription, Text, reply,
 };

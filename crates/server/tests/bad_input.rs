@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use towpath_protocol::{ClientAuth, PasswordHash, request, token};
 use towpath_server::{Credentials, Feed, Server, ServerConfig, StoreOptions};
-use towpath_wire::{ClientAuth, PasswordHash, request, token};
 
 use crate::fixture::{DESTINATION, Peer, Served, config, instance, numbered};
 

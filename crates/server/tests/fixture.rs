@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::SourceAddress;
 use towpath_entry::{Block, Context, EntryInfo, EntryKind, TableFilter};
+use towpath_protocol::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request};
 use towpath_server::{Feed, InstanceConfig, Server, ServerConfig, ServerError, StoreOptions};
-use towpath_wire::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request};
 
 /// Long enough for anything on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ pub(crate) fn block(number: u64, entries: &[&[u8]]) -> Block {
     let (mut bytes, mut infos) = (Vec::new(), Vec::new());
     for (index, entry) in entries.iter().enumerate() {
         let mut field = Vec::new();
-        towpath_wire::Messages { batch_id: None, entries: vec![*entry] }.write(&mut field);
+        towpath_protocol::Messages { batch_id: None, entries: vec![*entry] }.write(&mut field);
         bytes.extend(field);
         let last = index + 1 == entries.len();
         infos.push(EntryInfo {

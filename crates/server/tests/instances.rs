@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_entry::DecoderOptions;
-use towpath_entry::read::Entry;
+use towpath_protocol::entry::{Entry, EntryType};
+use towpath_protocol::{BatchRef, Get, Subscription, request};
 use towpath_server::{Feed, InstanceState, Server, SourceFeed};
 use towpath_source::{SourceConfig, Start};
-use towpath_wire::{BatchRef, Get, Subscription, request};
 
 use crate::fixture::{DESTINATION, PATIENCE, Peer, config, instance};
 
@@ -84,7 +84,7 @@ async fn a_binlog_file_reaches_the_client_as_canals_bytes() {
 }
 
 /// Where an entry comes from: a restart must neither skip one nor go back behind an ack.
-fn places(entries: &[Vec<u8>]) -> Vec<(i64, u64)> {
+fn places(entries: &[Vec<u8>]) -> Vec<(i64, EntryType)> {
     let place = |entry: &Vec<u8>| {
         let entry = Entry::parse(entry).unwrap();
         (entry.header.logfile_offset, entry.entry_type)

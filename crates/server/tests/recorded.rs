@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
-use towpath_wire::{BatchRef, Messages, Packet, PacketType, Reply, frame};
+use towpath_protocol::{BatchRef, Messages, Packet, PacketType, Reply, frame};
 
 use crate::fixture::{Peer, Served, block};
 
-const ODD: &str = include_str!("../../wire/tests/fixtures/unusual-requests.txt");
+const ODD: &str = include_str!("../../protocol/tests/fixtures/unusual-requests.txt");
 
 const SESSIONS: [(&str, &str); 4] = [
-    ("go", include_str!("../../wire/tests/fixtures/go.txt")),
-    ("java-117", include_str!("../../wire/tests/fixtures/java-117.txt")),
-    ("java-118", include_str!("../../wire/tests/fixtures/java-118.txt")),
-    ("python", include_str!("../../wire/tests/fixtures/python.txt")),
+    ("go", include_str!("../../protocol/tests/fixtures/go.txt")),
+    ("java-117", include_str!("../../protocol/tests/fixtures/java-117.txt")),
+    ("java-118", include_str!("../../protocol/tests/fixtures/java-118.txt")),
+    ("python", include_str!("../../protocol/tests/fixtures/python.txt")),
 ];
 
 fn hex(digits: &str) -> Vec<u8> {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
+use towpath_protocol::PasswordHash;
 use towpath_server::{
     ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
     StoreOptions,
 };
 use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start, WhenPurged};
-use towpath_wire::PasswordHash;
 
 use crate::filters::FilterArguments;
 use crate::report::{Failure, say};

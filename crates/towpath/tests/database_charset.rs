@@ -105,7 +105,7 @@ fn the_default_of_today_is_not_that_of_before() {
 }
 
 fn texts(entry: &[u8]) -> Vec<String> {
-    let entry = towpath_entry::read::Entry::parse(entry).unwrap();
+    let entry = towpath_protocol::entry::Entry::parse(entry).unwrap();
     let change = entry.row_change().unwrap().unwrap_or_default();
     let values = change.rows.iter().flat_map(|row| row.after.iter());
     values.map(|column| column.value.unwrap_or("NULL").to_owned()).collect()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use towpath_entry::read::{Column, Entry, event_type_name};
+use towpath_protocol::entry::{Column, Entry};
 use towpath_testkit::{Front, Server, Towpath, Version};
 
 use crate::binary;
@@ -59,7 +59,7 @@ fn column(column: &Column<'_>) -> String {
 fn shown(entry: &[u8]) -> Vec<String> {
     let entry = Entry::parse(entry).unwrap();
     let change = entry.row_change().unwrap().unwrap_or_default();
-    let kind = event_type_name(change.event_type);
+    let kind = change.event_type.name();
     let image = |columns: &[Column<'_>]| {
         let (last, rest) = columns.split_last()?;
         let rest: Vec<&str> = rest.iter().map(|column| column.name).collect();

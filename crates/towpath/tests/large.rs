@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_entry::read::Entry;
+use towpath_protocol::entry::{Entry, EntryType};
 use towpath_testkit::{Server, Towpath, Version, setting};
 
 use crate::binary;
@@ -145,7 +145,7 @@ fn a_transaction_larger_than_the_store_streams_through() {
         assert!(offset < end, "{offset}: the file has {end} bytes");
         last = offset;
         count += entry.row_change().unwrap().map_or(0, |change| change.rows.len() as u64);
-        entry.entry_type == 3
+        entry.entry_type == EntryType::TransactionEnd
     });
     let peak = following.towpath.peak_memory_bytes();
     println!("{count} rows, {end} bytes of binlog, last at {last}, peak {} MiB", peak >> 20);
@@ -271,7 +271,7 @@ fn an_entry_many_times_as_long_as_its_row_arrives_or_is_refused_by_name() {
         for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
             found = row.after[1].value.unwrap().len();
         }
-        found > 0 && entry.entry_type == 3
+        found > 0 && entry.entry_type == EntryType::TransactionEnd
     });
     assert_eq!(found, expected);
 }
@@ -318,7 +318,7 @@ fn a_source_of_many_tables_is_followed() {
                 assert_eq!((first.name, first.value), ("id", Some(id.as_str())));
                 assert_eq!((last.name, last.mysql_type), ("column_9", "varchar(900)"));
             }
-            expected.peek().is_none() && entry.entry_type == 3
+            expected.peek().is_none() && entry.entry_type == EntryType::TransactionEnd
         });
         println!(
             "{count} tables {start}: known after {known_after:?}, peak {} MiB, history {} KiB",
@@ -371,7 +371,7 @@ fn many_statements_in_a_row_are_followed() {
                 let (column, id) = (&row.after[1], done.to_string());
                 assert_eq!((column.name, column.value), (&*format!("a{id}"), Some(id.as_str())));
             }
-            done == from + count && entry.entry_type == 3
+            done == from + count && entry.entry_type == EntryType::TransactionEnd
         });
         let len = std::fs::metadata(&history).unwrap().len();
         println!(
@@ -408,7 +408,7 @@ fn a_row_as_long_as_a_server_takes_arrives() {
         for row in entry.row_change().unwrap().iter().flat_map(|change| &change.rows) {
             found = row.after[1].value.unwrap().len();
         }
-        found > 0 && entry.entry_type == 3
+        found > 0 && entry.entry_type == EntryType::TransactionEnd
     });
     let peak = following.towpath.peak_memory_bytes();
     println!("{found} bytes, peak {} MiB", peak >> 20);

@@ -1,6 +1,6 @@
 //! What is acknowledged does not come again, whatever stands last in the binlog.
 
-use towpath_entry::read::{Entry, event_type_name};
+use towpath_protocol::entry::{Entry, EntryType};
 use towpath_testkit::{Server, Version, ZooKeeper};
 
 use crate::sequence::{Serving, TABLE};
@@ -11,13 +11,16 @@ fn shown(entry: &[u8]) -> Vec<String> {
     let entry = Entry::parse(entry).unwrap();
     let change = entry.row_change().unwrap().unwrap_or_default();
     match entry.entry_type {
-        1 => vec!["BEGIN".to_owned()],
-        3 => vec!["END".to_owned()],
+        EntryType::TransactionBegin => vec!["BEGIN".to_owned()],
+        EntryType::TransactionEnd => vec!["END".to_owned()],
         _ if change.rows.is_empty() => vec![change.sql.to_owned()],
-        _ => {
+        EntryType::RowData
+        | EntryType::Heartbeat
+        | EntryType::GtidLog
+        | EntryType::Unrecognized(_) => {
             let rows = change.rows.iter();
             let value = rows.map(|row| row.after[0].value.unwrap_or("NULL"));
-            value.map(|value| format!("{} {value}", event_type_name(change.event_type))).collect()
+            value.map(|value| format!("{} {value}", change.event_type.name())).collect()
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_entry::read::Entry;
+use towpath_protocol::entry::Entry;
 use towpath_testkit::{Server, Towpath, Version};
 
 use crate::binary;
@@ -43,7 +43,7 @@ fn apply(bytes: &[u8], ids: &mut BTreeSet<i64>) -> bool {
     let Some(change) = entry.row_change().unwrap() else { return false };
     let mut is_last = false;
     for row in change.rows.iter().filter(|_| entry.header.table_name == Some("t")) {
-        let column = |of: &[towpath_entry::read::Column<'_>], name: &str| {
+        let column = |of: &[towpath_protocol::entry::Column<'_>], name: &str| {
             of.iter()
                 .find(|column| column.name == name)
                 .and_then(|column| column.value.map(str::to_owned))

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_entry::read::{Entry, event_type_name};
+use towpath_protocol::entry::{Entry, EntryType};
 use towpath_testkit::{Proxy, Server, Towpath, wait_until};
 
 use crate::binary;
@@ -205,13 +205,13 @@ pub(crate) fn inserted(entry: &[u8]) -> Vec<i64> {
 fn shown(entry: &[u8]) -> Vec<String> {
     let entry = Entry::parse(entry).unwrap();
     let text = String::from_utf8_lossy(entry.store_value);
-    if entry.entry_type == 1 && text.contains("TOWPATH_GAP_WANTED") {
+    if entry.entry_type == EntryType::TransactionBegin && text.contains("TOWPATH_GAP_WANTED") {
         return vec![format!("GAP {text}")];
     }
     let change = entry.row_change().unwrap().unwrap_or_default();
     let header = &entry.header;
     let table = [header.schema_name, header.table_name].map(Option::unwrap_or_default).join(".");
-    let kind = event_type_name(change.event_type);
+    let kind = change.event_type.name();
     let rows = change.rows.iter().map(|row| {
         let columns = if row.after.is_empty() { &row.before } else { &row.after };
         let columns = columns.iter().map(|c| format!("{}={}", c.name, c.value.unwrap_or("NULL")));

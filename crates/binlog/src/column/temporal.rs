@@ -245,7 +245,7 @@ impl DateTime {
     ///
     /// # Errors
     /// [`ParseError::Truncated`]
-    #[inline]
+    #[inline(always)]
     pub fn read(r: &mut Reader<'_>, fraction: u8) -> Result<Self, ParseError> {
         let [a, b, c, d, e] = r.array("DATETIME")?;
         let raw = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::Permit;
-use tokio::time::{Instant, sleep, timeout};
-use towpath_coordination::{Fence, LeaseLost, Servers};
-use towpath_entry::read::Entry;
+use tokio::time::{Instant, timeout};
+use towpath_protocol::entry::Entry;
 
-use super::open::{InCluster, Link, Open};
+use super::open::{Link, Open};
 use super::pace::Pace;
-use super::{Life, Outcome};
+use super::{Fence, InCluster, Life, Outcome};
 use crate::ledger::Action;
 use crate::session::{RawBatch, Session};
 use crate::state::State;
@@ -20,9 +19,6 @@ use crate::{Batch, ClientError};
 
 /// Time for the last requests, and for giving the lock up.
 const DRAIN_DEADLINE: Duration = Duration::from_millis(400);
-
-/// Pause after a look at the cluster that failed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A get that was sent.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +36,12 @@ impl Life {
         self.shared.enter(State::Active { address: address.clone(), local });
         let ended = {
             let place = open.place.as_ref();
-            let fence = place.map(|place| place.lease.fence());
+            let fence = place.map(InCluster::fence);
             let exchange = pin!(self.exchange(&mut open.link.session, fence.as_ref()));
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => None,
-                lost = lost(place) => Some(ClientError::Lock(lost)),
+                lost = lost(place) => Some(lost),
                 moved = self.moved(place, &address) => Some(moved),
                 Err(error) = exchange => Some(error),
             }
@@ -84,10 +80,8 @@ impl Life {
         tracing::debug!(told = matches!(told, Ok(Ok(()))), "connection drained");
         self.shared.ledger(crate::ledger::Ledger::void);
         session.close(DRAIN_DEADLINE).await;
-        if let Some(InCluster { lease, .. }) = place {
-            // Otherwise the session with ZooKeeper removes the node when it can.
-            let _released: bool =
-                timeout(DRAIN_DEADLINE, lease.release()).await.is_ok_and(|done| done.is_ok());
+        if let Some(place) = place {
+            place.release(DRAIN_DEADLINE).await;
         }
     }
 
@@ -160,26 +154,11 @@ impl Life {
         self.shared.came(count, latest.map(|entry| entry.header.execute_time));
         Some(Batch::new(&self.shared, raw))
     }
-
-    /// Waits until the cluster says that another server is the active one.
-    async fn moved(&self, place: Option<&InCluster>, address: &str) -> ClientError {
-        let Some(place) = place else { return std::future::pending().await };
-        loop {
-            match Servers::look(&place.zookeeper, &self.shared.destination).await {
-                Ok((Servers { running: Some(running), .. }, _)) if running != address => {
-                    return ClientError::Moved { from: address.to_owned(), to: running };
-                }
-                Ok((_, changed)) => changed.wait().await,
-                // The lock tells when there is nothing left to hope for.
-                Err(_) => sleep(LOOK_AGAIN).await,
-            }
-        }
-    }
 }
 
-async fn lost(place: Option<&InCluster>) -> LeaseLost {
+async fn lost(place: Option<&InCluster>) -> ClientError {
     match place {
-        Some(place) => place.lease.lost().await,
+        Some(place) => place.lost().await,
         None => std::future::pending().await,
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use towpath_coordination::{Backoff, LeaseLost, Servers};
+#[cfg(feature = "cluster")]
+use towpath_coordination::{LeaseLost, Servers};
 
+use super::backoff::Backoff;
 use crate::ClientError;
 use crate::builder::{Config, Place};
 use crate::connection::Shared;
@@ -19,16 +21,19 @@ const HEALTHY: Duration = Duration::from_secs(60);
 pub(super) struct Tries {
     list: Vec<String>,
     /// The servers as the last attempt saw them.
+    #[cfg(feature = "cluster")]
     view: Servers,
     /// Addresses tried since then.
     tried: usize,
     /// Which of the standbys comes first.
+    #[cfg(feature = "cluster")]
     first: usize,
     backoff: Backoff,
     /// Since when there has been no active server.
     idle_since: Instant,
     active_since: Option<Instant>,
     /// An operator took the lock away.
+    #[cfg(feature = "cluster")]
     pub(super) is_released: bool,
     log: Log,
 }
@@ -49,12 +54,15 @@ impl Tries {
         };
         Self {
             list,
+            #[cfg(feature = "cluster")]
             view: Servers::default(),
             tried: 0,
+            #[cfg(feature = "cluster")]
             first: usize::try_from(random()).unwrap_or_default(),
             backoff: Backoff::new(config.pauses.0, config.pauses.1),
             idle_since: Instant::now(),
             active_since: None,
+            #[cfg(feature = "cluster")]
             is_released: false,
             log: Log::default(),
         }
@@ -68,6 +76,7 @@ impl Tries {
     }
 
     /// The address to try: the active server first, then the others, beginning anywhere.
+    #[cfg(feature = "cluster")]
     pub(super) fn next_of(&mut self, servers: &Servers) -> Option<String> {
         if self.view != *servers {
             self.view = servers.clone();
@@ -89,6 +98,7 @@ impl Tries {
     }
 
     /// Whether these are the servers that the last attempt saw.
+    #[cfg(feature = "cluster")]
     pub(super) fn saw(&self, servers: &Servers) -> bool {
         self.view == *servers
     }
@@ -96,19 +106,26 @@ impl Tries {
     /// The attempt succeeded.
     pub(super) fn opened(&mut self) {
         self.active_since = Some(Instant::now());
-        self.is_released = false;
+        #[cfg(feature = "cluster")]
+        {
+            self.is_released = false;
+        }
         // The same address is the first to be tried again.
         self.tried = self.tried.saturating_sub(1);
     }
 
     /// It waits for another client, which is no failure.
+    #[cfg(feature = "cluster")]
     pub(super) fn stands_by(&mut self) {
         self.idle_since = Instant::now();
     }
 
     /// The attempt, or the active time after it, ended.
     pub(super) fn failed(&mut self, shared: &Shared, error: &ClientError) {
-        self.is_released = matches!(error, ClientError::Lock(LeaseLost::Released { .. }));
+        #[cfg(feature = "cluster")]
+        {
+            self.is_released = matches!(error, ClientError::Lock(LeaseLost::Released { .. }));
+        }
         if let Some(since) = self.active_since.take() {
             self.idle_since = Instant::now();
             if since.elapsed() >= HEALTHY {
@@ -190,6 +207,7 @@ mod tests {
         assert_eq!(log.is_due("a", now + LOG_INTERVAL), Some(0));
     }
 
+    #[cfg(feature = "cluster")]
     #[test]
     fn the_active_server_comes_first_and_every_other_has_its_turn() {
         let mut tries = tries(&["x"]);

@@ -6,13 +6,12 @@ use std::net::SocketAddr;
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+#[cfg(feature = "tls")]
 use tokio_util::either::Either;
-use towpath_wire::{HEADER_LEN, body_len};
+use towpath_protocol::{HEADER_LEN, body_len};
 
-use super::Fault;
+use super::{Fault, SessionOptions};
 use crate::ClientError;
-use crate::tls::Tls;
 
 /// Room made for a read at a time, in bytes: memory grows with what arrives, not with what a length
 /// promises.
@@ -21,30 +20,32 @@ const READ_LEN: usize = 1 << 20;
 /// Room for the first read of an answer: most are small.
 const FIRST_READ_LEN: usize = 16 << 10;
 
+#[cfg(feature = "tls")]
+type Stream = Either<TcpStream, Box<tokio_rustls::client::TlsStream<TcpStream>>>;
+#[cfg(not(feature = "tls"))]
+type Stream = TcpStream;
+
 /// A connected socket. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    stream: Stream,
     local: SocketAddr,
     buffer: BytesMut,
     frame_len_max: usize,
 }
 
 impl Socket {
-    pub(super) async fn open(
-        address: &str,
-        tls: Option<&Tls>,
-        frame_len_max: usize,
-    ) -> Result<Self, ClientError> {
+    pub(super) async fn open(address: &str, options: &SessionOptions) -> Result<Self, ClientError> {
         let failed = |source: Error| ClientError::io(address, "connect", source);
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let local = stream.local_addr().map_err(failed)?;
-        let stream = match tls {
+        #[cfg(feature = "tls")]
+        let stream = match &options.tls {
             None => Either::Left(stream),
             Some(tls) => Either::Right(Box::new(tls.wrap(address, stream).await?)),
         };
-        Ok(Self { stream, local, buffer: BytesMut::new(), frame_len_max })
+        Ok(Self { stream, local, buffer: BytesMut::new(), frame_len_max: options.frame_len_max })
     }
 
     /// The address on this side.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use towpath_wire::{Packet, PacketType, reply};
+use towpath_protocol::{Packet, PacketType, reply};
 
 const SEED: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 

@@ -10,18 +10,19 @@ use crate::block::EntryKind;
 use crate::error::DecodeError;
 use crate::message::{self, FrontParts};
 use crate::plan::Plan;
-use crate::proto;
 use crate::rows::bit;
+use towpath_protocol::entry::{EntryType, EventType};
+use towpath_protocol::protobuf;
 
 /// Bytes that the rows of a compressed event may inflate to.
 const EVENT_LEN_MAX: u64 = 1 << 30;
 
-/// `EventType` number and the switch that turns the kind off.
-const fn facts(kind: RowsKind) -> (u64, Suppress) {
+/// What the entry says that happened, and the switch that turns the kind off.
+const fn facts(kind: RowsKind) -> (EventType, Suppress) {
     match kind {
-        RowsKind::Insert => (1, Suppress::INSERT),
-        RowsKind::Update | RowsKind::PartialUpdate => (2, Suppress::UPDATE),
-        RowsKind::Delete => (3, Suppress::DELETE),
+        RowsKind::Insert => (EventType::Insert, Suppress::INSERT),
+        RowsKind::Update | RowsKind::PartialUpdate => (EventType::Update, Suppress::UPDATE),
+        RowsKind::Delete => (EventType::Delete, Suppress::DELETE),
     }
 }
 
@@ -66,7 +67,7 @@ impl Decoder {
             None => return Err(DecodeError::NoTableMap { table_id }),
         };
         let mut event = RowsEvent::parse(body, event_type, format)?;
-        let (type_number, switch) = facts(event.kind);
+        let (change_type, switch) = facts(event.kind);
         if self.options.suppress.has(switch) {
             return Ok(());
         }
@@ -85,13 +86,12 @@ impl Decoder {
         let out = &mut self.output.bytes;
         let start = out.len();
         let about = (origin, &self.gtid);
-        let entry_type = message::entry_type::ROW_DATA;
         let (row_count, store_len) = self.rows_before;
-        let parts = FrontParts::new(entry_type, Some(&plan.names), Some(type_number));
+        let parts = FrontParts::new(EntryType::RowData, Some(&plan.names), Some(change_type));
         let parts = FrontParts { row_count, store_len, ..parts };
         let mut front = self.fronts.write(out, about, &parts);
         let room = out.room(STORE_HEAD_MAX);
-        let head_len = put_store_head(room, table_id, type_number).unwrap_or_else(message::no_room);
+        let head_len = put_store_head(room, table_id, change_type).unwrap_or_else(message::no_room);
         out.advance(head_len);
         let row_count = match self.rows.write(plan, &event, &self.options.zone, out) {
             Ok(rows) => rows,
@@ -117,7 +117,7 @@ fn check_count(plan: &Plan, event: &RowsEvent<'_>) -> Result<(), ParseError> {
     Err(ParseError::Invalid {
         field: "column count of the rows",
         offset: 0,
-        value: proto::len64(event.column_count),
+        value: protobuf::len64(event.column_count),
         expected: "the count of the table map",
     })
 }
@@ -127,10 +127,10 @@ const STORE_HEAD_MAX: usize = 32;
 
 /// Puts the fields of a `RowChange` that come before its rows: tableId, eventType, isDdl.
 #[inline]
-fn put_store_head(to: &mut [u8], table_id: u64, event_type: u64) -> Option<usize> {
-    let [type_number, ..] = event_type.to_le_bytes();
+fn put_store_head(to: &mut [u8], table_id: u64, event_type: EventType) -> Option<usize> {
+    let [type_number, ..] = event_type.code().to_le_bytes();
     *to.first_mut()? = 1 << 3;
-    let at = 1 + proto::put_varint_loose(to.get_mut(1..)?, table_id)?;
+    let at = 1 + protobuf::put_varint_loose(to.get_mut(1..)?, table_id)?;
     *to.get_mut(at..)?.first_chunk_mut::<4>()? = [2 << 3, type_number, 10 << 3, 0];
     Some(at + 4)
 }

@@ -13,30 +13,26 @@ use crate::block::EntryKind;
 use crate::error::DecodeError;
 use crate::filter::FilterError;
 use crate::message::encode_names;
-use crate::proto;
 use crate::text::{self, statement_text};
-
-/// `EventType` numbers of statements.
-const QUERY: u64 = 7;
-const XA_COMMIT: u64 = 13;
-const XA_ROLLBACK: u64 = 14;
+use towpath_protocol::entry::EventType;
+use towpath_protocol::protobuf;
 
 /// Bytes that a compressed statement may inflate to.
 const STATEMENT_LEN_MAX: u64 = 1 << 30;
 
-const fn event_type(kind: CanalKind) -> u64 {
+const fn event_type(kind: CanalKind) -> EventType {
     match kind {
-        CanalKind::Insert => 1,
-        CanalKind::Update => 2,
-        CanalKind::Delete => 3,
-        CanalKind::Create => 4,
-        CanalKind::Alter => 5,
-        CanalKind::Erase => 6,
-        CanalKind::Query => QUERY,
-        CanalKind::Truncate => 8,
-        CanalKind::Rename => 9,
-        CanalKind::CreateIndex => 10,
-        CanalKind::DropIndex => 11,
+        CanalKind::Insert => EventType::Insert,
+        CanalKind::Update => EventType::Update,
+        CanalKind::Delete => EventType::Delete,
+        CanalKind::Create => EventType::Create,
+        CanalKind::Alter => EventType::Alter,
+        CanalKind::Erase => EventType::Erase,
+        CanalKind::Query => EventType::Query,
+        CanalKind::Truncate => EventType::Truncate,
+        CanalKind::Rename => EventType::Rename,
+        CanalKind::CreateIndex => EventType::CreateIndex,
+        CanalKind::DropIndex => EventType::DropIndex,
     }
 }
 
@@ -116,8 +112,12 @@ impl Decoder {
                 let props = [("XA_TYPE", "XA END"), ("XA_XID", xid_text(&sql, "XA END"))];
                 self.end("0", &props, origin)?;
             }
-            StatementRole::XaCommit => self.xa_outcome(XA_COMMIT, "XA COMMIT", &sql, origin),
-            StatementRole::XaRollback => self.xa_outcome(XA_ROLLBACK, "XA ROLLBACK", &sql, origin),
+            StatementRole::XaCommit => {
+                self.xa_outcome(EventType::XaCommit, "XA COMMIT", &sql, origin);
+            }
+            StatementRole::XaRollback => {
+                self.xa_outcome(EventType::XaRollback, "XA ROLLBACK", &sql, origin);
+            }
             StatementRole::Commit => self.end("0", &[], origin)?,
             StatementRole::Rollback => self.rolled_back(origin)?,
             StatementRole::Savepoint(name) => self.savepoint(&name, origin),
@@ -140,15 +140,15 @@ impl Decoder {
         Ok(Step::Done)
     }
 
-    fn xa_outcome(&mut self, number: u64, literal: &str, sql: &str, origin: &Origin<'_>) {
+    fn xa_outcome(&mut self, outcome: EventType, literal: &str, sql: &str, origin: &Origin<'_>) {
         self.write_held();
         self.store.clear();
-        proto::int(&mut self.store, 2, number);
-        proto::bytes(&mut self.store, 11, sql.as_bytes());
-        proto::pair(&mut self.store, 13, b"XA_TYPE", literal.as_bytes());
-        proto::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
+        protobuf::int(&mut self.store, 2, outcome.code());
+        protobuf::bytes(&mut self.store, 11, sql.as_bytes());
+        protobuf::pair(&mut self.store, 13, b"XA_TYPE", literal.as_bytes());
+        protobuf::pair(&mut self.store, 13, b"XA_XID", xid_text(sql, literal).as_bytes());
         let names = encode_names(Some(""), Some(""));
-        self.push(origin, EntryKind::Statement, &names, number);
+        self.push(origin, EntryKind::Statement, &names, outcome);
         self.in_transaction = false;
         self.release_transaction();
         self.passed(origin);
@@ -196,19 +196,19 @@ impl Decoder {
             return Ok(());
         };
         let kind = entry_kind(first.kind);
-        let number = event_type(first.kind);
+        let change_type = event_type(first.kind);
         self.write_held();
         self.store.clear();
-        proto::int(&mut self.store, 2, number);
-        proto::int(&mut self.store, 10, u64::from(kind != EntryKind::Rows));
-        proto::bytes(&mut self.store, 11, sql.as_bytes());
+        protobuf::int(&mut self.store, 2, change_type.code());
+        protobuf::int(&mut self.store, 10, u64::from(kind != EntryKind::Rows));
+        protobuf::bytes(&mut self.store, 11, sql.as_bytes());
         if !database.is_empty() {
-            proto::bytes(&mut self.store, 14, database.as_bytes());
+            protobuf::bytes(&mut self.store, 14, database.as_bytes());
         }
         let names = encode_names(first.schema.as_deref(), first.table.as_deref());
         // Inside a transaction it must not move a cursor past what is still to come.
         let inside = kind != EntryKind::Rows && self.is_inside(sql);
-        self.push(origin, if inside { EntryKind::Query } else { kind }, &names, number);
+        self.push(origin, if inside { EntryKind::Query } else { kind }, &names, change_type);
         if kind != EntryKind::Rows {
             self.ddl_boundary(sql, origin);
         }
@@ -252,10 +252,10 @@ impl Decoder {
         }
         self.write_held();
         self.store.clear();
-        proto::int(&mut self.store, 2, QUERY);
-        proto::bytes(&mut self.store, 11, sql);
+        protobuf::int(&mut self.store, 2, EventType::Query.code());
+        protobuf::bytes(&mut self.store, 11, sql);
         let names = encode_names(Some(""), table);
-        self.push(origin, kind, &names, QUERY);
+        self.push(origin, kind, &names, EventType::Query);
     }
 
     pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin<'_>) {

@@ -10,7 +10,7 @@ use super::options::{GtidSet, Suppress};
 use super::{Boundary, Decoder, Origin};
 use crate::block::EntryKind;
 use crate::error::DecodeError;
-use crate::proto;
+use towpath_protocol::protobuf;
 
 /// A TRANSACTIONBEGIN that is not written yet. Its file is beside it.
 #[derive(Debug)]
@@ -46,9 +46,9 @@ impl Decoder {
         }
         self.store.clear();
         for (key, value) in props {
-            proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+            protobuf::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
         }
-        proto::int(&mut self.store, 4, u64::from(thread_id));
+        protobuf::int(&mut self.store, 4, u64::from(thread_id));
         self.push_bound(origin, EntryKind::Begin);
     }
 
@@ -80,7 +80,7 @@ impl Decoder {
     fn write_begin(&mut self, held: &HeldBegin) {
         let Some(file) = self.held_file.take() else { return };
         self.store.clear();
-        proto::int(&mut self.store, 4, u64::from(held.thread_id));
+        protobuf::int(&mut self.store, 4, u64::from(held.thread_id));
         self.push_bound(&held.origin(&file), EntryKind::Begin);
         self.held_file = Some(file);
     }
@@ -113,9 +113,9 @@ impl Decoder {
             // Neither its begin nor its end is delivered.
         } else if self.bound_passes(EntryKind::End, origin) {
             self.store.clear();
-            proto::bytes(&mut self.store, 2, id.as_bytes());
+            protobuf::bytes(&mut self.store, 2, id.as_bytes());
             for (key, value) in props {
-                proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+                protobuf::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
             }
             self.push_bound(origin, EntryKind::End);
         } else {
@@ -144,13 +144,13 @@ impl Decoder {
         self.gtid.set = self.options.gtid.as_ref().map(|set| Arc::from(set.to_string()));
         self.store.clear();
         for (key, value) in facts {
-            proto::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
+            protobuf::pair(&mut self.store, 3, key.as_bytes(), value.as_bytes());
         }
-        proto::int(&mut self.store, 4, 0);
+        protobuf::int(&mut self.store, 4, 0);
         self.push_bound_told(&told, &origin, EntryKind::Begin);
         self.output.keep_group();
         self.store.clear();
-        proto::bytes(&mut self.store, 2, b"0");
+        protobuf::bytes(&mut self.store, 2, b"0");
         self.push_bound_told(&told, &origin, EntryKind::End);
         self.in_transaction = false;
         self.passed(&origin);

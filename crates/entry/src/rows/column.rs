@@ -4,10 +4,10 @@ use towpath_binlog::{ColumnKind, ParseError, Reader, Value, decompress_column};
 
 use super::{Image, Kept, State, Walk};
 use crate::message::no_room;
-use crate::piece::{Piece, SLACK};
 use crate::plan::{Bytes, ColumnPlan, Sign, UPDATED_FROM_END};
-use crate::proto;
 use crate::text;
+use towpath_protocol::piece::{Piece, SLACK};
+use towpath_protocol::protobuf;
 
 /// Longest value that a compressed column may inflate to.
 const VALUE_LEN_MAX: u64 = 1 << 30;
@@ -42,12 +42,13 @@ impl<'p> Frame<'p> {
         (text_len, message_len): (usize, usize),
         put: impl FnOnce(&mut [u8]) -> Option<()>,
     ) -> Option<usize> {
-        let head_at = proto::put_head(to, self.image.tag(), message_len)?;
+        let head_at = protobuf::put_head(to, self.image.tag(), message_len)?;
         self.head.write(to.get_mut(head_at..)?)?;
         let head_end = head_at + self.head.len();
         *to.get_mut(head_end - UPDATED_FROM_END)? = self.image.updated();
         let varint_room = to.get_mut(head_end..)?;
-        let text_at = head_end + proto::put_varint_loose(varint_room, proto::len64(text_len))?;
+        let text_at =
+            head_end + protobuf::put_varint_loose(varint_room, protobuf::len64(text_len))?;
         put(to.get_mut(text_at..)?)?;
         self.column.tail.write(to.get_mut(text_at + text_len..)?)?;
         Some(text_at)
@@ -65,7 +66,7 @@ impl<'e> Walk<'_, 'e> {
         let at = self.out.len();
         let room = self.out.room(MESSAGE_HEAD_MAX + column.null.len() + SLACK);
         let head_len =
-            proto::put_head(room, image.tag(), column.null.len()).unwrap_or_else(no_room);
+            protobuf::put_head(room, image.tag(), column.null.len()).unwrap_or_else(no_room);
         let body = room.get_mut(head_len..).unwrap_or_default();
         column.null.write(body).unwrap_or_else(no_room);
         self.out.advance(head_len + column.null.len());
@@ -156,7 +157,7 @@ impl<'e> Walk<'_, 'e> {
     ) {
         let start = self.out.len();
         let tail = &frame.column.tail;
-        let value_len = proto::varint_len(proto::len64(text_len)) + text_len;
+        let value_len = protobuf::varint_len(protobuf::len64(text_len)) + text_len;
         let message_len = frame.head.len() + value_len + tail.len();
         let room = self.out.room(MESSAGE_HEAD_MAX + message_len + 2 * SLACK);
         let lens = (text_len, message_len);

@@ -6,7 +6,7 @@ use towpath_binlog::{ParseError, Reader};
 
 use super::{Image, Walk, bit, quick};
 use crate::plan::{UPDATED_FROM_END, Updates};
-use crate::proto;
+use towpath_protocol::protobuf;
 
 /// A column of a before image.
 #[derive(Debug, Clone, Default)]
@@ -169,7 +169,7 @@ impl<'e> Walk<'_, 'e> {
     /// In the message that was just written.
     fn set_updated(&mut self, updated: bool) {
         let text = &self.written.text;
-        let text_head_len = proto::varint_len(proto::len64(text.len()));
+        let text_head_len = protobuf::varint_len(protobuf::len64(text.len()));
         let at = text.start - text_head_len - UPDATED_FROM_END;
         if let Some(byte) = self.out.written_mut().get_mut(at) {
             *byte = u8::from(updated);

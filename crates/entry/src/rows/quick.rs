@@ -14,10 +14,10 @@ use towpath_binlog::ColumnKind;
 
 use super::pair::{Kept, State};
 use super::{Image, ROW_TAG, bit};
-use crate::piece::Piece;
 use crate::plan::{Bytes, Plan, UPDATED_FROM_END};
-use crate::proto;
 use crate::text::{self, ShortRoom, Zone};
+use towpath_protocol::piece::Piece;
+use towpath_protocol::protobuf;
 
 /// Room for everything of a message but its text: tag, length, head, length, number, tail.
 const FRONT: usize = 416;
@@ -277,9 +277,10 @@ fn run<'r, 'o, const NULLS: bool>(
 ) -> (usize, &'r [u8], &'o mut [u8]) {
     let tag = (image != Image::Inserted).then_some(image.tag());
     let (mut rest, mut room) = (raw, room);
-    let mut count = 0;
+    // One number in a register: that of the bit, from which that of the column follows.
+    let mut place = first;
     for column in columns {
-        let is_null = NULLS && bit(nulls, first + count);
+        let is_null = NULLS && bit(nulls, place);
         let written = match column.way {
             Way::General => None,
             _ if is_null => null(column, tag, room),
@@ -294,10 +295,10 @@ fn run<'r, 'o, const NULLS: bool>(
         }
         rest = next;
         (_, room) = mem::take(&mut room).split_at_mut(written.message_len.get());
-        keep(count, written);
-        count += 1;
+        keep(place - first, written);
+        place += 1;
     }
-    (count, rest, room)
+    (place - first, rest, room)
 }
 
 /// What was written of a column.
@@ -582,7 +583,7 @@ const fn low(len: usize) -> u8 {
 /// A length of two bytes as a varint.
 #[inline(always)]
 fn two(len: usize) -> [u8; 2] {
-    proto::two_bytes(proto::len64(len))
+    protobuf::two_bytes(protobuf::len64(len))
 }
 
 /// How many bytes at the front are the same.

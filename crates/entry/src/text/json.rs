@@ -40,7 +40,7 @@ fn elements(
         return Err(ParseError::Invalid {
             field: "JSON depth",
             offset: 0,
-            value: crate::proto::len64(depth),
+            value: towpath_protocol::protobuf::len64(depth),
             expected: "at most 100 levels",
         });
     }

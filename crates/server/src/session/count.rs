@@ -1,7 +1,7 @@
 //! Counts requests, by the destination that they are for.
 
 use tokio::time::Instant;
-use towpath_wire::{PacketType, Request};
+use towpath_protocol::{PacketType, Request};
 
 use super::Session;
 use crate::figures::Told;

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use towpath_wire::{Get, Text, reply};
+use towpath_protocol::{Get, Text, reply};
 
 use super::{DURABLE_DEADLINE, Ending, Session};
 use crate::destination::{Batch, Destination};

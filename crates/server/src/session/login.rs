@@ -1,6 +1,6 @@
 //! The first exchange of a connection.
 
-use towpath_wire::{ClientAuth, Packet, PacketType, SEED_LEN, reply};
+use towpath_protocol::{ClientAuth, Packet, PacketType, SEED_LEN, reply};
 
 use super::io::Idle;
 use super::{Ending, Session, code};

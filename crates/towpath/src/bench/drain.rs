@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use towpath_wire::{
+use towpath_protocol::protobuf::{Fields, Malformed, Value};
+use towpath_protocol::{
     BatchRef, ClientAuth, FrameError, Get, HEADER_LEN, LIMIT_CLIENT, Packet, PacketError,
     PacketType, Reply, Subscription, body_len, request, token,
 };
@@ -30,8 +31,8 @@ enum DrainError {
     Packet(#[from] PacketError),
     #[error("the server refused: {0}")]
     Refused(String),
-    #[error("an entry of the batch is malformed")]
-    Entry,
+    #[error("an entry of the batch is malformed: {0}")]
+    Entry(#[from] Malformed),
 }
 
 struct Connection {
@@ -68,51 +69,19 @@ fn accepted(packet: &Packet<'_>) -> Result<(), DrainError> {
     }
 }
 
-/// Number of a field, its value if it is an integer, its bytes if not.
-type Field<'a> = (u64, u64, &'a [u8]);
-
-fn field<'a>(rest: &mut &'a [u8]) -> Result<Option<Field<'a>>, DrainError> {
-    fn varint(rest: &mut &[u8]) -> Result<u64, DrainError> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, tail) = rest.split_first().ok_or(DrainError::Entry)?;
-            *rest = tail;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(DrainError::Entry)
-    }
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    let key = varint(rest)?;
-    let len = match key & 7 {
-        0 => return Ok(Some((key >> 3, varint(rest)?, &[]))),
-        1 => 8,
-        2 => usize::try_from(varint(rest)?).map_err(|_| DrainError::Entry)?,
-        5 => 4,
-        _ => return Err(DrainError::Entry),
-    };
-    let (bytes, tail) = rest.split_at_checked(len).ok_or(DrainError::Entry)?;
-    *rest = tail;
-    Ok(Some((key >> 3, 0, bytes)))
-}
-
 /// Row changes in an entry: the `rowDatas` (12) of the `storeValue` (3) of a `ROWDATA` (`entryType`
 /// (2) of 2).
 fn row_count(entry: &[u8]) -> Result<u64, DrainError> {
-    let (mut rest, mut kind, mut store) = (entry, 0, &[][..]);
-    while let Some((number, value, bytes)) = field(&mut rest)? {
-        match number {
-            2 => kind = value,
-            3 => store = bytes,
+    let (mut fields, mut kind, mut store) = (Fields::new(entry), 0, &[][..]);
+    while let Some(field) = fields.next_field()? {
+        match field {
+            (2, Value::Varint(value)) => kind = value,
+            (3, Value::Bytes(bytes)) => store = bytes,
             _ => {}
         }
     }
-    let mut rows = 0;
-    while let Some((number, _, _)) = field(&mut store)? {
+    let (mut fields, mut rows) = (Fields::new(store), 0);
+    while let Some((number, _)) = fields.next_field()? {
         rows += u64::from(number == 12);
     }
     Ok(if kind == 2 { rows } else { 0 })
@@ -162,16 +131,12 @@ fn drain(place: &Place, arguments: &Arguments) -> Result<Tally, DrainError> {
 }
 
 /// Counts what is in a batch; its id, or `None` when there is nothing.
-fn count(
-    tally: &mut Tally,
-    mut body: &[u8],
-    arguments: &Arguments,
-) -> Result<Option<i64>, DrainError> {
-    let mut batch_id = None;
-    while let Some((number, value, entry)) = field(&mut body)? {
-        match number {
-            1 => batch_id = Some(value.cast_signed()).filter(|id| *id != -1),
-            2 => {
+fn count(tally: &mut Tally, body: &[u8], arguments: &Arguments) -> Result<Option<i64>, DrainError> {
+    let (mut fields, mut batch_id) = (Fields::new(body), None);
+    while let Some(field) = fields.next_field()? {
+        match field {
+            (1, Value::Varint(id)) => batch_id = Some(id.cast_signed()).filter(|id| *id != -1),
+            (2, Value::Bytes(entry)) => {
                 tally.entries += 1;
                 tally.bytes += u64::try_from(entry.len()).unwrap_or_default();
                 tally.rows += row_count(entry)?;

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use towpath_wire::{
+use towpath_protocol::{
     BatchRef, ClientAuth, FrameError, Get, HEADER_LEN, Packet, PacketError, Reply, body_len,
     request, token,
 };

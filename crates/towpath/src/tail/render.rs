@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use owo_colors::{OwoColorize, Style};
 use serde_json::{Map, Value, json};
 use towpath_entry::Zone;
-use towpath_entry::flat::FlatWriter;
-use towpath_entry::read::{Column, Entry, Header, ReadError, RowData, event_type_name};
+use towpath_protocol::entry::{Column, Entry, EventType, Header, ReadError, RowData};
+use towpath_protocol::flat::FlatWriter;
 
 /// How changes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl<W: Write> Renderer<W> {
         }
         let entry = Entry::parse(bytes).map_err(bad)?;
         let Some(change) = entry.row_change().map_err(bad)? else { return Ok(true) };
-        let kind = event_type_name(change.event_type);
+        let kind = change.event_type.name();
         if change.rows.is_empty() {
             self.shown += 1;
             return self.statement(&entry.header, kind, change.sql).map(|()| true);
@@ -151,14 +151,17 @@ impl<W: Write> Renderer<W> {
         )
     }
 
-    fn row(&mut self, header: &Header<'_>, number: u64, row: &RowData<'_>) -> io::Result<()> {
+    fn row(&mut self, header: &Header<'_>, change: EventType, row: &RowData<'_>) -> io::Result<()> {
         let s = self.styles;
-        let (word, style) = match number {
-            1 => ("insert", s.insert),
-            2 => ("update", s.update),
-            _ => ("delete", s.delete),
+        let is_update = change == EventType::Update;
+        let (word, style) = if is_update {
+            ("update", s.update)
+        } else if change == EventType::Insert {
+            ("insert", s.insert)
+        } else {
+            ("delete", s.delete)
         };
-        let columns = if number == 3 { &row.before } else { &row.after };
+        let columns = if change == EventType::Delete { &row.before } else { &row.after };
         // Under a minimal row image the key stands only in the before image.
         let key: Vec<String> =
             columns.iter().chain(&row.before).filter(|column| column.is_key).map(assign).fold(
@@ -179,8 +182,8 @@ impl<W: Write> Renderer<W> {
             table_name(header).style(s.table),
             key.join(" ").style(style)
         )?;
-        for column in columns.iter().filter(|c| if number == 2 { c.updated } else { !c.is_key }) {
-            let before = row.before.iter().find(|old| number == 2 && old.index == column.index);
+        for column in columns.iter().filter(|c| if is_update { c.updated } else { !c.is_key }) {
+            let before = row.before.iter().find(|old| is_update && old.index == column.index);
             match before {
                 Some(old) => write!(
                     self.out,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use towpath_entry::read::{Column, Entry};
+use towpath_protocol::entry::{Column, Entry, EventType};
 
 use super::generate::{Alter, Change};
 
@@ -80,7 +80,7 @@ impl Replica {
                 let old = table.remove(&id);
                 old.unwrap_or_else(|| panic!("{at}: {name} has no row {id}: {row:?}"))
             });
-            if change.event_type == 3 {
+            if change.event_type == EventType::Delete {
                 continue;
             }
             let mut new = old.clone().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use towpath_client::{Session, SessionOptions};
-use towpath_entry::read::{Column, Entry, RowChange, event_type_name};
+use towpath_protocol::entry::{Column, Entry, EntryType, EventType, RowChange};
 use towpath_testkit::{Server, Towpath};
 
 use crate::binary;
@@ -216,10 +216,10 @@ fn shown(entry: &[u8]) -> Vec<String> {
     let change = entry.row_change().unwrap().unwrap_or_default();
     let header = &entry.header;
     let name = [header.schema_name, header.table_name].map(Option::unwrap_or_default).join(".");
-    let kind = event_type_name(change.event_type);
+    let kind = change.event_type.name();
     if change.rows.is_empty() {
-        let is_shown =
-            entry.entry_type == 2 && !["QUERY", "XACOMMIT", "XAROLLBACK"].contains(&kind);
+        let is_shown = entry.entry_type == EntryType::RowData
+            && !["QUERY", "XACOMMIT", "XAROLLBACK"].contains(&kind);
         let rows = if change.sql.is_empty() { " without a row" } else { "" };
         return is_shown.then(|| format!("{kind} {name}{rows}")).into_iter().collect();
     }
@@ -227,12 +227,14 @@ fn shown(entry: &[u8]) -> Vec<String> {
         let shown = columns.iter().map(|c| format!(" {}={}", c.name, c.value.unwrap_or("NULL")));
         shown.collect()
     };
-    let line = |change: &RowChange<'_>, row: &towpath_entry::read::RowData<'_>| {
+    let line = |change: &RowChange<'_>, row: &towpath_protocol::entry::RowData<'_>| {
         let (before, after) = (image(&row.before), image(&row.after));
-        match change.event_type {
-            2 => format!("{kind} {name}{before} ->{after}"),
-            3 => format!("{kind} {name}{before}"),
-            _ => format!("{kind} {name}{after}"),
+        if change.event_type == EventType::Update {
+            format!("{kind} {name}{before} ->{after}")
+        } else if change.event_type == EventType::Delete {
+            format!("{kind} {name}{before}")
+        } else {
+            format!("{kind} {name}{after}")
         }
     };
     change.rows.iter().map(|row| line(&change, row)).collect()

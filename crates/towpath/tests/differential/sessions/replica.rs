@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use towpath_entry::read::{Column as Cell, Entry, RowChange, RowData, event_type_name};
+use towpath_protocol::entry::{Column as Cell, Entry, EntryType, EventType, RowChange, RowData};
 
 use super::super::replay::value_after;
 use super::world::{Alter, Change, Column, Name, Table};
@@ -77,25 +77,27 @@ impl Replica {
     pub(crate) fn take(&mut self, bytes: &[u8]) {
         let entry = Entry::parse(bytes).unwrap();
         match entry.entry_type {
-            1 => {
+            EntryType::TransactionBegin => {
                 // One that holds nothing but statements on temporary tables may not end.
                 assert!(!self.has_open_rows(), "{}: a begin in a transaction", self.context);
                 self.open = vec![bytes.to_vec()];
             }
-            3 => {
+            EntryType::TransactionEnd => {
                 let open = std::mem::take(&mut self.open);
                 if !self.is_repeat(place(&entry)) {
                     open.iter().for_each(|bytes| self.apply(bytes));
                 }
             }
-            2 if self.open.is_empty() || (is_ddl(&entry) && !self.has_open_rows()) => {
+            EntryType::RowData
+                if self.open.is_empty() || (is_ddl(&entry) && !self.has_open_rows()) =>
+            {
                 self.open.clear();
                 if !self.is_repeat(place(&entry)) {
                     self.apply(bytes);
                 }
             }
-            2 => self.open.push(bytes.to_vec()),
-            _ => {}
+            EntryType::RowData => self.open.push(bytes.to_vec()),
+            EntryType::Heartbeat | EntryType::GtidLog | EntryType::Unrecognized(_) => {}
         }
     }
 
@@ -144,10 +146,10 @@ impl Replica {
         }
     }
 
-    fn row(&mut self, name: &Name, kind: u64, row: &RowData<'_>, at: &str) {
+    fn row(&mut self, name: &Name, kind: EventType, row: &RowData<'_>, at: &str) {
         let Some(table) = self.tables.get_mut(name) else { panic!("{at}: no such table") };
-        let old = (kind != 1).then(|| table.remove(&row.before, at));
-        if kind == 3 {
+        let old = (kind != EventType::Insert).then(|| table.remove(&row.before, at));
+        if kind == EventType::Delete {
             return;
         }
         let mut new = old.clone().unwrap_or_else(|| table.defaults.clone());
@@ -163,7 +165,7 @@ impl Replica {
     }
 
     fn restructure(&mut self, name: &Name, change: &RowChange<'_>, at: &str) {
-        let kind = event_type_name(change.event_type);
+        let kind = change.event_type.name();
         let at = format!("{at}: {kind} {}", change.sql);
         let expected = self.expected.front();
         if let Some(Change::DropDatabase(database)) = expected.map(|expected| &expected.change)

@@ -1,15 +1,19 @@
-//! Canal's client protocol as bytes: frames, packets, the password scramble.
+//! Canal's client protocol as bytes: frames, packets, the password scramble; the entries in a batch, and
+//! the flat JSON that Canal makes of them.
 //!
-//! Pure: bytes and values in, bytes and values out. It knows neither sockets nor what a batch
-//! contains. A server reads [`Request`]s and writes the frames of [`reply`]; a client writes
-//! [`request`] frames and reads [`Reply`]s.
+//! Pure: bytes and values in, bytes and values out. It knows neither sockets nor binlogs. A server reads
+//! [`Request`]s and writes the frames of [`reply`]; a client writes [`request`] frames, reads [`Reply`]s,
+//! and in them [`entry::Entry`]s.
 //!
 //! Every length is checked before it is believed, unknown fields are stepped over, and a field whose
 //! wire type differs from the declared one is an error.
 
-mod fields;
+pub mod entry;
+pub mod flat;
 mod frame;
 mod packet;
+pub mod piece;
+pub mod protobuf;
 pub mod reply;
 pub mod request;
 mod scramble;

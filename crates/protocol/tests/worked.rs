@@ -1,6 +1,6 @@
 //! The frames that the protocol's description works out.
 
-use towpath_wire::{
+use towpath_protocol::{
     BatchRef, ClientAuth, Get, Packet, PacketError, Reply, Request, Subscription, Text, frame,
     reply, request, token,
 };

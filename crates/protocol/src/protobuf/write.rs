@@ -1,8 +1,8 @@
-//! The few protobuf primitives that entries need, appended to a byte vector.
+//! Writes fields: to the end of a vector, or to the front of room that was made before.
 
 /// Appends a varint.
 #[inline]
-pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low7(value) | 0x80);
         value >>= 7;
@@ -18,7 +18,8 @@ fn low7(value: u64) -> u8 {
 
 /// Bytes of a varint.
 #[inline]
-pub(crate) const fn varint_len(value: u64) -> usize {
+#[must_use]
+pub const fn varint_len(value: u64) -> usize {
     // 9 / 64 approximates 1 / 7 well enough for 64 bits.
     let bits = 64 - (value | 1).leading_zeros();
     (bits * 9 + 64) as usize / 64
@@ -26,19 +27,19 @@ pub(crate) const fn varint_len(value: u64) -> usize {
 
 /// Appends a varint field.
 #[inline]
-pub(crate) fn int(out: &mut Vec<u8>, field: u8, value: u64) {
+pub fn int(out: &mut Vec<u8>, field: u8, value: u64) {
     out.push(field << 3);
     varint(out, value);
 }
 
 /// Appends an `int32` or `int64` field; negative numbers take ten bytes.
-pub(crate) fn signed(out: &mut Vec<u8>, field: u8, value: i64) {
+pub fn signed(out: &mut Vec<u8>, field: u8, value: i64) {
     int(out, field, value.cast_unsigned());
 }
 
 /// Appends the tag and length of a length-delimited field.
 #[inline]
-pub(crate) fn head(out: &mut Vec<u8>, field: u8, len: usize) {
+pub fn head(out: &mut Vec<u8>, field: u8, len: usize) {
     out.push(field << 3 | 2);
     varint(out, len64(len));
 }
@@ -46,7 +47,7 @@ pub(crate) fn head(out: &mut Vec<u8>, field: u8, len: usize) {
 /// Puts a length as a varint to the front of `to`; returns how many bytes it takes. `None` without
 /// room for them.
 #[inline]
-pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
+pub fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
     let mut value = len64(len);
     let mut count = 0;
     loop {
@@ -63,7 +64,8 @@ pub(crate) fn put_varint(to: &mut [u8], len: usize) -> Option<usize> {
 
 /// A varint of two bytes: a value from 0x80 to 0x3fff.
 #[inline(always)]
-pub(crate) const fn two_bytes(value: u64) -> [u8; 2] {
+#[must_use]
+pub const fn two_bytes(value: u64) -> [u8; 2] {
     // The upper seven bits move up by one.
     let [low, high, ..] = (value + (value & 0x3f80) + 0x80).to_le_bytes();
     [low, high]
@@ -72,7 +74,7 @@ pub(crate) const fn two_bytes(value: u64) -> [u8; 2] {
 /// Puts a varint to the front of `to`, and anything into the eight bytes there; returns how many bytes
 /// it takes. `None` without room for eight bytes, or more when it is that long.
 #[inline(always)]
-pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
+pub fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
     let [low, ..] = value.to_le_bytes();
     if value < 0x80 {
         *to.first_mut()? = low;
@@ -97,7 +99,7 @@ pub(crate) fn put_varint_loose(to: &mut [u8], value: u64) -> Option<usize> {
 
 /// Puts a tag and the length behind it to the front of `to`; returns how many bytes they take.
 #[inline]
-pub(crate) fn put_head(to: &mut [u8], tag: u8, len: usize) -> Option<usize> {
+pub fn put_head(to: &mut [u8], tag: u8, len: usize) -> Option<usize> {
     let (first, rest) = to.split_first_mut()?;
     *first = tag;
     Some(1 + put_varint(rest, len)?)
@@ -105,13 +107,13 @@ pub(crate) fn put_head(to: &mut [u8], tag: u8, len: usize) -> Option<usize> {
 
 /// Appends a length-delimited field.
 #[inline]
-pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+pub fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     head(out, field, value.len());
     out.extend_from_slice(value);
 }
 
 /// Appends a `Pair` as a length-delimited field.
-pub(crate) fn pair(out: &mut Vec<u8>, field: u8, key: &[u8], value: &[u8]) {
+pub fn pair(out: &mut Vec<u8>, field: u8, key: &[u8], value: &[u8]) {
     let len = 2 + varint_len(len64(key.len())) + key.len() + varint_len(len64(value.len()));
     head(out, field, len + value.len());
     bytes(out, 1, key);
@@ -120,16 +122,18 @@ pub(crate) fn pair(out: &mut Vec<u8>, field: u8, key: &[u8], value: &[u8]) {
 
 /// A length as the wire has it.
 #[inline]
-pub(crate) fn len64(len: usize) -> u64 {
+#[must_use]
+pub fn len64(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::read::{Fields, Value};
     use super::*;
 
     #[test]
-    fn varint_len_counts_what_varint_writes() {
+    fn varint_len_counts_what_varint_writes_and_what_is_written_is_read() {
         for bits in 0..64 {
             for value in [(1_u64 << bits) - 1, 1 << bits, (1 << bits) + 1] {
                 let mut out = Vec::new();
@@ -138,6 +142,11 @@ mod tests {
                 let mut loose = [0xff; 16];
                 let len = put_varint_loose(&mut loose, value).unwrap();
                 assert_eq!(loose[..len], out, "{value}");
+                let mut message = Vec::new();
+                int(&mut message, 1, value);
+                let mut fields = Fields::new(&message);
+                assert_eq!(fields.next_field(), Ok(Some((1, Value::Varint(value)))));
+                assert_eq!(fields.next_field(), Ok(None));
             }
         }
         assert_eq!(varint_len(u64::MAX), 10);

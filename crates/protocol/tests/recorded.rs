@@ -1,6 +1,6 @@
 //! Every recorded frame is understood, and written again as it was.
 
-use towpath_wire::{Packet, PacketType, Reply, Request, reply};
+use towpath_protocol::{Packet, PacketType, Reply, Request, reply};
 
 use crate::hex;
 
@@ -49,7 +49,7 @@ fn reply_again(packet: &Packet<'_>) -> Vec<u8> {
         Reply::Messages(messages) => {
             messages.write(&mut body);
             let mut entries = Vec::new();
-            towpath_wire::Messages { batch_id: None, ..messages.clone() }.write(&mut entries);
+            towpath_protocol::Messages { batch_id: None, ..messages.clone() }.write(&mut entries);
             let mut frame =
                 reply::messages_head(messages.batch_id.unwrap(), entries.len()).unwrap();
             frame.extend_from_slice(&entries);

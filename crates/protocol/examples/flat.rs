@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use towpath_entry::flat::FlatWriter;
+use towpath_protocol::flat::FlatWriter;
 
 /// As many as Canal's side takes at once.
 const BATCH: usize = 50;

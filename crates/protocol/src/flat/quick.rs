@@ -1,5 +1,5 @@
 //! Fields of a message as they nearly always are, read in registers. Where this gives up,
-//! [`crate::read`] says what is wrong.
+//! [`crate::entry`] says what is wrong.
 
 /// The fields of a message one by one.
 #[derive(Clone, Copy)]

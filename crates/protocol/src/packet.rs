@@ -6,6 +6,7 @@
 mod reply;
 mod request;
 mod text;
+mod value;
 
 pub use reply::{Ack, Handshake, Messages, Reply};
 pub use request::{BatchRef, ClientAuth, Get, Request, Subscription};
@@ -13,7 +14,8 @@ pub use text::Text;
 
 use thiserror::Error;
 
-use crate::fields::{Fields, put_bytes, put_int};
+use crate::protobuf::{Fields, Malformed};
+use value::{put_bytes, put_int};
 
 /// Bytes that are not the message they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -56,6 +58,17 @@ pub enum PacketError {
         /// Code of the compression.
         code: i32,
     },
+}
+
+impl From<Malformed> for PacketError {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::CutOff { offset } | Malformed::Varint { offset } => {
+                Self::Truncated { offset }
+            }
+            Malformed::Number { offset } | Malformed::WireType { offset } => Self::Key { offset },
+        }
+    }
 }
 
 /// What a packet is.
@@ -191,7 +204,7 @@ impl<'a> Packet<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut packet = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => packet.magic_number = Some(value.int32(field)?),
                 2 => packet.version = Some(value.int32(field)?),

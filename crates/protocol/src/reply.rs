@@ -1,8 +1,8 @@
 //! The frames a server sends, with their length in front.
 
-use crate::fields::{put_varint, varint_len};
 use crate::frame::{FrameError, HEADER_LEN, frame, header};
 use crate::packet::{Ack, Handshake, Packet, PacketType};
+use crate::protobuf::{len64, varint, varint_len};
 use crate::scramble::SEED_LEN;
 
 /// Longest text in bytes that an error carries: it quotes requests.
@@ -54,12 +54,12 @@ pub fn no_messages() -> Vec<u8> {
 pub fn messages_head(batch_id: i64, entries_len: usize) -> Result<Vec<u8>, FrameError> {
     let id = batch_id.cast_unsigned();
     let body_len = entries_len.saturating_add(1 + varint_len(id));
-    let packet_len = body_len.saturating_add(3 + varint_len(body_len as u64));
+    let packet_len = body_len.saturating_add(3 + varint_len(len64(body_len)));
     let mut out = Vec::with_capacity(HEADER_LEN + 24);
     out.extend_from_slice(&header(packet_len)?);
     out.extend_from_slice(&[0x18, 0x07, 0x2a]);
-    put_varint(&mut out, body_len as u64);
+    varint(&mut out, len64(body_len));
     out.push(0x08);
-    put_varint(&mut out, id);
+    varint(&mut out, id);
     Ok(out)
 }

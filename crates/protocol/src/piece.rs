@@ -5,11 +5,11 @@ const SHORT: usize = 32;
 const LONG: usize = 64;
 
 /// Bytes that [`Piece::write`] may touch behind those that it writes.
-pub(crate) const SLACK: usize = LONG;
+pub const SLACK: usize = LONG;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Piece {
+pub struct Piece {
     /// Beginning of the bytes, and anything behind them.
     front: [u8; LONG],
     len: usize,
@@ -18,7 +18,9 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    pub(crate) fn new(bytes: &[u8]) -> Self {
+    /// A copy of some bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
         let mut front = [0; LONG];
         for (to, from) in front.iter_mut().zip(bytes) {
             *to = *from;
@@ -29,19 +31,28 @@ impl Piece {
 
     /// How many bytes.
     #[inline]
-    pub(crate) const fn len(&self) -> usize {
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         self.front.get(..self.len).unwrap_or(&self.long)
     }
 
     /// Puts the bytes at the front of `to`, and anything into up to [`SLACK`] bytes behind them. `None`
     /// when they have no room there.
     #[inline(always)]
-    pub(crate) fn write(&self, to: &mut [u8]) -> Option<()> {
+    pub fn write(&self, to: &mut [u8]) -> Option<()> {
         if self.len <= SHORT {
             *to.first_chunk_mut::<SHORT>()? = *self.front.first_chunk::<SHORT>()?;
         } else if self.len <= LONG {

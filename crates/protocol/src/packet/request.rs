@@ -1,7 +1,8 @@
 //! What a client sends.
 
+use super::value::{put_bytes, put_int, put_text};
 use super::{Packet, PacketError, PacketType};
-use crate::fields::{Fields, put_bytes, put_int, put_text};
+use crate::protobuf::Fields;
 
 /// The login.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl<'a> ClientAuth<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut auth = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => auth.username = Some(value.string(field)?),
                 2 => auth.password = Some(value.bytes(field)?),
@@ -93,7 +94,7 @@ impl<'a> Subscription<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut sub = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => sub.destination = Some(value.string(field)?),
                 2 => sub.client_id = Some(value.string(field)?),
@@ -137,7 +138,7 @@ impl<'a> Get<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut get = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => get.destination = Some(value.string(field)?),
                 2 => get.client_id = Some(value.string(field)?),
@@ -181,7 +182,7 @@ impl<'a> BatchRef<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut batch = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => batch.destination = Some(value.string(field)?),
                 2 => batch.client_id = Some(value.string(field)?),

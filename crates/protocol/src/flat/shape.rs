@@ -9,10 +9,10 @@ use std::iter::{repeat, repeat_n};
 
 use super::buffer::Buffer;
 use super::quick::Quick;
-use crate::flat::{close, string};
+use crate::entry::{Column, Fields};
+use crate::flat::{close, string, write_int};
 use crate::piece::Piece;
-use crate::read::{Column, Field, Fields};
-use crate::text::write_int;
+use crate::protobuf::Value;
 
 /// Tags of the images in `RowData`.
 pub(super) const BEFORE: u8 = 1 << 3 | 2;
@@ -314,9 +314,9 @@ fn around_value(message: &[u8]) -> Option<(&[u8], &[u8])> {
         let at = fields.offset();
         match fields.next().ok()? {
             None => break,
-            Some(Field::Int(5, _)) => front = message.get(..at),
-            Some(Field::Bytes(10, _)) => tail = message.get(at..),
-            Some(Field::Int(..) | Field::Bytes(..)) => {}
+            Some((5, Value::Varint(_))) => front = message.get(..at),
+            Some((10, Value::Bytes(_))) => tail = message.get(at..),
+            Some(_) => {}
         }
     }
     Some((front?, tail?))

@@ -1,7 +1,8 @@
 //! What a server sends.
 
+use super::value::{put_bytes, put_int, put_text};
 use super::{Packet, PacketError, PacketType};
-use crate::fields::{Fields, put_bytes, put_int, put_text};
+use crate::protobuf::Fields;
 
 /// The greeting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,7 +23,7 @@ impl<'a> Handshake<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut handshake = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => handshake.communication_encoding = Some(value.string(field)?),
                 2 => handshake.seeds = Some(value.bytes(field)?),
@@ -58,7 +59,7 @@ impl<'a> Ack<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut ack = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => ack.error_code = Some(value.int32(field)?),
                 2 => ack.error_message = Some(value.string(field)?),
@@ -92,7 +93,7 @@ impl<'a> Messages<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, PacketError> {
         let mut messages = Self::default();
         let mut fields = Fields::new(bytes);
-        while let Some((field, value)) = fields.next()? {
+        while let Some((field, value)) = fields.next_field()? {
             match field {
                 1 => messages.batch_id = Some(value.int64(field)?),
                 2 => messages.entries.push(value.bytes(field)?),
