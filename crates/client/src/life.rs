@@ -2,7 +2,6 @@
 
 #[cfg(not(feature = "cluster"))]
 mod alone;
-mod backoff;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod open;

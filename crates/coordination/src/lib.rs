@@ -8,14 +8,12 @@
 //! Either way [`CursorStore`] is the destination's state in memory, and [`CursorWriter`] the task that
 //! writes what changes. Nothing here knows the source or entries.
 
-mod backoff;
 mod cursor;
 mod error;
 mod local;
 mod store;
 mod zookeeper;
 
-pub use backoff::Backoff;
 pub use cursor::{BinlogFile, Client, Cursor, Resume, SourceAddress};
 pub use error::StateError;
 pub use local::{RecordLog, StateDirectory};

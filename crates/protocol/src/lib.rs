@@ -5,9 +5,12 @@
 //! [`Request`]s and writes the frames of [`reply`]; a client writes [`request`] frames, reads [`Reply`]s,
 //! and in them [`entry::Entry`]s.
 //!
+//! [`Backoff`] is how long both wait between attempts.
+//!
 //! Every length is checked before it is believed, unknown fields are stepped over, and a field whose
 //! wire type differs from the declared one is an error.
 
+mod backoff;
 pub mod entry;
 pub mod flat;
 mod frame;
@@ -18,6 +21,7 @@ pub mod reply;
 pub mod request;
 mod scramble;
 
+pub use backoff::Backoff;
 pub use frame::{
     FrameDecoder, FrameError, HEADER_LEN, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, LIMIT_CLIENT,
     body_len, frame,

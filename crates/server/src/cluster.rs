@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::{Backoff, Presence, ZkError, ZkSession};
+use towpath_coordination::{Presence, ZkError, ZkSession};
+use towpath_protocol::Backoff;
 
 use crate::config::ClusterConfig;
 pub(crate) use election::Member;

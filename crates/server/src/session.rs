@@ -126,6 +126,15 @@ impl Ending {
     }
 }
 
+/// One batch comes again, or with 0 all of them.
+fn roll_back(destination: &Destination, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
+    if batch_id != 0 {
+        return destination.rollback(client_id, batch_id);
+    }
+    destination.rollback_all(client_id);
+    Ok(())
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -223,11 +232,7 @@ impl Session {
                 .map(|(destination, client_id)| match (is_ack, batch_id) {
                     (true, -1) => Ok(()),
                     (true, batch_id) => destination.ack(client_id, batch_id),
-                    (false, 0) => {
-                        destination.rollback_all(client_id);
-                        Ok(())
-                    }
-                    (false, batch_id) => destination.rollback(client_id, batch_id),
+                    (false, batch_id) => roll_back(&destination, client_id, batch_id),
                 });
             if !matches!(done, Some(Ok(()))) {
                 return;
@@ -346,14 +351,9 @@ impl Session {
             return Err(Ending::OneWay);
         };
         let batch_id = batch.batch_id.unwrap_or(0);
-        let result = self.resolve(name, client_id).and_then(|(destination, client_id)| {
-            if batch_id == 0 {
-                destination.rollback_all(client_id);
-                Ok(())
-            } else {
-                destination.rollback(client_id, batch_id)
-            }
-        });
+        let result = self
+            .resolve(name, client_id)
+            .and_then(|(destination, client_id)| roll_back(&destination, client_id, batch_id));
         match result {
             // Every client sends it first, before its subscription has a chance to start anything.
             Err(RequestError::NotStarted { .. }) if batch_id == 0 => Ok(()),

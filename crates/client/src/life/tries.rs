@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "cluster")]
 use towpath_coordination::{LeaseLost, Servers};
 
-use super::backoff::Backoff;
+use towpath_protocol::Backoff;
+
 use crate::ClientError;
 use crate::builder::{Config, Place};
 use crate::connection::Shared;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{
-    Backoff, Contender, Lease, LeaseLost, Presence, Running, SourceAddress, Taken, ZkCursors,
-    ZkError, ZkSession,
+    Contender, Lease, LeaseLost, Presence, Running, SourceAddress, Taken, ZkCursors, ZkError,
+    ZkSession,
 };
 use towpath_entry::TableFilter;
+use towpath_protocol::Backoff;
 
 use super::pause;
 use super::term::{STEP_DEADLINE, Term};
