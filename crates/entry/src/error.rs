@@ -33,7 +33,8 @@ pub enum DecodeError {
     /// A rows event names a table id without a table map.
     #[error(
         "rows for table id {table_id} without a table map before them: the start lies inside a \
-         transaction; start at a transaction's begin"
+         transaction; start at a transaction's begin; or, if it does, the source has written them so, and \
+         nothing tells whose they are"
     )]
     NoTableMap {
         /// The table id.
