@@ -123,7 +123,7 @@ async fn a_server_that_goes_away_is_found_again() {
     assert!(!first.is_current());
 
     let config = crate::fixture::config(directory.path());
-    let served = Served::with(config, towpath_server::StoreOptions::default()).await;
+    let served = Served::with(config, towpath_engine::StoreOptions::default()).await;
     link.retarget(served.address.port());
     until(&connection, "active", |state| matches!(state, State::Active { .. })).await;
     assert!(connection.status().last_failure.is_some());
@@ -182,7 +182,7 @@ async fn i_cause_failures_tell_what_happened() {
         user: None,
         password: towpath_protocol::PasswordHash::of("right"),
     });
-    let served = Served::with(config, towpath_server::StoreOptions::default()).await;
+    let served = Served::with(config, towpath_engine::StoreOptions::default()).await;
     let address = served.address.to_string();
     let client = to(&address).credentials("me", "wrong").build().unwrap();
     let mut connection = client.start();

@@ -14,10 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::SourceAddress;
+use towpath_engine::{DestinationConfig, Feed, InstanceState, SourceFeed, StoreOptions};
 use towpath_entry::{DecoderOptions, TableFilter};
-use towpath_server::{
-    Feed, InstanceConfig, InstanceState, Observer, Server, ServerConfig, SourceFeed, StoreOptions,
-};
+use towpath_server::{Observer, Server, ServerConfig};
 use towpath_source::{SourceConfig, Start};
 use towpath_testkit::{Server as Mysql, Version};
 
@@ -45,7 +44,7 @@ fn main() {
     runtime.block_on(measure(&mysql, count, seconds));
 }
 
-fn instance(number: u32, mysql: &Mysql) -> InstanceConfig {
+fn instance(number: u32, mysql: &Mysql) -> DestinationConfig {
     let filter = TableFilter::new("", "d\\..*").unwrap();
     let feed = SourceFeed {
         place: mysql.url(),
@@ -58,7 +57,7 @@ fn instance(number: u32, mysql: &Mysql) -> InstanceConfig {
         decoder: DecoderOptions::default(),
         stall_timeout: STALL_TIMEOUT,
     };
-    InstanceConfig {
+    DestinationConfig {
         destination: format!("d{number}"),
         address: SourceAddress { host: "127.0.0.1".to_owned(), port: mysql.port() },
         store: StoreOptions::default(),
@@ -80,7 +79,7 @@ async fn measure(mysql: &Mysql, count: u32, seconds: Duration) {
     let bound = begun.elapsed();
     let observer = server.observer();
     let states: Vec<_> =
-        (0..count).map(|number| server.status(&format!("d{number}")).unwrap()).collect();
+        (0..count).map(|number| server.engine().status(&format!("d{number}")).unwrap()).collect();
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(shutdown.clone()));

@@ -4,12 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use towpath_coordination::{SourceAddress, ZkUrl};
-use towpath_entry::TableFilter;
+use towpath_engine::ClusterConfig;
 use towpath_protocol::PasswordHash;
-
-use crate::instance::Feed;
-use crate::store::StoreOptions;
 
 /// Who may log in.
 #[derive(Debug, Clone)]
@@ -18,18 +14,6 @@ pub struct Credentials {
     pub user: Option<String>,
     /// The password.
     pub password: PasswordHash,
-}
-
-/// A server's place in a cluster.
-#[derive(Debug, Clone)]
-pub struct ClusterConfig {
-    /// The ensemble, and the root of Canal's tree in it.
-    pub zookeeper: ZkUrl,
-    /// `host:port` at which clients reach this server.
-    pub address: String,
-    /// How long the ensemble waits for a silent server until it gives its place to another. The
-    /// ensemble may grant less or more.
-    pub session_timeout: Duration,
 }
 
 /// Settings of a server.
@@ -45,6 +29,9 @@ pub struct ServerConfig {
     pub state: PathBuf,
     /// The cluster that it belongs to; alone when absent.
     pub cluster: Option<ClusterConfig>,
+    /// Whether the server ends at the first destination that fails. Else that is tried again and again, and
+    /// the others go on.
+    pub fail_fast: bool,
     /// Connections at a time. Further ones are closed at once.
     pub connections_max: usize,
     /// Time a connection has to log in.
@@ -61,26 +48,11 @@ impl Default for ServerConfig {
             credentials: None,
             state: PathBuf::from("state"),
             cluster: None,
+            fail_fast: false,
             // Stays below the usual limit of 1024 descriptors.
             connections_max: 900,
             login_deadline: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(5),
         }
     }
-}
-
-/// Settings of one destination.
-#[derive(Debug)]
-pub struct InstanceConfig {
-    /// Its name, as clients subscribe to it.
-    pub destination: String,
-    /// Its source as configured, for Canal's cursor file.
-    pub address: SourceAddress,
-    /// Its store.
-    pub store: StoreOptions,
-    /// The table filter until a client sets another one. A client replaces the white list; the black
-    /// list stays.
-    pub filter: TableFilter,
-    /// Where its entries come from.
-    pub feed: Feed,
 }

@@ -1,102 +1,49 @@
-//! What is counted, for those who look from outside. Nothing depends on it.
+//! Requests of clients as they are counted, for those who look from outside. Nothing depends on it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use towpath_entry::{EntryInfo, EntryKind};
 use towpath_protocol::PacketType;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    time_ms(SystemTime::now())
+}
+
+/// The same of a time.
+pub(crate) fn time_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How much a number of entries is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Amount {
-    pub(crate) row_count: u64,
-    /// Of the entries alone.
-    pub(crate) bytes: u64,
-    pub(crate) transaction_count: u64,
-    /// Time of the first event that has one.
-    pub(crate) first_ms: Option<i64>,
-    /// Time of the last one.
-    pub(crate) last_ms: Option<i64>,
+/// Requests of clients, by the destination that they name.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    by_name: RwLock<BTreeMap<String, Arc<ClientFigures>>>,
+    /// For no destination of this server.
+    strangers: Arc<ClientFigures>,
 }
 
-impl Amount {
-    pub(crate) fn of(entries: &[EntryInfo]) -> Self {
-        let mut amount = Self::default();
-        amount.add(entries);
-        amount
-    }
-
-    pub(crate) fn add(&mut self, entries: &[EntryInfo]) {
-        for entry in entries {
-            self.row_count += u64::from(entry.row_count);
-            self.bytes += u64::try_from(entry.entry_len).unwrap_or(u64::MAX);
-            self.transaction_count += u64::from(entry.kind == EntryKind::End);
+impl Requests {
+    /// Those for a destination; for none, those of strangers.
+    pub(crate) fn of(&self, destination: Option<&str>) -> Arc<ClientFigures> {
+        let Some(name) = destination else { return Arc::clone(&self.strangers) };
+        let known = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(figures) = known.get(name) {
+            return Arc::clone(figures);
         }
-        let time = |entry: &EntryInfo| Some(entry.execute_time_ms).filter(|ms| *ms > 0);
-        self.first_ms = self.first_ms.or_else(|| entries.iter().find_map(time));
-        self.last_ms = entries.iter().rev().find_map(time).or(self.last_ms);
-    }
-}
-
-/// Sums of entries put into a store, taken out and acknowledged.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Figures {
-    pub(crate) put: Amount,
-    pub(crate) got: Amount,
-    pub(crate) acked: Amount,
-}
-
-fn count(sum: &mut Amount, more: Amount) {
-    sum.row_count += more.row_count;
-    sum.bytes += more.bytes;
-    sum.transaction_count += more.transaction_count;
-    // Of the last of them, as Canal's delays count.
-    sum.first_ms = more.first_ms.or(sum.first_ms);
-    sum.last_ms = more.last_ms.or(sum.last_ms);
-}
-
-impl Figures {
-    pub(crate) fn put(&mut self, amount: Amount) {
-        count(&mut self.put, amount);
+        drop(known);
+        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(name.to_owned()).or_default())
     }
 
-    pub(crate) fn get(&mut self, amount: Amount) {
-        count(&mut self.got, amount);
+    /// Forgets the destinations that are not there any more.
+    pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        let mut known = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|name, _| is_there(name));
     }
-
-    pub(crate) fn ack(&mut self, amount: Amount) {
-        count(&mut self.acked, amount);
-    }
-}
-
-/// How far reading is.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Reading {
-    /// Which server, or `files`.
-    pub(crate) source: String,
-    /// `server`, `archive`, `files`; empty while there is nothing.
-    pub(crate) from: &'static str,
-    /// Behind the last whole transaction.
-    pub(crate) file: Option<Arc<str>>,
-    pub(crate) offset: u64,
-    pub(crate) gtid: Option<Arc<str>>,
-    /// Bytes of events.
-    pub(crate) bytes: u64,
-    /// When something of the source was heard last.
-    pub(crate) heard_ms: i64,
-    /// How far behind the source was then: the time from the last event to it.
-    pub(crate) event_ms: i64,
-    /// Since when the store is full.
-    pub(crate) full_since_ms: Option<i64>,
-    /// Time spent on waiting for room in the store.
-    pub(crate) full_ms: u64,
 }
 
 /// Requests by kind, as Canal names packets. The last one stands for numbers without a name.

@@ -11,26 +11,22 @@ mod login;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use towpath_entry::filter_remarks;
+use towpath_engine::{DestinationError, Engine, Reader, RollBack, Subscriber};
 use towpath_protocol::{
     BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
     PacketType, Request, SEED_LEN, Subscription, Text, reply,
 };
 
 use crate::config::Credentials;
-use crate::destination::{ClientFilter, Destination, Reader};
 use crate::error::RequestError;
-use crate::figures::{ClientFigures, Told, now_ms};
-use crate::slot::Slots;
+use crate::figures::{Requests, Told};
 use count::named;
 use io::Idle;
 
@@ -41,26 +37,18 @@ mod code {
     pub(super) const NO_BATCH_ID: i32 = 402;
 }
 
-/// Time for a subscription to reach the disk.
-const DURABLE_DEADLINE: Duration = Duration::from_secs(5);
-
 /// Time a peer has to read an error before its connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) slots: Slots,
+    pub(crate) engine: Engine,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) login_deadline: Duration,
-    /// Requests for no destination of this server.
-    pub(crate) strangers: ClientFigures,
-    /// Subscriptions, ever.
-    pub(crate) subscriptions: AtomicU64,
+    pub(crate) requests: Requests,
     /// Connections that are open.
     pub(crate) connections: AtomicUsize,
-    /// Held while a filter is compiled.
-    pub(crate) filters: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -127,12 +115,11 @@ impl Ending {
 }
 
 /// One batch comes again, or with 0 all of them.
-fn roll_back(destination: &Destination, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
-    if batch_id != 0 {
-        return destination.rollback(client_id, batch_id);
+const fn rolled_back(batch_id: i64) -> RollBack {
+    match batch_id {
+        0 => RollBack::All,
+        batch_id => RollBack::From(batch_id),
     }
-    destination.rollback_all(client_id);
-    Ok(())
 }
 
 /// See the module.
@@ -227,12 +214,12 @@ impl Session {
             let batch_id = batch.batch_id.unwrap_or(0);
             let done = self
                 .identity(batch.destination, batch.client_id)
-                .and_then(|(name, client_id)| self.resolve(name, client_id).ok())
-                .filter(|(destination, client_id)| !destination.is_taken(*client_id, self.reader))
-                .map(|(destination, client_id)| match (is_ack, batch_id) {
+                .and_then(|(name, client_id)| self.attach(name, client_id).ok())
+                .filter(|subscription| !subscription.is_taken())
+                .map(|mut subscription| match (is_ack, batch_id) {
                     (true, -1) => Ok(()),
-                    (true, batch_id) => destination.ack(client_id, batch_id),
-                    (false, batch_id) => roll_back(&destination, client_id, batch_id),
+                    (true, batch_id) => subscription.ack(batch_id),
+                    (false, batch_id) => subscription.roll_back(rolled_back(batch_id)),
                 });
             if !matches!(done, Some(Ok(()))) {
                 return;
@@ -311,10 +298,9 @@ impl Session {
             return self.no_identity("Unsub", Text::Subscription(sub)).await;
         };
         let result = async {
-            let (destination, client_id) = self.resolve(name, client_id)?;
-            let change = destination.unsubscribe(client_id)?;
-            tracing::info!(destination = name, client_id, peer = %self.peer, "client unsubscribed");
-            Self::durable(&destination, change).await
+            let subscription = self.attach(name, client_id)?;
+            tracing::info!(destination = name, client_id, peer = %self.peer, "client unsubscribes");
+            Ok(subscription.unsubscribe().await?)
         }
         .await;
         self.answer(result).await
@@ -340,8 +326,8 @@ impl Session {
             batch_id => batch_id,
         };
         let result = self
-            .resolve(name, client_id)
-            .and_then(|(destination, client_id)| destination.ack(client_id, batch_id));
+            .attach(name, client_id)
+            .and_then(|mut subscription| Ok(subscription.ack(batch_id)?));
         self.one_way(result).await
     }
 
@@ -352,11 +338,13 @@ impl Session {
         };
         let batch_id = batch.batch_id.unwrap_or(0);
         let result = self
-            .resolve(name, client_id)
-            .and_then(|(destination, client_id)| roll_back(&destination, client_id, batch_id));
+            .attach(name, client_id)
+            .and_then(|mut subscription| Ok(subscription.roll_back(rolled_back(batch_id))?));
         match result {
             // Every client sends it first, before its subscription has a chance to start anything.
-            Err(RequestError::NotStarted { .. }) if batch_id == 0 => Ok(()),
+            Err(RequestError::Destination(
+                DestinationError::NotServed { .. } | DestinationError::Failed { .. },
+            )) if batch_id == 0 => Ok(()),
             result => self.one_way(result).await,
         }
     }
@@ -377,56 +365,13 @@ impl Session {
     }
 
     async fn subscribe(&mut self, id: (&str, &str), filter: &str) -> Result<(), RequestError> {
-        let (destination, client_id) = self.resolve(id.0, id.1)?;
-        destination.check_started()?;
-        let filter = self.compile(&destination, filter).await?;
-        let number = self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let reader = Reader { number, peer: self.peer, since_ms: now_ms() };
-        let change = destination.subscribe((client_id, reader), filter)?;
-        self.reader = Some(reader);
-        tracing::debug!(destination = id.0, client_id, peer = %self.peer, "subscribed");
-        Self::durable(&destination, change).await
-    }
-
-    /// Compiles a filter that is new, away from the tasks of other sessions, and one after the other: so
-    /// memory does not depend on how many clients bring one.
-    async fn compile(
-        &self,
-        destination: &Destination,
-        text: &str,
-    ) -> Result<Option<ClientFilter>, RequestError> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        if let Some(known) = destination.filter_in_force(text) {
-            return Ok(Some(known));
-        }
-        let stopping = || RequestError::Uncompiled;
-        let permits = Arc::clone(&self.shared.filters);
-        let permit = permits.acquire_owned().await.map_err(|_| stopping())?;
-        let (base, text) = (destination.base_filter().clone(), text.to_owned());
-        let compiling = spawn_blocking(move || {
-            // Until it is done, also if the session is gone by then.
-            let _permit = permit;
-            let compiled = base.with_white(&text)?;
-            let remarks = filter_remarks(&text);
-            Ok(ClientFilter { text, compiled, remarks })
-        });
-        let compiled = compiling.await.map_err(|_| stopping())?;
-        compiled.map(Some).map_err(|error| RequestError::Filter(Arc::new(error)))
-    }
-
-    /// Waits until a change is on disk.
-    async fn durable(destination: &Destination, change: u64) -> Result<(), RequestError> {
-        let mut written = destination.written();
-        let reached =
-            async { written.wait_for(|written| written.generation >= change).await.is_ok() };
-        if timeout(DURABLE_DEADLINE, reached).await.unwrap_or(false) {
-            return Ok(());
-        }
-        let error = destination.written().borrow().error.clone();
-        let cause = error.map_or_else(|| "too slow".to_owned(), |error| error.to_string());
-        Err(RequestError::NotDurable { cause })
+        let (name, client_id) = (id.0, number(id.1)?);
+        let who = (client_id, Subscriber::Connection(self.peer));
+        let filter = Some(filter).filter(|filter| !filter.is_empty());
+        let subscription = self.shared.engine.subscribe(name, who, filter).await?;
+        self.reader = subscription.reader().cloned();
+        tracing::debug!(destination = name, client_id, peer = %self.peer, "subscribed");
+        Ok(())
     }
 
     /// Destination and client id, if both are there.
@@ -439,12 +384,9 @@ impl Session {
         destination.filter(|text| !text.is_empty()).zip(client_id.filter(|text| !text.is_empty()))
     }
 
-    fn resolve(&self, name: &str, id: &str) -> Result<(Arc<Destination>, i16), RequestError> {
-        let client_id = id.parse().map_err(|_| RequestError::ClientId { text: id.to_owned() })?;
-        match self.shared.slots.get(name) {
-            Some(slot) => Ok((slot.resolve()?, client_id)),
-            None => Err(RequestError::NotStarted { destination: name.to_owned() }),
-        }
+    /// The place of a client id, which this connection has subscribed for, or another one.
+    fn attach(&self, name: &str, id: &str) -> Result<towpath_engine::Subscription, RequestError> {
+        Ok(self.shared.engine.attach(name, number(id)?, self.reader.as_ref())?)
     }
 
     async fn no_identity(&mut self, name: &str, request: Text<'_>) -> Result<(), Ending> {
@@ -471,4 +413,8 @@ impl Session {
         self.told = Told::Error(code);
         self.send(&reply::error(code, text)).await
     }
+}
+
+fn number(id: &str) -> Result<i16, RequestError> {
+    id.parse().map_err(|_| RequestError::ClientId { text: id.to_owned() })
 }

@@ -39,8 +39,8 @@ impl Observer {
     /// Writes the state of each destination into the log.
     pub fn log_state(&self) {
         let Some(shared) = self.shared() else { return };
-        for (destination, state) in state::destinations(&shared) {
-            tracing::info!(destination, %state, "state");
+        for look in shared.engine.look() {
+            tracing::info!(destination = look.name, state = %state::destination(&look), "state");
         }
     }
 

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use towpath_engine::{Feed, StoreOptions};
 use towpath_protocol::{ClientAuth, PasswordHash, request, token};
-use towpath_server::{Credentials, Feed, Server, ServerConfig, StoreOptions};
+use towpath_server::{Credentials, Server, ServerConfig};
 
 use crate::fixture::{DESTINATION, Peer, Served, config, instance, numbered};
 

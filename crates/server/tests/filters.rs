@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use towpath_engine::StoreOptions;
 use towpath_entry::FILTER_LEN_MAX;
-use towpath_server::StoreOptions;
 
 use crate::fixture::{Peer, Served, config};
 

@@ -1,7 +1,7 @@
 //! A server fed by hand, and a peer that speaks in frames.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::SourceAddress;
+use towpath_coordination::{SourceAddress, StateDirectory};
+use towpath_engine::{DestinationConfig, Feed, StoreOptions};
 use towpath_entry::{Block, Context, EntryInfo, EntryKind, TableFilter};
 use towpath_protocol::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request};
-use towpath_server::{Feed, InstanceConfig, Server, ServerConfig, ServerError, StoreOptions};
+use towpath_server::{Server, ServerConfig, ServerError};
 
 /// Long enough for anything on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,8 +52,8 @@ pub(crate) fn numbered(number: u64) -> Block {
     block(number, &[&number.to_be_bytes()])
 }
 
-pub(crate) fn instance(destination: &str, feed: Feed) -> InstanceConfig {
-    InstanceConfig {
+pub(crate) fn instance(destination: &str, feed: Feed) -> DestinationConfig {
+    DestinationConfig {
         destination: destination.to_owned(),
         address: SourceAddress { host: "db".to_owned(), port: 3306 },
         store: StoreOptions::default(),
@@ -75,6 +76,7 @@ pub(crate) struct Served {
     pub(crate) feed: mpsc::Sender<Block>,
     shutdown: CancellationToken,
     tasks: JoinSet<Result<(), ServerError>>,
+    state: PathBuf,
 }
 
 impl Served {
@@ -86,13 +88,14 @@ impl Served {
 
     pub(crate) async fn with(config: ServerConfig, store: StoreOptions) -> Self {
         let (feed, blocks) = mpsc::channel(1);
-        let instance = InstanceConfig { store, ..instance(DESTINATION, Feed::Blocks(blocks)) };
+        let instance = DestinationConfig { store, ..instance(DESTINATION, Feed::Blocks(blocks)) };
+        let state = config.state.clone();
         let server = Server::bind(config, vec![instance]).await.unwrap();
         let address = server.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(server.run(shutdown.clone()));
-        Self { address, feed, shutdown, tasks }
+        Self { address, feed, shutdown, tasks, state }
     }
 
     pub(crate) async fn push(&self, block: Block) {
@@ -109,6 +112,13 @@ impl Served {
     /// Stops as a kill does: nothing is said to anybody, nothing is written any more.
     pub(crate) async fn kill(mut self) {
         self.tasks.shutdown().await;
+        // Until the runtime has dropped the last of its tasks.
+        let freed = async {
+            while StateDirectory::open(&self.state).is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, freed).await.expect("the state directory stays in use");
     }
 }
 

@@ -1,15 +1,17 @@
 //! Real sources behind the protocol, and instances that fail beside others that go on.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use towpath_engine::{Feed, InstanceState, SourceFeed};
 use towpath_entry::DecoderOptions;
 use towpath_protocol::entry::{Entry, EntryType};
 use towpath_protocol::{BatchRef, Get, Subscription, request};
-use towpath_server::{Feed, InstanceState, Server, SourceFeed};
+use towpath_server::{Server, ServerConfig};
 use towpath_source::{SourceConfig, Start};
 
 use crate::fixture::{DESTINATION, PATIENCE, Peer, config, instance};
@@ -61,7 +63,7 @@ async fn served(state: &Path, name: &str, fetch_size: i32, max: usize) -> Vec<Ve
     let feed = source(&golden(name), Start::Earliest);
     let server = Server::bind(config(state), vec![instance(DESTINATION, feed)]).await.unwrap();
     let (address, shutdown) = (server.local_addr().unwrap(), CancellationToken::new());
-    let mut status = server.status(DESTINATION).unwrap();
+    let mut status = server.engine().status(DESTINATION).unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(shutdown.clone()));
     let ended = status.wait_for(|status| matches!(status.state, InstanceState::Ended));
@@ -120,11 +122,15 @@ async fn a_failed_instance_says_why_and_the_others_go_on() {
     ];
     let server = Server::bind(config(&directory.path().join("state")), instances).await.unwrap();
     let (address, shutdown) = (server.local_addr().unwrap(), CancellationToken::new());
-    let mut status = server.status("broken").unwrap();
+    let engine = server.engine();
     let mut tasks = JoinSet::new();
     tasks.spawn(server.run(shutdown.clone()));
-    let failed = status.wait_for(|status| matches!(status.state, InstanceState::Failed(_)));
-    timeout(PATIENCE, failed).await.unwrap().unwrap();
+    let failed = async {
+        while engine.look_at("broken").unwrap().trouble.is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, failed).await.unwrap();
     let mut peer = Peer::login(address).await;
     let broken = Some("broken");
     let id = Some("1001");
@@ -149,11 +155,12 @@ async fn a_failed_instance_says_why_and_the_others_go_on() {
 }
 
 #[tokio::test(crate = "towpath_testkit")]
-async fn the_error_of_the_only_instance_ends_the_server() {
+async fn a_failure_ends_the_server_if_that_is_wanted() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing");
     let instances = vec![instance(DESTINATION, source(&missing, Start::Now))];
-    let server = Server::bind(config(&directory.path().join("state")), instances).await.unwrap();
+    let config = ServerConfig { fail_fast: true, ..config(&directory.path().join("state")) };
+    let server = Server::bind(config, instances).await.unwrap();
     let ended = timeout(PATIENCE, server.run(CancellationToken::new())).await.unwrap();
     let error = ended.unwrap_err().to_string();
     assert!(error.starts_with("destination example: ") && error.contains("missing"), "{error}");

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use towpath_server::{Feed, Server, StoreOptions};
+use tokio_util::sync::CancellationToken;
+use towpath_engine::{Feed, StoreOptions};
+use towpath_server::Server;
 
 use crate::fixture::{DESTINATION, Peer, Served, config, instance, numbered};
 
@@ -22,7 +24,11 @@ async fn resume_offset(state: &Path) -> Option<u64> {
         };
         match Server::bind(config(state), vec![instance(DESTINATION, feed)]).await {
             Ok(server) => {
-                return server.cursor(DESTINATION)?.resume.map(|resume| resume.offset);
+                let cursor = server.engine().cursor(DESTINATION);
+                let stop = CancellationToken::new();
+                stop.cancel();
+                server.run(stop).await.unwrap();
+                return cursor?.resume.map(|resume| resume.offset);
             }
             Err(error) => assert!(error.to_string().contains("in use"), "{error}"),
         }

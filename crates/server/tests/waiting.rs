@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use towpath_server::StoreOptions;
+use towpath_engine::StoreOptions;
 
 use crate::fixture::{Peer, Served, config, numbered};
 

@@ -228,6 +228,18 @@ impl Source {
         Ok(Self::Files(Box::new(files)))
     }
 
+    /// Looks whether a place can be read, without reading it: whether a server answers, lets the user in and
+    /// has the settings that reading needs; whether files are there.
+    ///
+    /// # Errors
+    /// [`SourceError`]
+    pub async fn check(place: &str, config: &SourceConfig) -> Result<(), SourceError> {
+        if SourceUrl::is_meant(place) {
+            return MysqlSource::check(SourceUrl::parse(place)?, config).await;
+        }
+        FileSource::open(Path::new(place), &Start::Earliest, config.event_len_max).map(drop)
+    }
+
     /// Opens binlog files that are read one behind the other.
     ///
     /// # Errors

@@ -117,6 +117,24 @@ struct Progress {
 }
 
 impl MysqlSource {
+    /// Connects to the first server that answers; whether that is the standby.
+    async fn connect(servers: &mut Servers) -> Result<(Connection, bool), SourceError> {
+        match Connection::open(servers.current()).await {
+            Err(error) if error.recovery() == Recovery::Retry && servers.switch() => {
+                warn!(error = %error, "the first address does not answer");
+                Ok((Connection::open(servers.current()).await?, true))
+            }
+            result => Ok((result?, false)),
+        }
+    }
+
+    /// See [`crate::Source::check`].
+    pub(crate) async fn check(url: SourceUrl, config: &SourceConfig) -> Result<(), SourceError> {
+        let mut servers = Servers::new(url, config.standby.clone());
+        let (mut connection, _) = Self::connect(&mut servers).await?;
+        prepare::check(&mut connection).await
+    }
+
     /// Connects, checks that the server can be followed from `start`, and begins the dump. A
     /// standby is tried when the first address does not answer.
     ///
@@ -128,13 +146,7 @@ impl MysqlSource {
         start: &Start,
     ) -> Result<Self, SourceError> {
         let mut servers = Servers::new(url, config.standby.clone());
-        let (mut connection, is_standby) = match Connection::open(servers.current()).await {
-            Err(error) if error.recovery() == Recovery::Retry && servers.switch() => {
-                warn!(error = %error, "the first address does not answer");
-                (Connection::open(servers.current()).await?, true)
-            }
-            result => (result?, false),
-        };
+        let (mut connection, is_standby) = Self::connect(&mut servers).await?;
         prepare::check(&mut connection).await?;
         let identity = prepare::identity(&mut connection).await?;
         let case = structure::name_case(&mut connection).await?;

@@ -35,6 +35,6 @@ pub use server::{Server, cache, free_port};
 pub use sql::SqlSession;
 pub use streams::Streams;
 pub use tokio::pin;
-pub use towpath::Towpath;
+pub use towpath::{PATIENT, Towpath};
 pub use version::{Feature, Version};
 pub use zookeeper::ZooKeeper;

@@ -18,13 +18,16 @@ pub struct Towpath {
     port: u16,
 }
 
+/// Among the arguments of a server: a destination that fails is tried again, as by default.
+pub const PATIENT: &str = "patient";
+
 impl Towpath {
     /// Starts `binary serve` with these arguments, on a free port unless they say `--listen`.
     ///
     /// # Panics
     /// When it does not listen.
     pub fn serve(binary: &Path, arguments: &[&str]) -> Self {
-        Self::serve_with_log(binary, arguments, "warn,towpath_server=info")
+        Self::serve_with_log(binary, arguments, "warn,towpath=info")
     }
 
     /// The same with its log as `RUST_LOG` would choose it.
@@ -58,14 +61,18 @@ impl Towpath {
 
     /// The same without waiting: for starts that fail.
     pub fn try_serve(binary: &Path, arguments: &[&str]) -> Program {
-        Self::start(binary, arguments, "warn,towpath_server=info")
+        Self::start(binary, arguments, "warn,towpath=info")
     }
 
     fn start(binary: &Path, arguments: &[&str], log: &str) -> Program {
         let mut command = Command::new(binary);
-        command.arg("serve").args(arguments).env("RUST_LOG", log);
+        command.arg("serve").args(arguments.iter().filter(|a| **a != PATIENT)).env("RUST_LOG", log);
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
+        }
+        // A destination that fails ends the process, so that a test sees it at once.
+        if !arguments.contains(&"--zk") && !arguments.contains(&PATIENT) {
+            command.arg("--fail-fast");
         }
         Program::start(&mut command, "build the towpath binary")
     }

@@ -80,8 +80,8 @@ pub(crate) fn say(line: &str) {
 
 /// Logs to standard error; `RUST_LOG` chooses what.
 pub(crate) fn start_log() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("warn,towpath_server=info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,towpath=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
+use towpath_engine::{ClusterConfig, DestinationConfig, Feed, SourceFeed, StoreOptions};
 use towpath_protocol::PasswordHash;
-use towpath_server::{
-    ClusterConfig, Credentials, Feed, InstanceConfig, Server, ServerConfig, SourceFeed,
-    StoreOptions,
-};
-use towpath_source::{Detect, FollowBy, SourceConfig, SourceUrl, Start, WhenPurged};
+use towpath_server::{Credentials, Server, ServerConfig};
+use towpath_source::{Detect, FollowBy, SourceConfig, SourceError, SourceUrl, Start, WhenPurged};
 
 use crate::filters::FilterArguments;
 use crate::report::{Failure, say};
@@ -86,6 +84,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     failover: FailoverArguments,
     #[command(flatten)]
+    failure: FailureArguments,
+    #[command(flatten)]
     archive: ArchiveArguments,
     /// Server id under which the source knows this replica; unique among all its replicas. Generated if absent.
     #[arg(long, value_name = "N")]
@@ -103,6 +103,15 @@ pub(crate) struct Arguments {
     /// Memory for entries that no client has acknowledged yet, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
     store_size: u32,
+}
+
+/// What a destination that has failed leads to.
+#[derive(Debug, Args)]
+struct FailureArguments {
+    /// End when the destination fails, with what it failed of. Else it is tried again, after a pause of 1 s up
+    /// to 60 s, and clients are told why they get nothing.
+    #[arg(long, conflicts_with = "zk")]
+    fail_fast: bool,
 }
 
 /// Where reading goes on when the source has purged its place.
@@ -180,7 +189,12 @@ fn listening(text: &str) -> Result<SocketAddr, String> {
 /// Host and port as configured, for Canal's cursor file.
 fn address(source: &str) -> Result<SourceAddress, Failure> {
     if !SourceUrl::is_meant(source) {
-        return Ok(SourceAddress { host: source.to_owned(), port: 0 });
+        let path = std::path::PathBuf::from(source);
+        return match std::fs::metadata(&path) {
+            Ok(_) => Ok(SourceAddress { host: source.to_owned(), port: 0 }),
+            // Files that are not there are mistyped rather than late.
+            Err(error) => Err(Failure::source(SourceError::File { path, source: error })),
+        };
     }
     let url = SourceUrl::parse(source).map_err(Failure::source)?;
     Ok(SourceAddress { host: url.host, port: url.port })
@@ -224,7 +238,7 @@ fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure>
     Ok(SocketAddr::new(ip, listen.port()).to_string())
 }
 
-fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Failure> {
+fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), Failure> {
     let decoder = arguments.filters.options()?;
     let filter = decoder.filter.clone();
     let capacity_bytes = usize::try_from(arguments.store_size).unwrap_or(32) << 20;
@@ -252,7 +266,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         decoder,
         stall_timeout,
     };
-    let instance = InstanceConfig {
+    let instance = DestinationConfig {
         destination: arguments.destination,
         address: address(&arguments.source)?,
         store: StoreOptions { capacity_bytes, ..StoreOptions::default() },
@@ -278,6 +292,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, InstanceConfig), Fai
         cluster,
         credentials,
         state: arguments.state,
+        fail_fast: arguments.failure.fail_fast,
         ..ServerConfig::default()
     };
     Ok((server, instance))

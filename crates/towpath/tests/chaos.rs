@@ -73,7 +73,7 @@ impl Node {
             "--session-timeout",
             SESSION,
         ];
-        let log = "warn,towpath_server=debug";
+        let log = "warn,towpath_server=debug,towpath_engine=debug";
         self.server = Some(Towpath::serve_with_log(binary(), &arguments, log));
     }
 

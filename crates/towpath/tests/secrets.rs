@@ -33,9 +33,10 @@ const COMMANDS: &[&[&str]] = &[
     &["doctor"],
     &["doctor", "zk://127.0.0.1:1/otter", "--deadline", "1", "--source"],
     &["client", "--give-up", "1"],
-    &["serve", "--listen", "127.0.0.1:0", "--source"],
+    &["serve", "--fail-fast", "--listen", "127.0.0.1:0", "--source"],
     &["bench"],
     &["serve", "--listen", "127.0.0.1:0", "--source", "/nowhere", "--zk"],
+    &["serve", "--listen", "127.0.0.1:0", "--source", "/", "--zk"],
 ];
 
 #[test]
@@ -80,7 +81,8 @@ fn a_url_comes_from_the_environment_a_file_or_a_credential() {
         ("TOWPATH_SOURCE", by_file),
     ] {
         let output = Command::new(binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--from", "mysql-bin.000999:4", "--state"])
+            .args(["serve", "--fail-fast", "--listen", "127.0.0.1:0"])
+            .args(["--from", "mysql-bin.000999:4", "--state"])
             .arg(&state)
             .env("CREDENTIALS_DIRECTORY", folder.path())
             .env(name, &value)

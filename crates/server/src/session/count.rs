@@ -5,7 +5,6 @@ use towpath_protocol::{PacketType, Request};
 
 use super::Session;
 use crate::figures::Told;
-use crate::slot::Slot;
 
 /// The state of things when a request came.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +29,12 @@ impl Session {
         Begun { at: Instant::now(), sent_bytes: self.sent_bytes }
     }
 
-    /// A request is over. Names that are not destinations here would be labels without bound.
+    /// A request is over.
     pub(super) fn count(&self, destination: Option<&str>, kind: PacketType, begun: Begun) {
-        let slot = destination.and_then(|name| self.shared.slots.get(name));
-        let figures = slot.map_or(&self.shared.strangers, Slot::figures);
+        // Names that are not destinations here would be labels without bound.
+        let known = destination.filter(|name| self.shared.engine.has(name));
         let bytes = self.sent_bytes - begun.sent_bytes;
+        let figures = self.shared.requests.of(known);
         figures.count(kind, self.told, bytes, begun.at.elapsed());
     }
 }

@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use towpath_engine::{DestinationLook, Fitness};
 
 use super::Observer;
-use super::state::Fitness;
 
 /// Connections at a time; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 16;
@@ -132,10 +132,12 @@ fn unescaped(text: &str) -> String {
 /// there is at least one. 503 on a server that only stands by.
 fn health(observer: &Observer, of: Option<&str>) -> Response<Full<Bytes>> {
     let shared = observer.shared();
-    let slots = shared.iter().flat_map(|shared| shared.slots.iter());
-    let states: Vec<(&str, Fitness)> = slots
-        .filter(|slot| of.is_none_or(|name| name == slot.name()))
-        .map(|slot| (slot.name(), Fitness::of(slot)))
+    let looks: Vec<DestinationLook> =
+        shared.iter().flat_map(|shared| shared.engine.look()).collect();
+    let states: Vec<(&str, Fitness)> = looks
+        .iter()
+        .filter(|look| of.is_none_or(|name| name == look.name))
+        .map(|look| (look.name.as_str(), look.fitness()))
         .collect();
     let serves = states.iter().any(|(_, state)| *state == Fitness::Serves);
     let fails = states.iter().any(|(_, state)| *state == Fitness::Fails);

@@ -2,12 +2,12 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::state::Fitness;
-use crate::destination::Look;
+use std::sync::Arc;
+
+use towpath_engine::{BatchMode, DestinationLook, Fitness, Look, RoleLook, UNIT_BYTES};
+
 use crate::figures::{ClientFigures, now_ms};
 use crate::session::Shared;
-use crate::slot::Slots;
-use crate::store::{BatchMode, UNIT_BYTES};
 
 /// Writes families of samples.
 struct Page<'a> {
@@ -60,34 +60,40 @@ fn java(number: impl Into<i128>) -> String {
 /// A destination that is served here.
 struct Served<'a> {
     name: &'a str,
-    look: Look,
+    look: &'a Look,
 }
 
 pub(super) fn of(shared: &Shared, names: &[&str]) -> String {
-    let slots = &shared.slots;
-    let active = slots.iter().filter_map(|slot| Some((slot.name(), slot.current()?)));
-    let served: Vec<Served<'_>> =
-        active.map(|(name, destination)| Served { name, look: destination.look() }).collect();
+    let looks = shared.engine.look();
+    let served: Vec<Served<'_>> = looks.iter().filter_map(served).collect();
     let mut page = Page { text: String::new(), names };
     instances(&mut page, &served);
     stores(&mut page, &served);
     delays(&mut page, &served);
     sources(&mut page, &served);
-    let slots = slots.iter().map(|slot| (slot.name(), slot.figures()));
-    let clients: Vec<(&str, &ClientFigures)> = slots.chain([("", &shared.strangers)]).collect();
+    shared.requests.keep(|name| looks.iter().any(|look| look.name == name));
+    let named = looks.iter().map(|look| (&*look.name, shared.requests.of(Some(&look.name))));
+    let clients: Vec<Client<'_>> = named.chain([("", shared.requests.of(None))]).collect();
     requests(&mut page, &clients);
     latencies(&mut page, &clients);
     events(&mut page, &served);
-    roles(&mut page, &shared.slots);
+    roles(&mut page, &looks);
     page.text
 }
+
+fn served(look: &DestinationLook) -> Option<Served<'_>> {
+    let RoleLook::Active(active) = &look.role else { return None };
+    Some(Served { name: &look.name, look: &active.look })
+}
+
+/// A destination, and the requests for it.
+type Client<'a> = (&'a str, Arc<ClientFigures>);
 
 type Sample<'a> = (&'static str, Vec<(&'static str, &'a str)>, String);
 
 /// One sample for each destination.
 fn each<'a>(served: &'a [Served<'_>], value: impl Fn(&Look) -> i128) -> Vec<Sample<'a>> {
-    let sample =
-        |one: &'a Served<'_>| ("", vec![("destination", one.name)], java(value(&one.look)));
+    let sample = |one: &'a Served<'_>| ("", vec![("destination", one.name)], java(value(one.look)));
     served.iter().map(sample).collect()
 }
 
@@ -233,7 +239,7 @@ fn sources(page: &mut Page<'_>, served: &[Served<'_>]) {
     page.family((name, "counter", "Received binlog bytes"), bytes);
 }
 
-fn requests(page: &mut Page<'_>, clients: &[(&str, &ClientFigures)]) {
+fn requests(page: &mut Page<'_>, clients: &[Client<'_>]) {
     let packets = clients.iter().flat_map(|(name, figures)| {
         let kinds = figures.packets();
         kinds.map(|(kind, count)| {
@@ -264,16 +270,13 @@ fn requests(page: &mut Page<'_>, clients: &[(&str, &ClientFigures)]) {
 }
 
 /// One sample for each destination that has any.
-fn totals<'a>(
-    clients: &[(&'a str, &ClientFigures)],
-    value: fn(&ClientFigures) -> u64,
-) -> Vec<Sample<'a>> {
+fn totals<'a>(clients: &[Client<'a>], value: fn(&ClientFigures) -> u64) -> Vec<Sample<'a>> {
     let values = clients.iter().map(|(name, figures)| (*name, value(figures)));
     let present = values.filter(|(_, value)| *value > 0);
     present.map(|(name, value)| ("", vec![("destination", name)], java(value))).collect()
 }
 
-fn latencies(page: &mut Page<'_>, clients: &[(&str, &ClientFigures)]) {
+fn latencies(page: &mut Page<'_>, clients: &[Client<'_>]) {
     let samples = clients.iter().flat_map(|(name, figures)| {
         let buckets: Vec<(&'static str, u64)> = figures.latency().collect();
         let count = buckets.last().map_or(0, |(_, count)| *count);
@@ -293,12 +296,12 @@ fn latencies(page: &mut Page<'_>, clients: &[(&str, &ClientFigures)]) {
 }
 
 /// Ours: what this server is to each destination, and whether that is as it should be.
-fn roles(page: &mut Page<'_>, slots: &Slots) {
+fn roles(page: &mut Page<'_>, looks: &[DestinationLook]) {
     let all = [Fitness::Serves, Fitness::StandsBy, Fitness::Fails];
-    let samples = slots.iter().flat_map(|slot| {
-        let now = Fitness::of(slot);
+    let samples = looks.iter().flat_map(|look| {
+        let now = look.fitness();
         all.map(|role| {
-            let labels = vec![("destination", slot.name()), ("role", role.name())];
+            let labels = vec![("destination", look.name.as_str()), ("role", role.name())];
             ("", labels, if role == now { "1.0" } else { "0.0" })
         })
     });

@@ -1,56 +1,18 @@
 //! The state as JSON. Its members are described in `docs/status.md`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 use towpath_coordination::Cursor;
+use towpath_engine::{
+    ActiveLook, DestinationLook, InstanceHealth, InstanceState, Look, Reading, RoleLook, Stage,
+    Subscriber, Trouble,
+};
 
 use super::Observer;
-use crate::destination::{InstanceHealth, InstanceState, Look, Stage};
-use crate::figures::{Reading, now_ms};
+use crate::figures::{now_ms, time_ms};
 use crate::session::Shared;
-use crate::slot::{Role, Slot};
-
-/// Whether clients should be sent here for a destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fitness {
-    /// It is served here.
-    Serves,
-    /// Another server serves it, or will.
-    StandsBy,
-    /// It should be served here and is not.
-    Fails,
-}
-
-impl Fitness {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Serves => "serves",
-            Self::StandsBy => "stands by",
-            Self::Fails => "fails",
-        }
-    }
-
-    pub(super) fn of(slot: &Slot) -> Self {
-        match slot.role() {
-            Role::Standby => Self::StandsBy,
-            Role::Failed(_) => Self::Fails,
-            Role::Active(destination) if destination.is_fenced() => Self::StandsBy,
-            Role::Active(destination) => match destination.status().borrow().state {
-                InstanceState::Starting | InstanceState::Running | InstanceState::Ended => {
-                    Self::Serves
-                }
-                InstanceState::Failing(_) | InstanceState::Failed(_) | InstanceState::Stopped => {
-                    Self::Fails
-                }
-            },
-        }
-    }
-}
 
 pub(super) fn of(observer: &Observer, shared: &Shared) -> Value {
-    let destinations: Vec<Value> =
-        destinations(shared).map(|(_, destination)| destination).collect();
+    let destinations: Vec<Value> = shared.engine.look().iter().map(destination).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "now_ms": now_ms(),
@@ -61,42 +23,45 @@ pub(super) fn of(observer: &Observer, shared: &Shared) -> Value {
     })
 }
 
-pub(super) fn destinations(shared: &Shared) -> impl Iterator<Item = (&str, Value)> {
-    shared.slots.iter().map(|slot| (slot.name(), destination(slot)))
-}
-
-fn destination(slot: &Slot) -> Value {
+pub(super) fn destination(look: &DestinationLook) -> Value {
+    let role = match &look.role {
+        RoleLook::Standby => "standby",
+        RoleLook::Active(_) => "active",
+        // Kinds that come later are no reason to be silent.
+        RoleLook::Failed(_) | _ => "failed",
+    };
     let mut value = json!({
-        "name": slot.name(),
-        "role": "standby",
-        "role_since_ms": slot.since_ms(),
-        "source": slot.source(),
-        "error": null,
+        "name": look.name,
+        "role": role,
+        "role_since_ms": time_ms(look.role_since),
+        "source": look.source,
+        "error": look.error().map(|error| chain(&**error)),
+        "failing": look.trouble.as_ref().map(failing),
     });
-    let Some(members) = value.as_object_mut() else { return value };
-    match slot.role() {
-        Role::Standby => {}
-        Role::Failed(error) => {
-            members.insert("role".to_owned(), json!("failed"));
-            members.insert("error".to_owned(), json!(chain(&*error)));
-        }
-        Role::Active(destination) => {
-            members.insert("role".to_owned(), json!("active"));
-            let status = destination.status().borrow().clone();
-            if let Some(error) = status.state.error() {
-                members.insert("error".to_owned(), json!(chain(&**error)));
-            }
-            members.insert("state".to_owned(), json!(status.state.name()));
-            let since_ms = time_ms(status.since);
-            members.insert("since_ms".to_owned(), json!(since_ms));
-            let look = destination.look();
-            let (waits_for, waits_since_ms) = waits(&status.state, &look, since_ms);
-            members.insert("waits_for".to_owned(), json!(waits_for));
-            members.insert("waits_since_ms".to_owned(), json!(waits_since_ms));
-            detail(members, &look);
-        }
+    if let (RoleLook::Active(active), Some(members)) = (&look.role, value.as_object_mut()) {
+        serving(members, active);
     }
     value
+}
+
+/// Since when it fails, and what comes next.
+fn failing(trouble: &Trouble) -> Value {
+    json!({
+        "since_ms": time_ms(trouble.since),
+        "failures": trouble.failure_count,
+        "next_attempt_ms": trouble.next_attempt.map(time_ms),
+    })
+}
+
+fn serving(members: &mut serde_json::Map<String, Value>, active: &ActiveLook) {
+    let ActiveLook { status, look, .. } = active;
+    members.insert("state".to_owned(), json!(status.state.name()));
+    let since_ms = time_ms(status.since);
+    members.insert("since_ms".to_owned(), json!(since_ms));
+    let (waits_for, waits_since_ms) = waits(&status.state, look, since_ms);
+    members.insert("waits_for".to_owned(), json!(waits_for));
+    members.insert("waits_since_ms".to_owned(), json!(waits_since_ms));
+    detail(members, look);
 }
 
 /// An error with its causes.
@@ -141,11 +106,6 @@ fn waits_running(look: &Look, since_ms: i64) -> (&'static str, i64) {
         Stage::History => ("the disk to take the history of structures", since),
         Stage::Decoding => ("nothing: it decodes", since),
     }
-}
-
-fn time_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What has happened to it.
@@ -205,8 +165,12 @@ fn detail(members: &mut serde_json::Map<String, Value>, look: &Look) {
                 "batches": client.batch_count,
                 "oldest_batch": client.oldest_batch,
                 "acknowledged": client.cursor.as_ref().map(cursor),
-                "reader": client.reader.map(|reader| {
-                    json!({ "address": reader.peer.to_string(), "since_ms": reader.since_ms })
+                "reader": client.reader.as_ref().map(|reader| {
+                    let kind = match reader.subscriber {
+                        Subscriber::Connection(_) => "address",
+                        Subscriber::Worker(_) => "worker",
+                    };
+                    json!({ kind: reader.subscriber.to_string(), "since_ms": reader.since_ms })
                 }),
             })
         })

@@ -1,20 +1,18 @@
-//! A server's part in a cluster: one session with ZooKeeper, one election per destination.
+//! An engine's part in a cluster: one session with ZooKeeper, in which every destination stands for its
+//! own election.
 //!
 //! Whatever goes wrong with the session, it is dropped as a whole, and a new one is made.
 
-mod election;
-mod term;
-
+use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{Presence, ZkError, ZkSession};
 use towpath_protocol::Backoff;
 
 use crate::config::ClusterConfig;
-pub(crate) use election::Member;
 
 /// Time to get a session.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -25,28 +23,33 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 /// Shortest and longest pause between two attempts to get a session.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Waits after a failure.
-async fn pause(pauses: &mut Backoff, leave: &CancellationToken) {
-    // Without randomness there is no jitter: it goes on.
-    let pause = pauses.next(getrandom::u32().unwrap_or_default());
-    leave.run_until_cancelled(sleep(pause)).await;
+/// A session as destinations take part in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Joined {
+    pub(crate) session: ZkSession,
+    /// Cancelled when the session is of no use any more.
+    pub(crate) over: CancellationToken,
+    /// The session is closed once nobody holds this any more.
+    _held: mpsc::Sender<Infallible>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     config: ClusterConfig,
-    members: Vec<Member>,
+    joined: watch::Sender<Option<Joined>>,
 }
 
 impl Cluster {
-    pub(crate) const fn new(config: ClusterConfig, members: Vec<Member>) -> Self {
-        Self { config, members }
+    /// And where destinations see the session of the moment.
+    pub(crate) fn new(config: ClusterConfig) -> (Self, watch::Receiver<Option<Joined>>) {
+        let (joined, sessions) = watch::channel(None);
+        (Self { config, joined }, sessions)
     }
 
-    /// Takes part until `leave`, then hands over and deregisters. Dropping the future ends everything
-    /// at once: others wait for the session to expire.
-    pub(crate) async fn run(mut self, leave: CancellationToken) {
+    /// Takes part until `leave`, then deregisters. Dropping the future ends everything at once: others wait
+    /// for the session to expire.
+    pub(crate) async fn run(self, leave: CancellationToken) {
         let mut pauses = Backoff::new(PAUSES.0, PAUSES.1);
         while !leave.is_cancelled() {
             let ClusterConfig { zookeeper, session_timeout, .. } = &self.config;
@@ -80,9 +83,9 @@ impl Cluster {
         }
     }
 
-    /// Returns when told to leave, with everything handed over, or when the session is of no use.
+    /// Returns when told to leave, or when the session is of no use, with every destination out of it.
     async fn take_part(
-        &mut self,
+        &self,
         session: &ZkSession,
         leave: &CancellationToken,
     ) -> Result<(), ZkError> {
@@ -91,28 +94,27 @@ impl Cluster {
         let Some(presence) = leave.run_until_cancelled(registering).await.transpose()? else {
             return Ok(());
         };
-        let leave = leave.child_token();
-        let mut elections = JoinSet::new();
-        for member in self.members.drain(..) {
-            elections.spawn(member.run(session.clone(), address.clone(), leave.clone()));
-        }
+        let over = leave.child_token();
+        let (held, mut released) = mpsc::channel(1);
+        let joined = Joined { session: session.clone(), over: over.clone(), _held: held };
+        self.joined.send_replace(Some(joined));
         let mut result = tokio::select! {
             () = leave.cancelled() => Ok(()),
             error = presence.keep() => Err(error),
             error = session.ended() => Err(error),
         };
-        leave.cancel();
-        while let Some(ended) = elections.join_next().await {
-            match ended {
-                Ok(member) => self.members.push(member),
-                Err(error) => {
-                    tracing::error!(%error, "an election's task failed: its destination is lost here");
-                }
-            }
-        }
-        if result.is_ok() {
+        over.cancel();
+        self.joined.send_replace(None);
+        let all_out: Option<Infallible> = released.recv().await;
+        if result.is_ok() && all_out.is_none() {
             result = presence.remove().await;
         }
         result
     }
+}
+
+async fn pause(pauses: &mut Backoff, leave: &CancellationToken) {
+    // Without randomness there is no jitter: it goes on.
+    let pause = pauses.next(getrandom::u32().unwrap_or_default());
+    leave.run_until_cancelled(sleep(pause)).await;
 }

@@ -11,33 +11,49 @@ use crate::store::StoreOptions;
 
 /// A destination at one moment.
 #[derive(Debug)]
-pub(crate) struct Look {
-    pub(crate) epoch: Option<i64>,
-    pub(crate) figures: Figures,
-    pub(crate) reading: Reading,
-    pub(crate) store: StoreLook,
-    pub(crate) clients: Vec<ClientLook>,
-    pub(crate) health: InstanceHealth,
+pub struct Look {
+    /// Number of its lease, in a cluster.
+    pub epoch: Option<i64>,
+    /// Sums over its entries.
+    pub figures: Figures,
+    /// How far the source is read.
+    pub reading: Reading,
+    /// Its store.
+    pub store: StoreLook,
+    /// The client ids that have subscribed, by number.
+    pub clients: Vec<ClientLook>,
+    /// What its instance waits for, and what has happened to it.
+    pub health: InstanceHealth,
 }
 
 /// A store at one moment.
 #[derive(Debug)]
-pub(crate) struct StoreLook {
-    pub(crate) options: StoreOptions,
-    pub(crate) held_bytes: usize,
-    pub(crate) put: u64,
-    pub(crate) get: u64,
-    pub(crate) ack: u64,
+pub struct StoreLook {
+    /// Its settings.
+    pub options: StoreOptions,
+    /// Memory that its entries take, in bytes.
+    pub held_bytes: usize,
+    /// Entries put in, ever.
+    pub put: u64,
+    /// Entries taken, ever.
+    pub get: u64,
+    /// Entries acknowledged, ever.
+    pub ack: u64,
 }
 
 /// A client id at one moment.
 #[derive(Debug)]
-pub(crate) struct ClientLook {
-    pub(crate) id: i16,
-    pub(crate) batch_count: usize,
-    pub(crate) oldest_batch: Option<i64>,
-    pub(crate) cursor: Option<Cursor>,
-    pub(crate) reader: Option<Reader>,
+pub struct ClientLook {
+    /// The client id.
+    pub id: i16,
+    /// Batches that it has not acknowledged.
+    pub batch_count: usize,
+    /// Id of the oldest of them.
+    pub oldest_batch: Option<i64>,
+    /// What it acknowledged last.
+    pub cursor: Option<Cursor>,
+    /// Who gets its batches.
+    pub reader: Option<Reader>,
 }
 
 /// Counts the time until it is dropped.
@@ -86,7 +102,7 @@ impl Destination {
             batch_count: client.batches.len(),
             oldest_batch: client.batches.front().map(|batch| batch.id),
             cursor: core.cursors.cursor(*id),
-            reader: client.reader(),
+            reader: client.reader().cloned(),
         });
         Look {
             epoch: self.epoch(),

@@ -16,7 +16,7 @@ use crate::figures::Amount;
 pub const DEFAULT_CAPACITY_BYTES: usize = 32 << 20;
 
 /// What a client's fetch size of 1 stands for in [`BatchMode::MemSize`], in bytes.
-pub(crate) const UNIT_BYTES: usize = 1024;
+pub const UNIT_BYTES: usize = 1024;
 
 /// The fetch size in place of one that is not positive.
 const DEFAULT_FETCH_SIZE: usize = 1000;

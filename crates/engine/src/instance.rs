@@ -28,7 +28,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub enum Feed {
     /// A source of binlog events.
     Source(Box<SourceFeed>),
-    /// Entries made elsewhere. They begin behind [`crate::Server::cursor`], if there is one; the end
+    /// Entries made elsewhere. They begin behind [`crate::Engine::cursor`], if there is one; the end
     /// of the channel is the end of the stream.
     Blocks(mpsc::Receiver<Block>),
 }

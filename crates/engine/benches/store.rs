@@ -1,9 +1,9 @@
-//! The store by itself: blocks put in, taken in batches, acknowledged. `cargo bench -p towpath-server`;
+//! The store by itself: blocks put in, taken in batches, acknowledged. `cargo bench -p towpath-engine`;
 //! `bench/instructions` counts instructions of the same.
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail at what it does not expect")]
 
 #[path = "../src/figures.rs"]
-#[expect(dead_code, reason = "not all of it is measured")]
+#[expect(dead_code, unreachable_pub, reason = "not all of it is measured; the library has it pub")]
 mod figures;
 #[path = "../src/store.rs"]
 #[expect(dead_code, unreachable_pub, reason = "not all of it is measured; the library has it pub")]

@@ -1,12 +1,12 @@
 //! What is known of one client id.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
 use towpath_coordination::Cursor;
 
-use crate::error::RequestError;
+use crate::error::DestinationError;
 use crate::figures::Amount;
+use crate::subscription::Subscriber;
 
 /// Ids left of a reservation when the next one is asked for.
 const IDS_LOW: i64 = 1 << 15;
@@ -20,14 +20,15 @@ pub(super) enum Hold {
     Released,
 }
 
-/// A connection that has subscribed for a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reader {
-    /// Grows from subscription to subscription, over all connections of a server.
+/// Who has subscribed for a client id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reader {
+    /// Grows from subscription to subscription, over all of an engine.
     pub(crate) number: u64,
-    pub(crate) peer: SocketAddr,
+    /// Who it is.
+    pub subscriber: Subscriber,
     /// When it subscribed first, in milliseconds since 1970.
-    pub(crate) since_ms: i64,
+    pub since_ms: i64,
 }
 
 /// A batch that was sent and not acknowledged.
@@ -120,7 +121,7 @@ impl Client {
     pub(super) fn is_read_by(&mut self, reader: Reader) -> bool {
         let last = self.reader.replace(reader);
         match (last, &mut self.reader) {
-            (Some(last), Some(own)) if last.peer == own.peer => {
+            (Some(last), Some(own)) if last.subscriber == own.subscriber => {
                 own.since_ms = last.since_ms;
                 false
             }
@@ -129,13 +130,14 @@ impl Client {
     }
 
     /// Who has subscribed last.
-    pub(super) const fn reader(&self) -> Option<Reader> {
-        self.reader
+    pub(super) const fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
     }
 
     /// The one who has subscribed after `reader`, if anybody has.
-    pub(super) fn newer(&self, reader: Option<Reader>) -> Option<Reader> {
-        self.reader.zip(reader).filter(|(last, own)| own.number < last.number).map(|(last, _)| last)
+    pub(super) fn newer(&self, reader: Option<&Reader>) -> Option<&Reader> {
+        let last = self.reader.as_ref()?;
+        reader.filter(|own| own.number < last.number).map(|_| last)
     }
 
     /// Drops its batches; returns the first entry that they held.
@@ -159,12 +161,12 @@ impl Client {
     pub(super) fn take_oldest(
         &mut self,
         batch_id: i64,
-        unknown: RequestError,
-    ) -> Result<Outstanding, RequestError> {
+        unknown: DestinationError,
+    ) -> Result<Outstanding, DestinationError> {
         let oldest = match self.batches.front() {
             Some(batch) if batch.id == batch_id => batch.id,
             Some(batch) if self.batches.iter().any(|other| other.id == batch_id) => {
-                return Err(RequestError::NotOldest { batch_id, oldest: batch.id });
+                return Err(DestinationError::NotOldest { batch_id, oldest: batch.id });
             }
             Some(_) | None => return Err(unknown),
         };

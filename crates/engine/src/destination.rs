@@ -23,14 +23,14 @@ use towpath_binlog::{GtidSet, Position};
 use towpath_coordination::{BinlogFile, Cursor, CursorStore, Fence, Written, stored_len};
 use towpath_entry::{Block, TableFilter, shown_filter};
 
-use crate::error::{InstanceError, RequestError};
+use crate::error::{DestinationError, InstanceError};
 use crate::figures::{Amount, Figures, Reading, now_ms};
 use crate::store::{Store, StoreOptions, Taken};
-pub(crate) use client::Reader;
+pub use client::Reader;
 use client::{Client, Entrance, Hold, Outstanding};
 pub(crate) use health::{Health, Progress};
 pub use health::{InstanceHealth, Stage};
-pub(crate) use look::Look;
+pub use look::{ClientLook, Look, StoreLook};
 pub use state::{InstanceState, InstanceStatus};
 
 /// Batches that a client may have without acknowledging one.
@@ -50,12 +50,13 @@ const FULL_WARNING: Duration = Duration::from_secs(30);
 
 /// A batch, ready to be sent.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) id: i64,
+pub struct Batch {
+    /// Its number, by which it is acknowledged.
+    pub id: i64,
     /// Entries as they lie in a `Messages` packet.
-    pub(crate) slices: Vec<Bytes>,
+    pub slices: Vec<Bytes>,
     /// Bytes of all slices.
-    pub(crate) len: usize,
+    pub len: usize,
 }
 
 /// A client's filter, as text and as what became of it.
@@ -165,6 +166,7 @@ impl Destination {
         &self.health
     }
 
+    /// The state of its instance, to look at or to wait on.
     pub(crate) fn status(&self) -> watch::Receiver<InstanceStatus> {
         self.status.subscribe()
     }
@@ -356,10 +358,10 @@ impl Destination {
     }
 
     /// Whether requests can be served: the instance lives and the lease, if there is one, holds.
-    pub(crate) fn check_started(&self) -> Result<(), RequestError> {
+    pub(crate) fn check_started(&self) -> Result<(), DestinationError> {
         let destination = self.name.clone();
         if self.is_fenced() {
-            return Err(RequestError::NotStarted { destination });
+            return Err(DestinationError::NotServed { destination });
         }
         match &self.status.borrow().state {
             InstanceState::Starting
@@ -367,9 +369,9 @@ impl Destination {
             | InstanceState::Ended
             | InstanceState::Failing(_) => Ok(()),
             InstanceState::Failed(error) => {
-                Err(RequestError::Failed { destination, cause: error.to_string() })
+                Err(DestinationError::Failed { destination, cause: error.to_string() })
             }
-            InstanceState::Stopped => Err(RequestError::NotStarted { destination }),
+            InstanceState::Stopped => Err(DestinationError::NotServed { destination }),
         }
     }
 
@@ -412,7 +414,7 @@ impl Destination {
         &self,
         (client_id, reader): (i16, Reader),
         filter: Option<ClientFilter>,
-    ) -> Result<u64, RequestError> {
+    ) -> Result<u64, DestinationError> {
         self.check_started()?;
         let mut core = self.core();
         let text = filter.as_ref().map_or("", |filter| &filter.text);
@@ -425,7 +427,7 @@ impl Destination {
                 let bytes = core.cursors.filter_bytes(client_id) + stored_len(text);
                 // The state may hold more, as another server left it: that must not keep a client out.
                 if grows && bytes > FILTERS_LEN_MAX {
-                    return Err(RequestError::TooManyFilters { bytes, max: FILTERS_LEN_MAX });
+                    return Err(DestinationError::TooManyFilters { bytes, max: FILTERS_LEN_MAX });
                 }
                 self.enter(&mut core, client_id, text)
             }
@@ -487,7 +489,7 @@ impl Destination {
     }
 
     /// Forgets a client. The number is that of the change on disk.
-    pub(crate) fn unsubscribe(&self, client_id: i16) -> Result<u64, RequestError> {
+    pub(crate) fn unsubscribe(&self, client_id: i16) -> Result<u64, DestinationError> {
         self.check_started()?;
         let mut core = self.core();
         let first = core.clients.get_mut(&client_id).and_then(Client::unsubscribe);
@@ -502,7 +504,7 @@ impl Destination {
     }
 
     /// Whether another connection has subscribed for the client after `reader`.
-    pub(crate) fn is_taken(&self, client_id: i16, reader: Option<Reader>) -> bool {
+    pub(crate) fn is_taken(&self, client_id: i16, reader: Option<&Reader>) -> bool {
         self.core().clients.get(&client_id).is_some_and(|client| client.newer(reader).is_some())
     }
 
@@ -510,21 +512,21 @@ impl Destination {
     /// would each see what the other did not: the one that has subscribed before the other is refused.
     pub(crate) fn get(
         &self,
-        (client_id, reader): (i16, Option<Reader>),
+        (client_id, reader): (i16, Option<&Reader>),
         fetch_size: i32,
-    ) -> Result<Option<Batch>, RequestError> {
+    ) -> Result<Option<Batch>, DestinationError> {
         self.check_started()?;
         let mut core = self.core();
         let core = &mut *core;
         core.last_request = Instant::now();
         let client = core.subscribed(&self.name, client_id)?;
-        if let Some(Reader { peer, since_ms, .. }) = client.newer(reader) {
-            let age_ms = now_ms() - since_ms;
-            return Err(RequestError::Superseded { client_id, peer, age_ms });
+        if let Some(Reader { subscriber, since_ms, .. }) = client.newer(reader) {
+            let (subscriber, age_ms) = (subscriber.clone(), now_ms() - since_ms);
+            return Err(DestinationError::Superseded { client_id, subscriber, age_ms });
         }
         let count = client.batches.len();
         if count >= OUTSTANDING_MAX {
-            return Err(RequestError::TooManyBatches { client_id, count });
+            return Err(DestinationError::TooManyBatches { client_id, count });
         }
         if !core.store.has_more() || self.is_draining.load(Ordering::Acquire) {
             return Ok(None);
@@ -548,12 +550,12 @@ impl Destination {
     }
 
     /// The client has processed its oldest batch: frees what nobody holds, and moves the cursor up to there.
-    pub(crate) fn ack(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
+    pub(crate) fn ack(&self, client_id: i16, batch_id: i64) -> Result<(), DestinationError> {
         self.check_started()?;
         let mut core = self.core();
         core.last_request = Instant::now();
         let client = core.subscribed(&self.name, client_id)?;
-        let unknown = RequestError::AckUnknown { client_id, batch_id };
+        let unknown = DestinationError::AckUnknown { client_id, batch_id };
         let batch = client.take_oldest(batch_id, unknown)?;
         if batch.hold == Hold::Holds {
             core.figures.ack(batch.amount);
@@ -586,7 +588,7 @@ impl Destination {
     }
 
     /// The oldest batch, and with it every younger one, comes again.
-    pub(crate) fn rollback(&self, client_id: i16, batch_id: i64) -> Result<(), RequestError> {
+    pub(crate) fn rollback(&self, client_id: i16, batch_id: i64) -> Result<(), DestinationError> {
         self.check_started()?;
         {
             let mut core = self.core();
@@ -594,7 +596,8 @@ impl Destination {
             if !client.is_subscribed() {
                 return Ok(());
             }
-            client.take_oldest(batch_id, RequestError::RollbackUnknown { client_id, batch_id })?;
+            client
+                .take_oldest(batch_id, DestinationError::RollbackUnknown { client_id, batch_id })?;
         }
         self.rollback_all(client_id);
         Ok(())
@@ -631,15 +634,14 @@ impl Core {
         self.clients.values().all(|client| client.batches.is_empty())
     }
 
-    fn subscribed(&mut self, name: &str, client_id: i16) -> Result<&mut Client, RequestError> {
-        self.clients
-            .get_mut(&client_id)
-            .filter(|client| client.is_subscribed())
-            .ok_or_else(|| RequestError::NotSubscribed { destination: name.to_owned(), client_id })
+    fn subscribed(&mut self, name: &str, client_id: i16) -> Result<&mut Client, DestinationError> {
+        self.clients.get_mut(&client_id).filter(|client| client.is_subscribed()).ok_or_else(|| {
+            DestinationError::NotSubscribed { destination: name.to_owned(), client_id }
+        })
     }
 
     /// The next batch id, reserved on disk; asks for more in time.
-    fn next_id(&mut self, client_id: i16) -> Result<i64, RequestError> {
+    fn next_id(&mut self, client_id: i16) -> Result<i64, DestinationError> {
         let written = self.cursors.written();
         let Some(client) = self.clients.get_mut(&client_id) else { return Ok(1) };
         if let Some((last, generation)) = client.reserving
@@ -657,7 +659,7 @@ impl Core {
         }
         let error = written.borrow().error.clone();
         let cause = error.map_or_else(|| "still writing".to_owned(), |error| error.to_string());
-        Err(RequestError::NotDurable { cause })
+        Err(DestinationError::NotDurable { cause })
     }
 
     /// The oldest batch that keeps the ack pointer.

@@ -1,4 +1,4 @@
-//! What runs while a lease holds.
+//! What runs while a destination is served here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,17 +6,14 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use towpath_coordination::{CursorWriter, StateError};
+use towpath_coordination::{CursorWriter, RecordLog, StateError};
 
 use crate::destination::Destination;
 use crate::error::InstanceError;
-use crate::instance::{self, Feed, SourceFeed};
-
-/// Time for each step of a hand-over.
-pub(super) const STEP_DEADLINE: Duration = Duration::from_secs(1);
+use crate::instance::{self, Feed};
 
 /// A destination at work: its instance, and the writer of its cursors. Dropping it ends both.
-pub(super) struct Term {
+pub(crate) struct Term {
     destination: Arc<Destination>,
     stop: CancellationToken,
     instance: JoinSet<Result<(), Arc<InstanceError>>>,
@@ -24,22 +21,22 @@ pub(super) struct Term {
 }
 
 impl Term {
-    pub(super) fn start(
+    pub(crate) fn start(
         destination: Arc<Destination>,
-        feed: &SourceFeed,
+        feed: Feed,
+        history: Option<RecordLog>,
         writer: CursorWriter,
     ) -> Self {
         let stop = CancellationToken::new();
-        let feed = Feed::Source(Box::new(feed.clone()));
         let mut instance = JoinSet::new();
-        instance.spawn(instance::run(Arc::clone(&destination), feed, None, stop.clone()));
+        instance.spawn(instance::run(Arc::clone(&destination), feed, history, stop.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
         Self { destination, stop, instance, writer: tasks }
     }
 
     /// Waits until something of it fails. A source that has come to its end is still served.
-    pub(super) async fn failed(&mut self) -> Arc<InstanceError> {
+    pub(crate) async fn failed(&mut self) -> Arc<InstanceError> {
         loop {
             let error = tokio::select! {
                 Some(ended) = self.instance.join_next() => match ended {
@@ -58,18 +55,27 @@ impl Term {
         }
     }
 
-    /// Waits for acks, stops reading, writes the cursors, in this order.
-    pub(super) async fn hand_over(mut self, patience: Duration) {
+    /// Waits for acknowledgements, stops reading, writes the cursors, in this order.
+    ///
+    /// # Errors
+    /// When the last cursors are not written: their entries are delivered again.
+    pub(crate) async fn hand_over(
+        mut self,
+        patience: Duration,
+        deadline: Duration,
+    ) -> Result<(), Arc<StateError>> {
         self.destination.drain(patience).await;
         self.stop.cancel();
         self.destination.close();
         let destination = self.destination.name();
-        let ended = timeout(STEP_DEADLINE, async {
+        let mut written = Ok(());
+        let ended = timeout(deadline, async {
             while let Some(ended) = self.writer.join_next().await {
                 match ended {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::error!(destination, %error, "last cursors not written");
+                        written = Err(error);
                     }
                     Err(error) => tracing::error!(destination, %error, "cursor writer failed"),
                 }
@@ -81,10 +87,11 @@ impl Term {
         }
         self.instance.shutdown().await;
         self.writer.shutdown().await;
+        written
     }
 
     /// Stops at once: another may be active by now.
-    pub(super) async fn abort(mut self) {
+    pub(crate) async fn abort(mut self) {
         self.destination.close();
         self.instance.shutdown().await;
         self.writer.shutdown().await;

@@ -6,6 +6,7 @@ use towpath_entry::{Context, EntryInfo, EntryKind};
 
 use super::*;
 use crate::store::BatchMode;
+use crate::subscription::Subscriber;
 
 fn contexts() -> Vec<Context> {
     vec![Context { file: "mysql-bin.000001".into(), gtid: None }]
@@ -116,10 +117,14 @@ fn cursor(file: &str, offset: u64, gtid: &str) -> Cursor {
 
 /// The connection that subscribed as the how manyth.
 fn reader(number: u64) -> Reader {
-    Reader { number, peer: ([127, 0, 0, 1], 40_000).into(), since_ms: 0 }
+    Reader {
+        number,
+        subscriber: Subscriber::Connection(([127, 0, 0, 1], 40_000).into()),
+        since_ms: 0,
+    }
 }
 
-fn text<T: std::fmt::Debug>(result: Result<T, RequestError>) -> String {
+fn text<T: std::fmt::Debug>(result: Result<T, DestinationError>) -> String {
     result.unwrap_err().to_string()
 }
 
@@ -130,14 +135,14 @@ async fn batches_are_acked_in_order_and_move_the_cursor() {
     assert_eq!(f.get(1001, 2), Some((1, vec![0, 0])));
     assert_eq!(f.get(1001, 3), Some((2, vec![0, 1, 1])));
     let d = &f.destination;
-    assert_eq!(text(d.ack(1001, 2)), "batchId:2 is not the firstly:1");
-    let expected = "ack error , clientId:1001 batchId:3 is not exist , please check";
+    assert_eq!(text(d.ack(1001, 2)), "batch 2 is not the oldest one, which is 1");
+    let expected = "client id 1001 has no batch 3 to acknowledge";
     assert_eq!(text(d.ack(1001, 3)), expected);
     d.ack(1001, 1).unwrap();
     assert_eq!(f.resume(1001), None, "a batch without an end moves nothing");
     d.ack(1001, 2).unwrap();
     assert_eq!(f.resume(1001), Some(90));
-    assert!(text(d.ack(1001, 2)).contains("is not exist"), "an ack works once");
+    assert!(text(d.ack(1001, 2)).contains("has no batch"), "an ack works once");
 }
 
 /// F15: past what nobody is given, the cursor moves when all before it is acknowledged.
@@ -166,7 +171,7 @@ async fn a_rollback_brings_the_same_entries_under_new_ids() {
     assert_eq!(f.get(1001, 1), Some((3, vec![1])));
     f.destination.rollback_all(1001);
     assert_eq!(f.get(1001, 9), Some((4, vec![1, 1, 1])));
-    let expected = "rollback error, clientId:1001 batchId:2 is not exist , please check";
+    let expected = "client id 1001 has no batch 2 to roll back";
     assert_eq!(text(f.destination.rollback(1001, 2)), expected);
     f.destination.rollback(1001, 4).unwrap();
     assert_eq!(f.get(1001, 9), Some((5, vec![1, 1, 1])));
@@ -180,10 +185,10 @@ async fn rolling_back_a_batch_drops_the_younger_ones_too() {
     for id in 1..=3 {
         assert_eq!(f.get(1001, 2).unwrap().0, id);
     }
-    assert_eq!(text(f.destination.rollback(1001, 2)), "batchId:2 is not the firstly:1");
+    assert_eq!(text(f.destination.rollback(1001, 2)), "batch 2 is not the oldest one, which is 1");
     f.destination.rollback(1001, 1).unwrap();
     for id in 1..=3 {
-        assert!(text(f.destination.ack(1001, id)).contains("is not exist"));
+        assert!(text(f.destination.ack(1001, id)).contains("has no batch"));
     }
     assert_eq!(f.get(1001, 9), Some((4, vec![0, 0, 0, 1, 1, 1])));
 }
@@ -191,8 +196,7 @@ async fn rolling_back_a_batch_drops_the_younger_ones_too() {
 #[tokio::test(crate = "towpath_testkit")]
 async fn who_has_not_subscribed_gets_nothing_but_may_roll_back() {
     let f = Fixture::new();
-    let expected = "ClientIdentity:ClientIdentity[destination=example,clientId=7,filter=<null>] \
-                    should subscribe first";
+    let expected = "client id 7 has not subscribed to destination example";
     assert_eq!(text(f.destination.get((7, None), 1)), expected);
     assert_eq!(text(f.destination.ack(7, 1)), expected);
     f.destination.rollback_all(7);
@@ -206,7 +210,7 @@ async fn an_unsubscribed_client_leaves_its_entries_to_the_next_and_its_ids_unuse
     f.push(0..1).await;
     assert_eq!(f.get(1001, 9).unwrap().0, 1);
     f.destination.unsubscribe(1001).unwrap();
-    assert!(text(f.destination.get((1001, None), 9)).contains("should subscribe first"));
+    assert!(text(f.destination.get((1001, None), 9)).contains("has not subscribed"));
     f.subscribe(7).await;
     assert_eq!(f.get(7, 9), Some((1, vec![0, 0, 0])));
     f.destination.ack(7, 1).unwrap();
@@ -229,7 +233,7 @@ async fn a_restart_goes_on_behind_the_last_ack_with_new_ids() {
     let resume = f.destination.oldest_cursor().unwrap().resume.unwrap();
     assert_eq!((resume.file.as_ref(), resume.offset), ("mysql-bin.000001", 90));
     f.push(1..2).await;
-    assert!(text(f.destination.ack(1001, 2)).contains("is not exist"), "a stale ack hits nothing");
+    assert!(text(f.destination.ack(1001, 2)).contains("has no batch"), "a stale ack hits nothing");
     // The ids of the last run are used up: the next ones are given out once they are on disk.
     assert!(text(f.destination.get((1001, None), 3)).contains("state directory"));
     f.destination.written().wait_for(|written| written.generation > 0).await.unwrap();
@@ -366,8 +370,8 @@ async fn a_failed_instance_says_why_and_lets_rollbacks_pass() {
     let f = Fixture::subscribed(&[1001]).await;
     let cause = InstanceError::Task("the position is gone".to_owned());
     f.destination.set_state(InstanceState::Failed(Arc::new(cause)));
-    let expected = "destination:example should start first, it stopped: the instance's task failed: \
-                    the position is gone";
+    let expected =
+        "destination example has failed: the instance's task failed: the position is gone";
     assert_eq!(text(f.destination.subscribe((1001, reader(0)), None)), expected);
     assert_eq!(text(f.destination.get((1001, None), 1)), expected);
     f.destination.rollback_all(1001);
@@ -413,16 +417,16 @@ async fn a_connection_gets_nothing_once_another_has_subscribed() {
     let f = Fixture::subscribed(&[1001]).await;
     f.push(0..2).await;
     let (old, new) = (Some(reader(1)), Some(reader(2)));
-    for reader in [old, new] {
-        f.destination.subscribe((1001, reader.unwrap()), None).unwrap();
+    for reader in [&old, &new] {
+        f.destination.subscribe((1001, reader.clone().unwrap()), None).unwrap();
         f.destination.rollback_all(1001);
     }
-    assert!(f.destination.get((1001, new), 3).unwrap().is_some());
-    let refused = text(f.destination.get((1001, old), 3));
+    assert!(f.destination.get((1001, new.as_ref()), 3).unwrap().is_some());
+    let refused = text(f.destination.get((1001, old.as_ref()), 3));
     assert!(refused.contains("subscribed again from 127.0.0.1:40000"), "{refused}");
     // It takes over by subscribing, and begins with what was not acknowledged.
     f.destination.subscribe((1001, reader(3)), None).unwrap();
     f.destination.rollback_all(1001);
     assert_eq!(f.get(1001, 9).unwrap().1, [0, 0, 0, 1, 1, 1]);
-    assert!(f.destination.get((1001, new), 3).is_err());
+    assert!(f.destination.get((1001, new.as_ref()), 3).is_err());
 }
