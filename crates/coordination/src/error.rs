@@ -57,6 +57,16 @@ pub enum StateError {
         #[source]
         source: std::io::Error,
     },
+    /// It is not the one any more that was opened.
+    #[error(
+        "{} was removed or replaced while the server works with it: put it back as it was, or stop the server \
+         and start it with --from at the place that its clients have acknowledged",
+        path.display()
+    )]
+    Gone {
+        /// What is not there.
+        path: PathBuf,
+    },
     /// Another process works with it.
     #[error(
         "the state directory {} is in use by another process: stop that one, or give this one a \

@@ -1,7 +1,7 @@
 //! The state in memory, and the task that writes it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -34,6 +34,8 @@ pub struct Written {
     pub generation: u64,
     /// Why the latest attempt failed, if it did. It is tried again every second.
     pub error: Option<Arc<StateError>>,
+    /// Since when attempts fail.
+    pub failing_since: Option<SystemTime>,
 }
 
 /// Clients, cursors and batch ids of a destination. A change is in memory at once and on disk, or in
@@ -304,8 +306,11 @@ impl CursorWriter {
         let generation = state.generation;
         let result = self.place.store(state).await.map_err(Arc::new);
         self.written.send_modify(|written| match &result {
-            Ok(()) => *written = Written { generation, error: None },
-            Err(error) => written.error = Some(Arc::clone(error)),
+            Ok(()) => *written = Written { generation, ..Written::default() },
+            Err(error) => {
+                written.error = Some(Arc::clone(error));
+                written.failing_since.get_or_insert_with(SystemTime::now);
+            }
         });
         result
     }

@@ -188,3 +188,33 @@ fn the_length_of_a_text_is_that_in_a_file() {
         assert!(stored_len(text) + 2 >= serde_json::to_string(text).unwrap().len(), "{text:?}");
     }
 }
+
+/// What is worse than a state that cannot be written is a new one in its place: clients would begin anew, behind
+/// rows that they never got.
+#[test]
+fn a_directory_that_was_taken_away_is_not_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (place, aside) = (folder.path().join("state"), folder.path().join("aside"));
+    let directory = StateDirectory::open(&place).unwrap();
+    drop(directory.destination("example", address()).unwrap());
+    let again = || directory.destination_again("example", address()).map(drop);
+    let is_gone = |result| matches!(result, Err(StateError::Gone { .. }));
+    again().unwrap();
+    directory.probe().unwrap();
+
+    fs::rename(&place, &aside).unwrap();
+    assert!(is_gone(again()) && is_gone(directory.probe()));
+    assert!(!place.exists());
+    // Another one in its place is not it.
+    let other = StateDirectory::open(&place).unwrap();
+    drop(other.destination("example", address()).unwrap());
+    assert!(is_gone(again()) && is_gone(directory.probe()));
+    drop(other);
+    fs::remove_dir_all(&place).unwrap();
+
+    fs::rename(&aside, &place).unwrap();
+    again().unwrap();
+    directory.probe().unwrap();
+    fs::remove_dir_all(place.join("example")).unwrap();
+    assert!(is_gone(again()));
+}

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use towpath_binlog::{GtidSet, Position};
 use towpath_coordination::{BinlogFile, Cursor, CursorStore, Fence, Written, stored_len};
 use towpath_entry::{Block, TableFilter, shown_filter};
+use towpath_source::Contact;
 
 use crate::error::{DestinationError, InstanceError};
 use crate::figures::{Amount, Figures, Reading, now_ms};
@@ -103,6 +104,8 @@ pub(crate) struct Destination {
     filter: watch::Sender<Option<TableFilter>>,
     health: Health,
     reading: Mutex<Reading>,
+    /// Whether the source can be read.
+    contact: watch::Sender<Contact>,
 }
 
 impl Destination {
@@ -146,6 +149,7 @@ impl Destination {
             filter: watch::Sender::new(None),
             health: Health::new(),
             reading: Mutex::default(),
+            contact: watch::Sender::default(),
         }
     }
 
@@ -171,6 +175,11 @@ impl Destination {
         self.status.subscribe()
     }
 
+    /// Where it is told whether the source can be read.
+    pub(crate) const fn contact(&self) -> &watch::Sender<Contact> {
+        &self.contact
+    }
+
     /// How far the state directory is written.
     pub(crate) fn written(&self) -> watch::Receiver<Written> {
         self.core().cursors.written()
@@ -183,13 +192,12 @@ impl Destination {
 
     pub(crate) fn set_state(&self, state: InstanceState) {
         let cause = state.error().map(ToString::to_string);
-        tracing::info!(
-            destination = self.name,
-            from = self.status.borrow().state.name(),
-            to = state.name(),
-            cause,
-            "instance changed state"
-        );
+        let (from, to) = (self.status.borrow().state.name(), state.name());
+        if state.error().is_some() {
+            tracing::error!(destination = self.name, from, to, cause, "instance changed state");
+        } else {
+            tracing::info!(destination = self.name, from, to, "instance changed state");
+        }
         self.status.send_replace(InstanceStatus::now(state));
         self.entries.notify_waiters();
     }

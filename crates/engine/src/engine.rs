@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{Cursor, StateDirectory, StateError};
 use towpath_entry::filter_remarks;
@@ -26,6 +26,9 @@ use crate::subscription::{Subscriber, Subscription, durable};
 
 /// Time that each part has to end, however long the ones before it took.
 const STOP_LEAST: Duration = Duration::from_millis(500);
+
+/// Time between two tries of the state directory.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Everything between sources and those who consume their changes. Cheap to clone: when the last one is
 /// dropped, everything ends at once, and cursors of the last 25 ms (in a cluster 250 ms) are lost, so that
@@ -51,7 +54,7 @@ struct Inner {
 /// Where the state of destinations lies.
 #[derive(Debug)]
 enum Home {
-    Alone(StateDirectory),
+    Alone { directory: StateDirectory, unwritable: watch::Receiver<Unwritable> },
     Cluster { joined: watch::Receiver<Option<Joined>>, address: String },
 }
 
@@ -60,7 +63,46 @@ struct Lives {
     by_name: BTreeMap<String, Handle>,
     /// The session with ZooKeeper.
     cluster: Option<(JoinSet<()>, CancellationToken)>,
+    /// Looks whether the state directory can be written.
+    probe: JoinSet<()>,
     is_closed: bool,
+}
+
+/// Since when the state directory cannot be written, and why.
+type Unwritable = Option<(SystemTime, Arc<StateError>)>;
+
+impl Home {
+    fn unwritable(&self) -> Unwritable {
+        match self {
+            Self::Alone { unwritable, .. } => unwritable.borrow().clone(),
+            Self::Cluster { .. } => None,
+        }
+    }
+}
+
+/// Tries the state directory again and again: an idle destination writes nothing, and would find out late.
+async fn probe(directory: StateDirectory, told: watch::Sender<Unwritable>) {
+    loop {
+        sleep(PROBE_INTERVAL).await;
+        let directory = directory.clone();
+        let result = spawn_blocking(move || directory.probe()).await;
+        let Ok(result) = result else { return };
+        let since = told.borrow().as_ref().map(|(since, _)| *since);
+        match (result, since) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                tracing::info!("the state directory can be written again");
+                told.send_replace(None);
+            }
+            (Err(error), since) => {
+                if since.is_none() {
+                    tracing::error!(%error, "the state directory cannot be written, trying again");
+                }
+                let since = since.unwrap_or_else(SystemTime::now);
+                told.send_replace(Some((since, Arc::new(error))));
+            }
+        }
+    }
 }
 
 /// A destination's life, from outside. Dropping it ends that at once.
@@ -81,7 +123,12 @@ impl Engine {
         let closing = CancellationToken::new();
         let mut lives = Lives::default();
         let home = match config {
-            EngineConfig::Alone(path) => Home::Alone(StateDirectory::open(&path)?),
+            EngineConfig::Alone(path) => {
+                let directory = StateDirectory::open(&path)?;
+                let (told, unwritable) = watch::channel(None);
+                lives.probe.spawn(probe(directory.clone(), told));
+                Home::Alone { directory, unwritable }
+            }
             EngineConfig::Cluster(config) => {
                 let address = config.address.clone();
                 let (cluster, joined) = Cluster::new(config);
@@ -125,7 +172,7 @@ impl Engine {
             check(&name, &plan).await?;
         }
         self.put(&name, plan)?;
-        if matches!(self.0.home, Home::Alone(_))
+        if matches!(self.0.home, Home::Alone { .. })
             && let Some(slot) = self.0.slots.get(&name)
         {
             let mut held = slot.held();
@@ -153,8 +200,8 @@ impl Engine {
 
     fn begin(&self, name: &str, plan: Plan) -> Result<Handle, EngineError> {
         let place = match &self.0.home {
-            Home::Alone(directory) => Place::Alone {
-                opened: Some(Opened::local(directory, name, &plan.address)?),
+            Home::Alone { directory, .. } => Place::Alone {
+                opened: Some(Opened::first(directory, name, &plan.address)?),
                 directory: directory.clone(),
                 closing: self.0.closing.clone(),
             },
@@ -197,6 +244,7 @@ impl Engine {
         let (by_name, cluster) = {
             let mut lives = self.lives();
             lives.is_closed = true;
+            lives.probe.abort_all();
             (std::mem::take(&mut lives.by_name), lives.cluster.take())
         };
         let deadline = Instant::now() + deadline;
@@ -218,6 +266,7 @@ impl Engine {
     /// Ends everything at once, as a kill of the process would: see [`Engine`].
     pub fn abandon(&self) {
         let mut lives = self.lives();
+        lives.probe.abort_all();
         let ended = (std::mem::take(&mut lives.by_name), lives.cluster.take());
         lives.is_closed = true;
         drop(lives);
@@ -288,13 +337,14 @@ impl Engine {
     /// What all of it is and does now.
     #[must_use]
     pub fn look(&self) -> Vec<DestinationLook> {
-        self.0.slots.all().iter().map(|slot| look(slot)).collect()
+        let directory = self.0.home.unwritable();
+        self.0.slots.all().iter().map(|slot| look(slot, directory.as_ref())).collect()
     }
 
     /// What a destination is and does now.
     #[must_use]
     pub fn look_at(&self, name: &str) -> Option<DestinationLook> {
-        self.0.slots.get(name).map(|slot| look(&slot))
+        self.0.slots.get(name).map(|slot| look(&slot, self.0.home.unwritable().as_ref()))
     }
 
     /// Whether there is a destination of this name, served here or not.

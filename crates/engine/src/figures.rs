@@ -79,6 +79,9 @@ impl Figures {
     }
 }
 
+/// Heartbeats that may be late.
+const SILENT_BEATS: i64 = 2;
+
 /// How far reading is.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
@@ -98,8 +101,33 @@ pub struct Reading {
     pub heard_ms: i64,
     /// How far behind the source was then: the time from the last event to it.
     pub event_ms: i64,
+    /// The source says something at least this often, in milliseconds; 0 when it need not.
+    pub heartbeat_ms: i64,
     /// Since when the store is full.
     pub full_since_ms: Option<i64>,
     /// Time spent on waiting for room in the store.
     pub full_ms: u64,
+}
+
+impl Reading {
+    /// Since when nothing is heard of a source that is waited for and should say something; in milliseconds
+    /// since 1970.
+    pub(crate) fn silent_since_ms(&self, is_waiting: bool) -> Option<i64> {
+        let is_due = self.heartbeat_ms > 0 && self.heard_ms > 0 && is_waiting;
+        let is_late = now_ms() - self.heard_ms > self.heartbeat_ms.saturating_mul(SILENT_BEATS);
+        (is_due && is_late).then_some(self.heard_ms)
+    }
+
+    /// How far behind the source reading is, in milliseconds, as far as can be known. It grows while the store is
+    /// full, and while nothing is heard.
+    #[must_use]
+    pub fn lag_ms(&self) -> Option<i64> {
+        if self.heard_ms == 0 {
+            return None;
+        }
+        let late = self.heartbeat_ms > 0
+            && now_ms() - self.heard_ms > self.heartbeat_ms.saturating_mul(SILENT_BEATS);
+        let end = if self.full_since_ms.is_some() || late { now_ms() } else { self.heard_ms };
+        Some((end - self.event_ms).max(0))
+    }
 }

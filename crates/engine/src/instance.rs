@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{Cursor, RecordLog};
 use towpath_entry::{Block, Decoder, DecoderOptions, GtidSet};
-use towpath_source::{Gap, Recovery, Source, SourceConfig, Start};
+use towpath_source::{Gap, Recovery, Source, SourceConfig, Start, lost};
 
 use crate::destination::{Destination, InstanceState};
 use crate::error::InstanceError;
@@ -73,7 +73,7 @@ pub(crate) async fn run(
         Some(Ok(())) => destination.set_state(InstanceState::Ended),
         Some(Err(error)) => {
             if let Some(hint) = error.hint() {
-                tracing::info!(destination = destination.name(), hint, "how to go on");
+                tracing::warn!(destination = destination.name(), hint, "how to go on");
             }
             destination.set_state(InstanceState::Failed(Arc::clone(&error)));
             return Err(error);
@@ -118,11 +118,17 @@ async fn follow(
     };
     let has_run = cursor.is_some() || gap.is_some();
     let opened = match has_run {
-        true => stop.run_until_cancelled(opening.open_patiently(destination.name())).await,
+        true => stop.run_until_cancelled(opening.open_patiently(destination)).await,
         false => stop.run_until_cancelled(opening.open()).await,
     };
     let opened = opened.transpose().map_err(|error| told(Arc::new(error), None));
-    let Some(source) = opened? else { return Ok(None) };
+    let Some(mut source) = opened? else { return Ok(None) };
+    source.tell(destination.contact().clone());
+    let heartbeat_ms = match source.address() {
+        Some(_) => i64::try_from(opening.config.heartbeat.as_millis()).unwrap_or(0),
+        None => 0,
+    };
+    destination.note(|reading| reading.heartbeat_ms = heartbeat_ms);
     // Whatever the start was: by GTID the source knows the set that it stands for.
     let gtid = source.gtid_set().map(|set| gtid_set(set, source.is_mariadb()));
     let gtid = gtid.transpose()?.or(feed.decoder.gtid);
@@ -206,10 +212,12 @@ impl Opening {
     }
 
     /// A destination that has run before waits for its source: both may have been started together.
-    async fn open_patiently(&self, destination: &str) -> Result<Source, InstanceError> {
+    async fn open_patiently(&self, destination: &Destination) -> Result<Source, InstanceError> {
         loop {
             match Source::open(&self.place, self.config.clone(), &self.start).await {
                 Err(error) if error.recovery() == Recovery::Retry => {
+                    lost(destination.contact(), &error);
+                    let destination = destination.name();
                     tracing::warn!(destination, %error, "source cannot be reached, trying again");
                     sleep(RETRY_PAUSE).await;
                 }

@@ -50,13 +50,23 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Of a folder of this machine.
-    pub(crate) fn local(
+    /// Of a folder of this machine, for the first term.
+    pub(crate) fn first(
         directory: &StateDirectory,
         name: &str,
         address: &SourceAddress,
     ) -> Result<Self, StateError> {
         let (cursors, writer) = directory.destination(name, address.clone())?;
+        Ok(Self { cursors, writer, history: Some(directory.history(name)?) })
+    }
+
+    /// The same for a later one.
+    fn again(
+        directory: &StateDirectory,
+        name: &str,
+        address: &SourceAddress,
+    ) -> Result<Self, StateError> {
+        let (cursors, writer) = directory.destination_again(name, address.clone())?;
         Ok(Self { cursors, writer, history: Some(directory.history(name)?) })
     }
 }
@@ -102,7 +112,7 @@ impl Tenure<'_> {
 
     async fn open(&self, name: &str, address: &SourceAddress) -> Result<Opened, StateError> {
         match self {
-            Self::Alone { directory, .. } => Opened::local(directory, name, address),
+            Self::Alone { directory, .. } => Opened::again(directory, name, address),
             Self::Lease(lease) => {
                 let opening =
                     ZkCursors::open(lease.session(), name, address.clone(), lease.fence());

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use towpath_coordination::StateError;
+
 use crate::destination::{InstanceState, InstanceStatus, Look};
 use crate::error::InstanceError;
+use crate::problem::{Problem, problems};
 use crate::slot::{Role, Slot, Trouble};
 
 /// A destination at one moment.
@@ -21,6 +24,8 @@ pub struct DestinationLook {
     pub role_since: SystemTime,
     /// What went wrong, until it has gone well again.
     pub trouble: Option<Trouble>,
+    /// All that is wrong now.
+    pub problems: Vec<Problem>,
 }
 
 /// What an engine is to a destination.
@@ -106,7 +111,10 @@ impl DestinationLook {
     }
 }
 
-pub(crate) fn look(slot: &Slot) -> DestinationLook {
+pub(crate) fn look(
+    slot: &Slot,
+    directory: Option<&(SystemTime, Arc<StateError>)>,
+) -> DestinationLook {
     let held = slot.held();
     let (role, role_since) = {
         let held = held.borrow();
@@ -121,11 +129,18 @@ pub(crate) fn look(slot: &Slot) -> DestinationLook {
             look: destination.look(),
         })),
     };
+    let trouble = slot.trouble();
+    let active = match &role {
+        RoleLook::Active(active) => Some((&active.status.state, &active.look)),
+        RoleLook::Standby | RoleLook::Failed(_) => None,
+    };
+    let problems = problems(trouble.as_ref(), active, directory);
     DestinationLook {
         name: slot.name().to_owned(),
         source: slot.source(),
         role,
         role_since,
-        trouble: slot.trouble(),
+        trouble,
+        problems,
     }
 }

@@ -5,6 +5,7 @@
 
 mod archive;
 mod connection;
+mod contact;
 mod error;
 mod fate;
 mod files;
@@ -17,12 +18,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::yield_now;
 use towpath_binlog::RawEvent;
 use towpath_binlog::transaction::{FateScan, TransactionFate};
 use towpath_schema::{NameCase, PackedTable, StructureAnswer};
 
 pub use archive::{AccessKey, ArchiveConfig};
+pub use contact::{Contact, Loss, lost};
 pub use error::{Lost, Recovery, SourceError};
 pub use files::FileSource;
 pub use inspect::Inspector;
@@ -332,6 +335,14 @@ impl Source {
         match self {
             Self::Mysql(source) => source.tables().await,
             Self::Files(_) => Ok(Some(Vec::new())),
+        }
+    }
+
+    /// Where it is to tell whether the server that is followed can be read.
+    pub fn tell(&mut self, contact: watch::Sender<Contact>) {
+        match self {
+            Self::Mysql(source) => source.tell(contact),
+            Self::Files(_) => {}
         }
     }
 

@@ -21,6 +21,7 @@ mod structure;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use towpath_binlog::event::parse_xid;
 use towpath_binlog::{RawEvent, event_type as t};
@@ -29,6 +30,7 @@ use tracing::{info, warn};
 
 use crate::archive::{Archive, Ended};
 use crate::connection::Connection;
+use crate::contact::{self, Contact};
 use crate::error::{Recovery, SourceError};
 use crate::start::Start;
 use crate::url::SourceUrl;
@@ -97,6 +99,8 @@ pub struct MysqlSource {
     /// The place that the last event told, if it was a heartbeat.
     heartbeat: u32,
     quiet: Quiet,
+    /// Where it is told whether the server can be read.
+    contact: watch::Sender<Contact>,
 }
 
 /// How far reading has come.
@@ -194,6 +198,7 @@ impl MysqlSource {
             behind_since: None,
             gap,
             heartbeat: 0,
+            contact: watch::Sender::default(),
             quiet: Quiet::default(),
         };
         if matches!(source.feed, Feed::Nothing) {
@@ -330,7 +335,10 @@ impl MysqlSource {
                     Err(fault) => fault,
                 },
                 Feed::Server(_) => match self.fill_from_server().await {
-                    Ok(()) => return Ok(Filled::Events),
+                    Ok(()) => {
+                        self.regained();
+                        return Ok(Filled::Events);
+                    }
                     Err(fault) => {
                         // A dump that ends as soon as it began, as with a second reader of the
                         // same server id, is no success.
@@ -363,6 +371,7 @@ impl MysqlSource {
                 return Err(fault);
             }
             self.attempt += 1;
+            contact::lost(&self.contact, &fault);
             warn!(
                 source = %self.servers.current(),
                 attempt = self.attempt,
@@ -371,6 +380,18 @@ impl MysqlSource {
                 "connection lost, trying again"
             );
         }
+    }
+
+    /// See [`crate::Source::tell`].
+    pub(crate) fn tell(&mut self, contact: watch::Sender<Contact>) {
+        self.contact = contact;
+    }
+
+    fn regained(&self) {
+        let Some(loss) = contact::regained(&self.contact) else { return };
+        let after_ms = loss.since.elapsed().unwrap_or_default().as_millis();
+        info!(source = %self.servers.current(), attempts = loss.attempts, after_ms,
+            "the source is read again");
     }
 
     /// See [`crate::Source::try_fill`].

@@ -27,6 +27,7 @@ mod files;
 mod filters;
 mod follower;
 mod gaps;
+mod health;
 mod heartbeats;
 mod hidden_hashes;
 mod hidden_key;

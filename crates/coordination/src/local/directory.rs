@@ -1,15 +1,21 @@
 //! The directory, held by one process at a time.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::create_private;
 use super::file::MetaFile;
 use super::record_log::RecordLog;
 use crate::StateError;
 use crate::cursor::SourceAddress;
 use crate::store::{self, CursorStore, CursorWriter};
 
+/// Less than this and the next cursors have no room.
+const PROBE_LEN: usize = 4096;
+
+const PROBE_FILE: &str = "towpath.probe";
 const LOCK_FILE: &str = "towpath.lock";
 const HISTORY_FILE: &str = "schema.history";
 
@@ -65,6 +71,33 @@ impl StateDirectory {
         store::open_local(file, destination, address, clients)
     }
 
+    /// The same for a destination that was opened before, and whose state must therefore be there: without it
+    /// clients would begin anew, behind rows that they never got.
+    ///
+    /// # Errors
+    /// As [`Self::destination`]; [`StateError::Gone`].
+    pub fn destination_again(
+        &self,
+        destination: &str,
+        address: SourceAddress,
+    ) -> Result<(CursorStore, CursorWriter), StateError> {
+        self.check_held()?;
+        let path = self.path.join(destination);
+        if MetaFile::is_in(&path) {
+            self.destination(destination, address)
+        } else {
+            Err(StateError::Gone { path })
+        }
+    }
+
+    /// Whether the directory is still the one that was opened.
+    fn check_held(&self) -> Result<(), StateError> {
+        let gone = || StateError::Gone { path: self.path.clone() };
+        let found = fs::metadata(self.path.join(LOCK_FILE)).map_err(|_| gone())?;
+        let held = self.lock.metadata().map_err(|_| gone())?;
+        if is_same(&found, &held) { Ok(()) } else { Err(gone()) }
+    }
+
     /// The file in which a destination keeps its history of structures. It is not read yet.
     ///
     /// # Errors
@@ -73,6 +106,18 @@ impl StateDirectory {
         let directory = self.folder(destination)?;
         let path = directory.join(HISTORY_FILE);
         Ok(RecordLog::new(path, directory, Arc::clone(&self.lock)))
+    }
+
+    /// Tries whether the directory can be written: a file of 4 KiB comes and goes.
+    ///
+    /// # Errors
+    /// [`StateError::Write`], [`StateError::Gone`]
+    pub fn probe(&self) -> Result<(), StateError> {
+        self.check_held()?;
+        let path = self.path.join(PROBE_FILE);
+        let written = create_private(&path).and_then(|mut file| file.write_all(&[0; PROBE_LEN]));
+        let removed = fs::remove_file(&path);
+        written.and(removed).map_err(|source| StateError::Write { path, source })
     }
 
     fn folder(&self, destination: &str) -> Result<PathBuf, StateError> {
@@ -87,4 +132,15 @@ impl StateDirectory {
             .map_err(|source| StateError::Create { path: directory.clone(), source })?;
         Ok(directory)
     }
+}
+
+#[cfg(unix)]
+fn is_same(left: &Metadata, right: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    (left.dev(), left.ino()) == (right.dev(), right.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_left: &Metadata, _right: &Metadata) -> bool {
+    true
 }

@@ -45,6 +45,11 @@ impl MetaFile {
         }
     }
 
+    /// Whether a folder has one, of this generation or the one before.
+    pub(super) fn is_in(folder: &Path) -> bool {
+        folder.join("meta.dat").exists() || folder.join("meta.dat.prev").exists()
+    }
+
     pub(super) fn load(&self) -> Result<Vec<Client>, StateError> {
         let detail = match read(&self.current)? {
             Found::Clients(clients) => return Ok(clients),

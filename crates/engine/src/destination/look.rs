@@ -1,8 +1,11 @@
 //! A look at a destination from outside.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use towpath_coordination::Cursor;
+use towpath_coordination::{Cursor, StateError};
+use towpath_source::Contact;
 
 use super::client::Reader;
 use super::{Destination, InstanceHealth};
@@ -22,6 +25,14 @@ pub struct Look {
     pub store: StoreLook,
     /// The client ids that have subscribed, by number.
     pub clients: Vec<ClientLook>,
+    /// Whether its source can be read.
+    pub contact: Contact,
+    /// Since when its cursors cannot be written, and why.
+    pub unwritten: Option<(SystemTime, Arc<StateError>)>,
+    /// How long nobody has taken or acknowledged anything.
+    pub idle: Duration,
+    /// The client id and the batch that hold the oldest entries of its store.
+    pub holder: Option<(i16, i64)>,
     /// What its instance waits for, and what has happened to it.
     pub health: InstanceHealth,
 }
@@ -96,12 +107,23 @@ impl Destination {
             get: core.store.get_sequence(),
             ack: core.store.ack_sequence(),
         };
+        let unwritten = {
+            let written = core.cursors.written();
+            let written = written.borrow();
+            written.failing_since.zip(written.error.clone())
+        };
+        let mut cursors: HashMap<i16, Cursor> = core
+            .cursors
+            .clients()
+            .into_iter()
+            .filter_map(|client| Some((client.id, client.cursor?)))
+            .collect();
         let subscribed = core.clients.iter().filter(|(_, client)| client.is_subscribed());
         let clients = subscribed.map(|(id, client)| ClientLook {
             id: *id,
             batch_count: client.batches.len(),
             oldest_batch: client.batches.front().map(|batch| batch.id),
-            cursor: core.cursors.cursor(*id),
+            cursor: cursors.remove(id),
             reader: client.reader().cloned(),
         });
         Look {
@@ -110,6 +132,10 @@ impl Destination {
             reading: self.reading().clone(),
             store,
             clients: clients.collect(),
+            contact: self.contact.borrow().clone(),
+            unwritten,
+            idle: core.last_request.elapsed(),
+            holder: core.oldest_holding().map(|(client_id, batch)| (client_id, batch.id)),
             health: self.health.get(),
         }
     }

@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use towpath_engine::{DestinationLook, Fitness};
 
 use super::Observer;
+use super::state::problem;
 
 /// Connections at a time; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 16;
@@ -134,6 +135,11 @@ fn health(observer: &Observer, of: Option<&str>) -> Response<Full<Bytes>> {
     let shared = observer.shared();
     let looks: Vec<DestinationLook> =
         shared.iter().flat_map(|shared| shared.engine.look()).collect();
+    let problems: serde_json::Map<String, serde_json::Value> = looks
+        .iter()
+        .filter(|look| of.is_none_or(|name| name == look.name) && !look.problems.is_empty())
+        .map(|look| (look.name.clone(), look.problems.iter().map(problem).collect()))
+        .collect();
     let states: Vec<(&str, Fitness)> = looks
         .iter()
         .filter(|look| of.is_none_or(|name| name == look.name))
@@ -141,14 +147,14 @@ fn health(observer: &Observer, of: Option<&str>) -> Response<Full<Bytes>> {
         .collect();
     let serves = states.iter().any(|(_, state)| *state == Fitness::Serves);
     let fails = states.iter().any(|(_, state)| *state == Fitness::Fails);
-    let (status, word) = if serves && !fails {
+    let (status, word) = if serves && !fails && problems.is_empty() {
         (StatusCode::OK, "ok")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "no")
     };
     let destinations: serde_json::Map<String, serde_json::Value> =
         states.into_iter().map(|(name, state)| (name.to_owned(), json!(state.name()))).collect();
-    let text = json!({ "health": word, "destinations": destinations });
+    let text = json!({ "health": word, "destinations": destinations, "problems": problems });
     page(status, JSON, format!("{text}\n"))
 }
 

@@ -4,7 +4,9 @@ use std::fmt::{Display, Write as _};
 
 use std::sync::Arc;
 
-use towpath_engine::{BatchMode, DestinationLook, Fitness, Look, RoleLook, UNIT_BYTES};
+use towpath_engine::{
+    BatchMode, DestinationLook, Fitness, Look, ProblemKind, RoleLook, UNIT_BYTES,
+};
 
 use crate::figures::{ClientFigures, now_ms};
 use crate::session::Shared;
@@ -295,6 +297,36 @@ fn latencies(page: &mut Page<'_>, clients: &[Client<'_>]) {
     page.family((name, "histogram", "Client request latency."), samples);
 }
 
+/// Ours: what is wrong.
+fn wrongs(page: &mut Page<'_>, looks: &[DestinationLook]) {
+    let samples = looks.iter().flat_map(|look| {
+        ProblemKind::ALL.map(|kind| {
+            let is_now = look.problems.iter().any(|problem| problem.kind == kind);
+            let labels = vec![("destination", look.name.as_str()), ("problem", kind.name())];
+            ("", labels, if is_now { "1.0" } else { "0.0" })
+        })
+    });
+    let help = "What is wrong with a destination: 1 while it is";
+    page.family(("towpath_problem", "gauge", help), samples);
+    let samples = looks.iter().flat_map(|look| {
+        look.problems.iter().map(|problem| {
+            let seconds = problem.since.elapsed().unwrap_or_default().as_secs();
+            let labels =
+                vec![("destination", look.name.as_str()), ("problem", problem.kind.name())];
+            ("", labels, java(seconds))
+        })
+    });
+    let help = "For how long that has been so";
+    page.family(("towpath_problem_seconds", "gauge", help), samples);
+    let samples = looks.iter().filter_map(|look| {
+        let RoleLook::Active(active) = &look.role else { return None };
+        let lag_ms = active.look.reading.lag_ms()?;
+        Some(("", vec![("destination", look.name.as_str())], java(lag_ms)))
+    });
+    let help = "How far behind its source a destination is, in milliseconds; it grows while nothing is heard";
+    page.family(("towpath_lag_ms", "gauge", help), samples);
+}
+
 /// Ours: what this server is to each destination, and whether that is as it should be.
 fn roles(page: &mut Page<'_>, looks: &[DestinationLook]) {
     let all = [Fitness::Serves, Fitness::StandsBy, Fitness::Fails];
@@ -305,6 +337,7 @@ fn roles(page: &mut Page<'_>, looks: &[DestinationLook]) {
             ("", labels, if role == now { "1.0" } else { "0.0" })
         })
     });
+    wrongs(page, looks);
     let help = "What this server is to a destination: 1 for the role that it has";
     page.family(("towpath_destination_role", "gauge", help), samples);
 }

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 use towpath_coordination::Cursor;
 use towpath_engine::{
-    ActiveLook, DestinationLook, InstanceHealth, InstanceState, Look, Reading, RoleLook, Stage,
+    ActiveLook, DestinationLook, InstanceHealth, InstanceState, Look, Problem, RoleLook, Stage,
     Subscriber, Trouble,
 };
+
+use towpath_engine::Contact;
 
 use super::Observer;
 use crate::figures::{now_ms, time_ms};
@@ -36,12 +38,22 @@ pub(super) fn destination(look: &DestinationLook) -> Value {
         "role_since_ms": time_ms(look.role_since),
         "source": look.source,
         "error": look.error().map(|error| chain(&**error)),
+        "hint": look.error().and_then(|error| error.hint()),
+        "problems": look.problems.iter().map(problem).collect::<Vec<_>>(),
         "failing": look.trouble.as_ref().map(failing),
     });
     if let (RoleLook::Active(active), Some(members)) = (&look.role, value.as_object_mut()) {
         serving(members, active);
     }
     value
+}
+
+pub(super) fn problem(problem: &Problem) -> Value {
+    json!({
+        "kind": problem.kind.name(),
+        "since_ms": time_ms(problem.since),
+        "why": problem.why,
+    })
 }
 
 /// Since when it fails, and what comes next.
@@ -132,7 +144,9 @@ fn detail(members: &mut serde_json::Map<String, Value>, look: &Look) {
         members.insert("source".to_owned(), json!(reading.source));
     }
     members.insert("epoch".to_owned(), json!(look.epoch));
-    members.insert("reads_from".to_owned(), json!(reading.from));
+    let is_lost = matches!(look.contact, Contact::Lost(_));
+    let from = if is_lost || reading.from.is_empty() { "none" } else { reading.from };
+    members.insert("reads_from".to_owned(), json!(from));
     let file = reading.file.as_deref();
     members.insert(
         "read".to_owned(),
@@ -144,7 +158,7 @@ fn detail(members: &mut serde_json::Map<String, Value>, look: &Look) {
             "heard_ms": reading.heard_ms,
         }),
     );
-    members.insert("lag_ms".to_owned(), json!(lag_ms(reading)));
+    members.insert("lag_ms".to_owned(), json!(reading.lag_ms()));
     let store = &look.store;
     members.insert(
         "store".to_owned(),
@@ -185,13 +199,4 @@ fn cursor(cursor: &Cursor) -> Value {
         "gtid": Some(cursor.gtid.as_ref()).filter(|gtid| !gtid.is_empty()),
         "time_ms": cursor.timestamp_ms,
     })
-}
-
-/// How far behind the source reading is.
-fn lag_ms(reading: &Reading) -> Option<i64> {
-    if reading.heard_ms == 0 {
-        return None;
-    }
-    let end = if reading.full_since_ms.is_some() { now_ms() } else { reading.heard_ms };
-    Some((end - reading.event_ms).max(0))
 }
