@@ -109,8 +109,8 @@ pub enum SourceError {
     },
     /// The source ended the dump.
     #[error(
-        "{address}: the source ended the dump without a word: a second reader with the same server \
-         id ({server_id}) does that; give each reader its own with --server-id"
+        "{address}: the source ended the dump without a word: it shuts down; or there is a second reader with \
+         the same server id ({server_id}), then give each its own with --server-id"
     )]
     Ended {
         /// Host and port of the source.
