@@ -143,7 +143,7 @@ impl ZooKeeper {
             if self.process.as_mut().is_none_or(Program::has_ended) {
                 return Some(false);
             }
-            self.ask_if_up("srvr").filter(|answer| answer.contains("Mode: ")).map(|_| true)
+            self.mode().map(|_| true)
         })
     }
 
@@ -166,6 +166,14 @@ impl ZooKeeper {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Whether it is `leader`, `follower` or `standalone`; none while it has no part in a quorum, or does not
+    /// answer.
+    #[must_use]
+    pub fn mode(&self) -> Option<String> {
+        let answer = self.ask_if_up("srvr")?;
+        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
     }
 
     /// What it answers to a four-letter word.

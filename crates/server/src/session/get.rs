@@ -9,7 +9,7 @@ use towpath_protocol::{Get, Text, reply};
 use super::{DURABLE_DEADLINE, Ending, Session};
 use crate::destination::{Batch, Destination};
 use crate::error::RequestError;
-use crate::figures::Told;
+use crate::figures::{Told, now_ms};
 
 /// Longest wait that is told from one without limit.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -84,6 +84,8 @@ impl Session {
             },
             Err(error) => Err(error.into()),
         };
+        // For the log, whose lines are written at any time later.
+        let asked_ms = now_ms();
         // A process that is stopped between the question and the write sends it when it goes on: nobody
         // can acknowledge it here then, and the client must come to know.
         let sent = match sent {
@@ -94,7 +96,7 @@ impl Session {
             destination.take_back(client_id, batch.id);
         } else {
             let (batch_id, epoch) = (batch.id, destination.epoch());
-            tracing::debug!(destination = name, client_id, batch_id, epoch, "batch sent");
+            tracing::debug!(destination = name, client_id, batch_id, epoch, asked_ms, "batch sent");
         }
         sent
     }
