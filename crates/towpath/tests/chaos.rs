@@ -95,6 +95,7 @@ fn fail_everything(scene: &mut Scene, source: &Server, length: Duration) {
     println!("{faults} faults, {last} numbers, all went on within {:?}", scene.slowest);
     check_numbers(&scene.clients, last, faults);
     check_epochs(&mut scene.nodes, faults);
+    check_failures(&mut scene.nodes);
 }
 
 /// Every number is there, in order: a step back is a repeat after a fault, and what a step ahead leaves out
@@ -148,4 +149,14 @@ fn check_epochs(nodes: &mut [Node], faults: usize) {
         assert!(before.epoch <= after.epoch, "{before:?}, then {after:?} went out");
     }
     println!("{} deliveries", sent.len());
+}
+
+/// Whatever happens to servers and links, the destination can be served: none of it is a failure, after which
+/// a server would wait for longer and longer.
+fn check_failures(nodes: &mut [Node]) {
+    for node in nodes {
+        let log = node.log();
+        let failure = log.lines().find(|line| line.contains("cannot be served here"));
+        assert_eq!(failure, None);
+    }
 }

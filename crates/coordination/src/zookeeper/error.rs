@@ -82,6 +82,26 @@ pub enum ZkError {
 }
 
 impl ZkError {
+    /// Whether it is a matter of the link, the session or the lease, which another session may not have; and
+    /// not of what the tree holds or allows.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::SessionEnded { .. }
+            | Self::Deadline { .. }
+            | Self::Fenced { .. } => true,
+            Self::Operation { source, .. } => !matches!(
+                source,
+                zookeeper_client::Error::NoAuth
+                    | zookeeper_client::Error::AuthFailed
+                    | zookeeper_client::Error::InvalidAcl
+                    | zookeeper_client::Error::QuotaExceeded
+            ),
+            Self::Url { .. } | Self::Payload { .. } => false,
+        }
+    }
+
     /// Whether the session that it happened in must be given up: it is over, or something is under
     /// way in it that nobody waits for any more.
     #[must_use]

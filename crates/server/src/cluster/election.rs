@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use towpath_coordination::{
-    Contender, Lease, LeaseLost, Presence, Running, SourceAddress, Taken, ZkCursors, ZkError,
-    ZkSession,
+    Contender, Lease, LeaseLost, Presence, Running, SourceAddress, StateError, Taken, ZkCursors,
+    ZkError, ZkSession,
 };
 use towpath_entry::TableFilter;
 use towpath_protocol::Backoff;
@@ -49,6 +49,20 @@ enum Ending {
     Leaving,
     Lost(LeaseLost),
     Failed(Arc<InstanceError>),
+}
+
+impl Ending {
+    /// Something failed. For want of ZooKeeper, or of the lease, that is no failure of the destination: it would
+    /// be tried again after a minute, and clients would be told of it.
+    fn of(cause: Arc<InstanceError>) -> Self {
+        if let InstanceError::State(error) = cause.as_ref()
+            && let StateError::ZooKeeper(error) = error.as_ref()
+            && error.is_passing()
+        {
+            return Self::Lost(LeaseLost::Session(error.clone()));
+        }
+        Self::Failed(cause)
+    }
 }
 
 impl Member {
@@ -166,7 +180,7 @@ impl Member {
         let (cursors, writer) = match opened {
             Ok(opened) => opened,
             // Going on without them would lose changes.
-            Err(error) => return self.end(lease, Ending::Failed(Arc::new(error))).await,
+            Err(error) => return self.end(lease, Ending::of(Arc::new(error))).await,
         };
         let (store, filter) = (self.store, self.filter.clone());
         let destination = Arc::new(Destination::new(name, store, filter, cursors, Some(fence)));
@@ -175,7 +189,7 @@ impl Member {
         tracing::info!(destination = name, epoch, "active");
         let ending = tokio::select! {
             lost = lease.lost() => Ending::Lost(lost),
-            cause = term.failed() => Ending::Failed(cause),
+            cause = term.failed() => Ending::of(cause),
             () = leave.cancelled() => Ending::Leaving,
         };
         match &ending {
@@ -201,5 +215,24 @@ impl Member {
             }
         }
         ending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_for_want_of_the_lease_is_no_failure_of_the_destination() {
+        let of = |error: ZkError| {
+            Ending::of(Arc::new(InstanceError::State(Arc::new(StateError::ZooKeeper(error)))))
+        };
+        let path = || "/running".to_owned();
+        assert!(matches!(of(ZkError::Fenced { path: path() }), Ending::Lost(_)));
+        let (data, reason) = ("x".to_owned(), "no JSON".to_owned());
+        let payload = ZkError::Payload { path: path(), data, reason };
+        assert!(matches!(of(payload), Ending::Failed(_)));
+        let ended = Ending::of(Arc::new(InstanceError::Task("it panicked".to_owned())));
+        assert!(matches!(ended, Ending::Failed(_)));
     }
 }
