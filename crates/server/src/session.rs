@@ -354,6 +354,8 @@ impl Session {
         let result = self
             .resolve(name, client_id)
             .and_then(|(destination, client_id)| roll_back(&destination, client_id, batch_id));
+        let refused = result.as_ref().err();
+        tracing::debug!(destination = name, client_id, batch_id, ?refused, peer = %self.peer, "rolled back");
         match result {
             // Every client sends it first, before its subscription has a chance to start anything.
             Err(RequestError::NotStarted { .. }) if batch_id == 0 => Ok(()),

@@ -96,7 +96,8 @@ impl Session {
             destination.take_back(client_id, batch.id);
         } else {
             let (batch_id, epoch) = (batch.id, destination.epoch());
-            tracing::debug!(destination = name, client_id, batch_id, epoch, asked_ms, "batch sent");
+            let peer = self.peer;
+            tracing::debug!(destination = name, client_id, batch_id, epoch, asked_ms, %peer, "batch sent");
         }
         sent
     }
