@@ -39,6 +39,8 @@ pub(super) struct Outstanding {
     pub(super) ack: Option<Cursor>,
     pub(super) hold: Hold,
     pub(super) amount: Amount,
+    /// The connection that got it, if it had subscribed.
+    pub(super) to: Option<SocketAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +128,12 @@ impl Client {
             }
             (last, _) => last.is_some(),
         }
+    }
+
+    /// Whether another connection got something that is not acknowledged.
+    pub(super) fn has_batches_of_another(&self, reader: Option<Reader>) -> bool {
+        let own = reader.map(|reader| reader.peer);
+        own.is_some() && self.batches.iter().any(|batch| batch.to.is_some() && batch.to != own)
     }
 
     /// Who has subscribed last.
