@@ -198,6 +198,31 @@ async fn an_owner_cut_off_stops_before_another_can_begin() {
     assert!(stopped - cut <= SESSION * 2 / 3 + Duration::from_millis(200), "{reason}");
 }
 
+/// A member of the ensemble that has lost the leader answers from memory for a while: that proves nothing.
+#[tokio::test(crate = "towpath_testkit")]
+async fn an_owner_whose_server_is_cut_off_from_the_ensemble_stops_before_another_can_begin() {
+    let (servers, links) = ZooKeeper::ensemble_with_links(3);
+    let session = connect(&servers[0].address()).await;
+    let lease = take(&session, "10.0.0.1:11111").await;
+    let other = connect(&servers[2].address()).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let lost = lease.lost().await;
+        (Instant::now(), lost.to_string())
+    });
+    sleep(Duration::from_millis(500)).await;
+    links.iter().for_each(|link| link.set(Fault::Silence));
+
+    let begun = loop {
+        match contender(&other, "10.0.0.2:11111").contend().await.unwrap() {
+            Ok(_lease) => break Instant::now(),
+            Err(taken) => timeout(SECONDS, taken.changed.fired()).await.unwrap(),
+        }
+    };
+    let (stopped, reason) = tasks.join_next().await.unwrap().unwrap();
+    assert!(stopped < begun, "{:?} too late: {reason}", stopped - begun);
+}
+
 #[tokio::test(crate = "towpath_testkit")]
 async fn a_short_cut_costs_no_lease() {
     let server = ZooKeeper::start();

@@ -517,7 +517,8 @@ impl Destination {
     }
 
     /// A new batch of what is there, or `None`. Two connections that got batches of one client by turns
-    /// would each see what the other did not: the one that has subscribed before the other is refused.
+    /// would each see what the other did not: the one that has subscribed before the other is refused. The
+    /// other begins with what the first has not acknowledged: a client may ask before it rolls back.
     pub(crate) fn get(
         &self,
         (client_id, reader): (i16, Option<&Reader>),
@@ -536,7 +537,14 @@ impl Destination {
         if count >= OUTSTANDING_MAX {
             return Err(DestinationError::TooManyBatches { client_id, count });
         }
-        if !core.store.has_more() || self.is_draining.load(Ordering::Acquire) {
+        if self.is_draining.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        if client.has_batches_of_another(reader) {
+            client.batches.clear();
+            core.rewind(core.store.ack_sequence());
+        }
+        if !core.store.has_more() {
             return Ok(None);
         }
         let id = core.next_id(client_id)?;
@@ -552,6 +560,7 @@ impl Destination {
                 ack,
                 hold: Hold::Holds,
                 amount,
+                to: reader.map(|reader| reader.subscriber.clone()),
             });
         }
         Ok(Some(Batch { id, slices, len }))

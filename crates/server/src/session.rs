@@ -340,6 +340,8 @@ impl Session {
         let result = self
             .attach(name, client_id)
             .and_then(|mut subscription| Ok(subscription.roll_back(rolled_back(batch_id))?));
+        let refused = result.as_ref().err();
+        tracing::debug!(destination = name, client_id, batch_id, ?refused, peer = %self.peer, "rolled back");
         match result {
             // Every client sends it first, before its subscription has a chance to start anything.
             Err(RequestError::Destination(

@@ -130,6 +130,30 @@ async fn a_get_that_waits_ends_when_another_connection_takes_over() {
     served.stop().await.unwrap();
 }
 
+/// Canal's client for Java asks for a batch before it gives back what its predecessor had, when it becomes
+/// active while it waits in a request.
+#[tokio::test(crate = "towpath_testkit")]
+async fn a_new_connection_begins_with_what_the_one_before_has_not_acknowledged() {
+    let (served, _folder) = Served::new().await;
+    let mut gone = Peer::subscribed(served.address, "1001").await;
+    served.push(numbered(1)).await;
+    gone.get("1001", 10, -1).await;
+    assert_eq!(gone.expect_numbers().await.1, [1]);
+    drop(gone);
+
+    served.push(numbered(2)).await;
+    let mut next = Peer::subscribed(served.address, "1001").await;
+    next.get("1001", 10, -1).await;
+    let (batch_id, numbers) = next.expect_numbers().await;
+    assert_eq!(numbers, [1, 2]);
+    // What it got itself is not given again.
+    next.get("1001", 10, -1).await;
+    assert_eq!(next.expect_numbers().await, (-1, vec![]));
+    next.ack("1001", batch_id).await;
+    next.expect_open().await;
+    served.stop().await.unwrap();
+}
+
 #[tokio::test(crate = "towpath_testkit")]
 async fn requests_behind_a_waiting_get_are_served_in_order() {
     let (served, _directory) = Served::new().await;

@@ -18,9 +18,6 @@ use crate::version::{Layout, Version};
 /// Time for a server to come up, or for a statement file to run.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// How often a server is started that does not come up.
-const STARTS: u32 = 4;
-
 /// A running server. Dropping it ends the process and removes its data.
 #[derive(Debug)]
 pub struct Server {
@@ -171,8 +168,7 @@ impl Server {
             Err(error) => panic!("{}: {error}", said.display()),
         };
         let process = spawn(&mut command);
-        let mut server =
-            Self { version, command, process, port, data, socket, said, _folder: folder };
+        let server = Self { version, command, process, port, data, socket, said, _folder: folder };
         server.wait_until_up();
         server.run_with_faults(version.cleaning_sql());
         server.run(
@@ -259,19 +255,14 @@ impl Server {
         }
     }
 
-    /// MariaDB 11.4.5 hangs now and then while it starts, on a busy machine: then it is started again.
-    fn wait_until_up(&mut self) {
-        for _ in 0..STARTS {
-            let deadline = Instant::now() + DEADLINE / STARTS;
-            while Instant::now() < deadline {
-                let tried = self.client().args(["-e", "SELECT 1"]).output();
-                if tried.is_ok_and(|output| output.status.success()) {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(50));
+    fn wait_until_up(&self) {
+        let deadline = Instant::now() + DEADLINE;
+        while Instant::now() < deadline {
+            let tried = self.client().args(["-e", "SELECT 1"]).output();
+            if tried.is_ok_and(|output| output.status.success()) {
+                return;
             }
-            self.halt();
-            self.process = spawn(&mut self.command);
+            std::thread::sleep(Duration::from_millis(50));
         }
         let said = std::fs::read_to_string(&self.said).unwrap_or_default();
         panic!("the server on port {} does not come up. It said:\n{said}", self.port);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::program::{Program, wait_until};
+use crate::proxy::Proxy;
 use crate::server::{cache, free_port};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -55,10 +56,32 @@ impl ZooKeeper {
     /// When it is not there or does not come up.
     #[must_use]
     pub fn ensemble(count: usize) -> Vec<Self> {
-        let members: String = (1..=count)
-            .map(|id| format!("server.{id}=127.0.0.1:{}:{}\n", free_port(), free_port()))
-            .collect();
-        let mut servers: Vec<Self> = (1..=count).map(|id| Self::prepare(id, &members)).collect();
+        let members: Vec<Member> = (0..count).map(|_| Member::new()).collect();
+        Self::start_all(&vec![lines(&members); count])
+    }
+
+    /// Starts an ensemble whose first member, which is not the leader, reaches the others through these links.
+    ///
+    /// # Panics
+    /// When it is not there or does not come up.
+    #[must_use]
+    pub fn ensemble_with_links(count: usize) -> (Vec<Self>, Vec<Proxy>) {
+        let members: Vec<Member> = (0..count).map(|_| Member::new()).collect();
+        let links: Vec<Proxy> = members.iter().map(|member| Proxy::start(member.quorum)).collect();
+        let linked = members.iter().zip(&links).enumerate().map(|(index, (member, link))| {
+            let quorum = if index == 0 { member.quorum } else { link.port() };
+            Member { quorum, ..*member }
+        });
+        let mut configurations = vec![lines(&members); count];
+        if let Some(first) = configurations.first_mut() {
+            *first = lines(&linked.collect::<Vec<_>>());
+        }
+        (Self::start_all(&configurations), links)
+    }
+
+    fn start_all(configurations: &[String]) -> Vec<Self> {
+        let prepared = configurations.iter().zip(1..);
+        let mut servers: Vec<Self> = prepared.map(|(lines, id)| Self::prepare(id, lines)).collect();
         for server in &mut servers {
             server.spawn();
         }
@@ -143,7 +166,7 @@ impl ZooKeeper {
             if self.process.as_mut().is_none_or(Program::has_ended) {
                 return Some(false);
             }
-            self.ask_if_up("srvr").filter(|answer| answer.contains("Mode: ")).map(|_| true)
+            self.mode().map(|_| true)
         })
     }
 
@@ -166,6 +189,14 @@ impl ZooKeeper {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Whether it is `leader`, `follower` or `standalone`; none while it has no part in a quorum, or does not
+    /// answer.
+    #[must_use]
+    pub fn mode(&self) -> Option<String> {
+        let answer = self.ask_if_up("srvr")?;
+        answer.lines().find_map(|line| line.strip_prefix("Mode: ")).map(str::to_owned)
     }
 
     /// What it answers to a four-letter word.
@@ -246,6 +277,28 @@ impl ZooKeeper {
         };
         answer.lines().filter(is_of).count()
     }
+}
+
+/// Where a member of an ensemble is found by the others.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    /// By those that follow it.
+    quorum: u16,
+    election: u16,
+}
+
+impl Member {
+    fn new() -> Self {
+        Self { quorum: free_port(), election: free_port() }
+    }
+}
+
+/// What a configuration says of the members.
+fn lines(members: &[Member]) -> String {
+    let line = |(Member { quorum, election }, id): (&Member, usize)| {
+        format!("server.{id}=127.0.0.1:{quorum}:{election}\n")
+    };
+    members.iter().zip(1..).map(line).collect()
 }
 
 fn live_sessions(dump: &str) -> impl Iterator<Item = &str> {

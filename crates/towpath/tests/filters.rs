@@ -29,6 +29,8 @@ fn left_out(version: Version) {
         "now",
     ]);
     serving.wait_until_running();
+    // What a dropped column was nobody could tell afterwards.
+    serving.says("structures at the start are known");
     server.run(
         "INSERT INTO d.t VALUES (1, 2, 3);
          ALTER TABLE d.t ADD COLUMN c INT FIRST, DROP COLUMN a;

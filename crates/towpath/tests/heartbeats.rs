@@ -50,22 +50,31 @@ fn killed_beside(version: Version, every: Duration) {
     assert!(kills > 1, "{version:?}");
 }
 
+/// All versions at once: they only wait.
+fn killed_beside_on(versions: [Version; 4]) {
+    std::thread::scope(|all| {
+        for version in versions {
+            all.spawn(move || {
+                killed_beside(version, Duration::from_millis(500));
+                killed_beside(version, Duration::from_millis(2500));
+            });
+        }
+    });
+}
+
 #[test]
 fn a_dump_that_ends_drops_no_other_on_mariadb() {
-    for version in
-        [Version::Mariadb118, Version::Mariadb114, Version::Mariadb1011, Version::Mariadb102]
-    {
-        killed_beside(version, Duration::from_millis(500));
-        killed_beside(version, Duration::from_millis(2500));
-    }
+    killed_beside_on([
+        Version::Mariadb118,
+        Version::Mariadb114,
+        Version::Mariadb1011,
+        Version::Mariadb102,
+    ]);
 }
 
 #[test]
 fn a_dump_that_ends_drops_no_other_on_mysql() {
-    for version in [Version::Mysql97, Version::Mysql80, Version::Mysql57, Version::Mysql55] {
-        killed_beside(version, Duration::from_millis(500));
-        killed_beside(version, Duration::from_millis(2500));
-    }
+    killed_beside_on([Version::Mysql97, Version::Mysql80, Version::Mysql57, Version::Mysql55]);
 }
 
 /// One that lost its connection without knowing is replaced, though the server still believes in it.

@@ -154,7 +154,8 @@ fn every_login_by_the_oldest_plugin() {
         (Version::Mariadb114, Some(Tls::Spoken)),
         (Version::Mariadb118, Some(Tls::Spoken)),
     ] {
-        let logins = Logins::start(version, &[], &[NATIVE]);
+        let arguments: &[&str] = if tls.is_some() { &["--ssl"] } else { &[] };
+        let logins = Logins::start(version, arguments, &[NATIVE]);
         assert_eq!(logins.greeted_with(), NATIVE, "{version:?}");
         match tls {
             Some(tls) => logins.check_all(&[NATIVE], tls),

@@ -2,7 +2,6 @@ import com.alibaba.otter.canal.client.CanalConnector;
 import com.alibaba.otter.canal.client.CanalConnectors;
 import com.alibaba.otter.canal.client.impl.ClusterCanalConnector;
 import com.alibaba.otter.canal.protocol.Message;
-import com.alibaba.otter.canal.protocol.exception.CanalClientException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.TimeUnit;
@@ -37,7 +36,9 @@ public final class CanalCluster {
                 while (!done) {
                     done = step(connector, out);
                 }
-            } catch (CanalClientException e) {
+            } catch (RuntimeException e) {
+                // Not only Canal's: its ZooKeeper client throws others, and its threads would keep this
+                // process, and the lock, without anybody who reads.
                 System.err.println(e);
                 out.println("reconnect");
                 Thread.sleep(200);

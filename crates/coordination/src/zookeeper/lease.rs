@@ -3,7 +3,8 @@
 //! ZooKeeper removes the node of an owner that it has not heard of for the session timeout S. The
 //! owner therefore counts from the moment at which it *sent* the last request that proved the node
 //! to be its own, and stops at two thirds of S, on its own monotonic clock: whatever held it up (a
-//! pause, a signal, a lost link), nobody else can have the node by then.
+//! pause, a signal, a lost link), nobody else can have the node by then. A proof is what the leader of the
+//! ensemble says: another server of it that is cut off would go on to say what it knew.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -294,7 +295,8 @@ impl Lease {
             let until = self.fence.until();
             let sent = Instant::now();
             let unproven = || LeaseLost::Unproven { path: self.path.clone(), after: validity };
-            let watch = match timeout_at(until, self.session.get_and_watch(&self.path)).await {
+            let looking = self.session.get_latest_and_watch(&self.path);
+            let watch = match timeout_at(until, looking).await {
                 Ok(Ok((Some((data, stat)), watch))) if self.is_ours(&stat) => {
                     self.fence.extend(sent + validity);
                     let found = Running::parse(&self.path, &data);

@@ -319,6 +319,23 @@ impl ZkSession {
         }
     }
 
+    /// As [`Self::get_and_watch`], as the leader of the ensemble has it by now. The server that we are connected
+    /// to may have lost the leader some seconds ago without knowing it, and answers from memory until then: also
+    /// with a node that is another's since.
+    ///
+    /// # Errors
+    /// [`ZkError`]
+    pub async fn get_latest_and_watch(
+        &self,
+        path: &str,
+    ) -> Result<(Option<(Vec<u8>, Stat)>, NodeWatch), ZkError> {
+        // Sent before the future is polled, and answered before what is asked behind it.
+        let asked = self.inner.client.sync(path);
+        let found = self.get_and_watch(path).await?;
+        self.operate("ask the leader for", path, Error::NoNode, asked).await?;
+        Ok(found)
+    }
+
     /// The children of a node, with a watch; for a node that is not there a watch for its creation.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub(super) struct Outstanding {
     pub(super) ack: Option<Cursor>,
     pub(super) hold: Hold,
     pub(super) amount: Amount,
+    /// The connection that got it, if it had subscribed.
+    pub(super) to: Option<Subscriber>,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +129,12 @@ impl Client {
             }
             (last, _) => last.is_some(),
         }
+    }
+
+    /// Whether another connection got something that is not acknowledged.
+    pub(super) fn has_batches_of_another(&self, reader: Option<&Reader>) -> bool {
+        let Some(own) = reader.map(|reader| &reader.subscriber) else { return false };
+        self.batches.iter().any(|batch| batch.to.as_ref().is_some_and(|to| to != own))
     }
 
     /// Who has subscribed last.

@@ -7,7 +7,7 @@ use towpath_engine::{Batch, DestinationError, Subscription, Wait};
 use towpath_protocol::{Get, Text, reply};
 
 use super::{Ending, Session};
-use crate::figures::Told;
+use crate::figures::{Told, now_ms};
 
 /// Longest wait that is told from one without limit.
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -83,6 +83,8 @@ impl Session {
             },
             Err(error) => Err(error.into()),
         };
+        // For the log, whose lines are written at any time later.
+        let asked_ms = now_ms();
         // A process that is stopped between the question and the write sends it when it goes on: nobody
         // can acknowledge it here then, and the client must come to know.
         let sent = match sent {
@@ -92,8 +94,8 @@ impl Session {
         if sent.is_err() {
             subscription.take_back(batch.id);
         } else {
-            let (batch_id, epoch) = (batch.id, subscription.epoch());
-            tracing::debug!(destination = name, client_id, batch_id, epoch, "batch sent");
+            let (batch_id, epoch, peer) = (batch.id, subscription.epoch(), self.peer);
+            tracing::debug!(destination = name, client_id, batch_id, epoch, asked_ms, %peer, "batch sent");
         }
         sent
     }
