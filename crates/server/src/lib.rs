@@ -7,6 +7,7 @@
 //! told to stop. Every task belongs to a set that `run` owns.
 
 mod config;
+mod crowd;
 mod error;
 mod figures;
 mod server;

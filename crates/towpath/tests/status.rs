@@ -307,7 +307,7 @@ fn a_peer_that_closes_its_side_is_let_go() {
     let before = open();
     let peers: Vec<TcpStream> = [&client, &status]
         .into_iter()
-        // The status port takes 16 at a time.
+        // Fewer than the status port takes at a time.
         .flat_map(|address| (0..10).map(|_| TcpStream::connect(address.as_str()).unwrap()))
         .collect();
     wait_until("the peers to be there", DEADLINE, || {
@@ -319,6 +319,32 @@ fn a_peer_that_closes_its_side_is_let_go() {
     // They are still open on this side: what is left of them there would be in CLOSE_WAIT.
     wait_until("their descriptors to be free", DEADLINE, || (open() == before).then_some(()));
     drop(peers);
+}
+
+/// Peers that begin a request and leave it at that take no answer from others.
+#[test]
+fn half_requests_do_not_hold_up_the_status() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (mut serving, status) = observed(&server);
+    let mut halves = Vec::new();
+    for count in [64, 300] {
+        while halves.len() < count {
+            let mut half = TcpStream::connect(&status).unwrap();
+            half.write_all(b"GET /state HTTP/1.1\r\nHost:").unwrap();
+            halves.push(half);
+        }
+        let begun = Instant::now();
+        assert_eq!(get(&status, "/health").0, 200);
+        assert!(begun.elapsed() < AT_ONCE, "{count}: {:?}", begun.elapsed());
+    }
+    // The limit holds, and all of them are let go when their time is over.
+    let port: u16 = status.rsplit_once(':').unwrap().1.parse().unwrap();
+    let process = serving.towpath.program().id();
+    let open = || Footprint::of(process).ports.into_iter().filter(|open| *open == port).count();
+    assert!(open() <= 41, "{}", open());
+    wait_until("half requests to end", DEADLINE, || (open() == 1).then_some(()));
+    drop(halves);
 }
 
 /// T-LEAK-2: with a silent source, too, the end comes at once, and the source has no connection of it.
