@@ -32,8 +32,11 @@ pub struct ServerConfig {
     /// Whether the server ends at the first destination that fails. Else that is tried again and again, and
     /// the others go on.
     pub fail_fast: bool,
-    /// Connections at a time. Further ones are closed at once.
+    /// Connections at a time. A further one takes the place of one that has not logged in, or is
+    /// closed at once. Half of them at most are without a login.
     pub connections_max: usize,
+    /// The same for each address; half of all when absent.
+    pub connections_per_address_max: Option<usize>,
     /// Time a connection has to log in.
     pub login_deadline: Duration,
     /// Time for everything to end at a stop.
@@ -51,6 +54,7 @@ impl Default for ServerConfig {
             fail_fast: false,
             // Stays below the usual limit of 1024 descriptors.
             connections_max: 900,
+            connections_per_address_max: None,
             login_deadline: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(5),
         }

@@ -10,6 +10,7 @@ mod config;
 mod crowd;
 mod error;
 mod figures;
+mod listen;
 mod server;
 mod session;
 mod status;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towpath_engine::{DestinationError, Engine, Reader, RollBack, Subscriber};
@@ -25,10 +26,14 @@ use towpath_protocol::{
 };
 
 use crate::config::Credentials;
+use crate::crowd::Place;
 use crate::error::RequestError;
 use crate::figures::{Requests, Told};
+use crate::listen::guesses::Guesses;
+use crate::listen::notices::{Notice, Notices};
 use count::named;
-use io::Idle;
+pub(crate) use io::Room;
+use io::{Idle, Standing};
 
 /// Canal's error codes.
 mod code {
@@ -49,6 +54,12 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     /// Connections that are open.
     pub(crate) connections: AtomicUsize,
+    /// Memory for long requests.
+    pub(crate) room: Room,
+    /// Turns of logins, where a password is asked for.
+    pub(crate) guesses: Guesses,
+    /// What the log says of peers.
+    pub(crate) notices: Notices,
 }
 
 impl Shared {
@@ -69,8 +80,21 @@ pub(crate) enum Ending {
     Stopping,
     #[error("no login came within {} s", .0.as_secs())]
     LoginDeadline(Duration),
+    #[error("another connection took its place before it had logged in")]
+    MadeRoom,
     #[error("login refused")]
     LoginRefused,
+    #[error(
+        "login refused unread: too many wrong ones have come, and it would be its turn in {} s",
+        .0.as_secs()
+    )]
+    LoginPutOff(Duration),
+    #[error("a long request did not arrive within {} s", .0.as_secs())]
+    SlowRequest(Duration),
+    #[error(
+        "the client speaks TLS, and this port does not: start with --tls-cert and --tls-key, or let the client connect without TLS"
+    )]
+    Encrypted,
     #[error("{0}; is this a Canal client?")]
     Frame(#[from] FrameError),
     #[error("not a packet: {0}; is this a Canal client?")]
@@ -84,29 +108,30 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Whether something is wrong that somebody may want to know of.
-    const fn is_odd(&self) -> bool {
+    /// The kind of line in the log, if something is wrong that somebody may want to know of.
+    const fn notice(&self) -> Option<Notice> {
         match self {
-            Self::Peer | Self::Stopping | Self::Io(_) => false,
-            Self::Idle
-            | Self::LoginDeadline(_)
-            | Self::LoginRefused
-            | Self::Frame(_)
-            | Self::Packet(_)
-            | Self::OneWay
-            | Self::Fenced => true,
+            Self::Peer | Self::Stopping | Self::Io(_) => None,
+            Self::MadeRoom => Some(Notice::MadeRoom),
+            Self::LoginDeadline(_) => Some(Notice::NoLogin),
+            Self::LoginRefused | Self::LoginPutOff(_) => Some(Notice::LoginRefused),
+            Self::Frame(_) | Self::Packet(_) | Self::Encrypted => Some(Notice::OtherProtocol),
+            Self::Idle | Self::OneWay | Self::Fenced | Self::SlowRequest(_) => Some(Notice::Broken),
         }
     }
 
     /// Whether an error was sent that the peer should have a chance to read.
     const fn lingers(&self) -> bool {
         match self {
-            Self::LoginRefused | Self::OneWay => true,
+            Self::LoginRefused | Self::LoginPutOff(_) | Self::OneWay => true,
             Self::Peer
             | Self::Fenced
             | Self::Idle
             | Self::Stopping
+            | Self::MadeRoom
             | Self::LoginDeadline(_)
+            | Self::SlowRequest(_)
+            | Self::Encrypted
             | Self::Frame(_)
             | Self::Packet(_)
             | Self::Io(_) => false,
@@ -129,7 +154,13 @@ pub(crate) struct Session {
     stream: TcpStream,
     frames: FrameDecoder,
     idle: Idle,
+    /// Ends this session alone, or all of them.
     stop: CancellationToken,
+    standing: Standing,
+    /// Among the connections of the port.
+    place: Place,
+    /// Memory for the long request that arrives.
+    held: Option<OwnedSemaphorePermit>,
     id: u32,
     peer: SocketAddr,
     local: SocketAddr,
@@ -146,7 +177,7 @@ impl Session {
         shared: Arc<Shared>,
         stream: TcpStream,
         id: u32,
-        stop: CancellationToken,
+        (stop, place): (CancellationToken, Place),
     ) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
@@ -159,6 +190,9 @@ impl Session {
             frames,
             idle,
             stop,
+            standing: Standing::Stranger,
+            place,
+            held: None,
             id,
             peer,
             local,
@@ -174,7 +208,8 @@ impl Session {
         if matches!(ending, Ending::Peer) {
             self.serve_rest();
         }
-        if ending.is_odd() {
+        let notice = ending.notice();
+        if notice.is_some_and(|notice| self.shared.notices.may_say(notice)) {
             tracing::warn!(peer = %self.peer, reason = %ending, "connection closed");
         } else {
             tracing::debug!(peer = %self.peer, reason = %ending, "connection closed");
@@ -193,10 +228,15 @@ impl Session {
         loop {
             let frame = self.next_frame().await?;
             if self.stop.is_cancelled() {
-                return Err(Ending::Stopping);
+                return Err(self.stopped());
             }
             self.request(&frame).await?;
         }
+    }
+
+    /// Why it is told to stop.
+    fn stopped(&self) -> Ending {
+        if self.place.is_lost() { Ending::MadeRoom } else { Ending::Stopping }
     }
 
     /// What a peer that has gone had sent behind a get that waited: its acknowledgements count, and what it

@@ -96,6 +96,8 @@ pub(crate) struct Arguments {
     /// Password that clients must give; file:PATH and credential:NAME as for --source.
     #[arg(long, env = "TOWPATH_PASSWORD", hide_env_values = true)]
     password: Option<Secret>,
+    #[command(flatten)]
+    port: PortArguments,
     /// Longest event of the binlog, in MiB: a row takes a few times its length in memory. An
     /// event that is longer stops the destination. A server sends none above 1024.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -112,6 +114,27 @@ struct FailureArguments {
     /// to 60 s, and clients are told why they get nothing.
     #[arg(long, conflicts_with = "zk")]
     fail_fast: bool,
+}
+
+/// Who may come to the port for clients.
+#[derive(Debug, Args)]
+struct PortArguments {
+    /// Connections of clients at a time. When there are so many, a new one takes the place of one that
+    /// has not logged in; if all have, it is closed. Each takes a descriptor: see `ulimit -n`.
+    #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// The same for each address (with IPv6: each network of 64 bits). Half of --connections if absent:
+    /// give more where all clients come through one proxy.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    connections_per_address: Option<u16>,
+}
+
+impl PortArguments {
+    /// Settings of a server that come from here.
+    fn apply(self, config: &mut ServerConfig) {
+        config.connections_max = self.connections.into();
+        config.connections_per_address_max = self.connections_per_address.map(usize::from);
+    }
 }
 
 /// Where reading goes on when the source has purged its place.
@@ -286,7 +309,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
             session_timeout: Duration::from_secs(arguments.session_timeout.into()),
         }),
     };
-    let server = ServerConfig {
+    let mut server = ServerConfig {
         listen: arguments.listen,
         status: arguments.status,
         cluster,
@@ -295,6 +318,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
         fail_fast: arguments.failure.fail_fast,
         ..ServerConfig::default()
     };
+    arguments.port.apply(&mut server);
     Ok((server, instance))
 }
 
