@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections that are being ended beside those that count; more wait in the system's queue.
 const ENDING_MAX: usize = 32;
+
+/// Silence after which the system asks if the peer is still there, the time between two of these
+/// questions, and how many of them may stay unanswered: a host that has vanished is noticed after two
+/// minutes. A get without a timeout would else wait for the hour that clients allow it.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// The port, and who has come through it.
 #[derive(Debug)]
@@ -93,6 +99,9 @@ impl Door {
                 return None;
             }
         };
+        if let Err(error) = keep_alive(&stream) {
+            tracing::debug!(%peer, %error, "a peer that vanishes is noticed late");
+        }
         let mut seed = [0; SEED_LEN];
         if let Err(error) = getrandom::fill(&mut seed) {
             tracing::error!(%error, "no randomness for a login seed, connection closed");
@@ -107,4 +116,11 @@ impl Door {
             }
         }
     }
+}
+
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let (time, interval, retries) = KEEPALIVE;
+    let keepalive =
+        TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
