@@ -16,6 +16,15 @@ pub struct Credentials {
     pub password: PasswordHash,
 }
 
+/// The files of a certificate, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and those that lead from it to one that clients trust.
+    pub certificates: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+}
+
 /// Settings of a server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -37,7 +46,9 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// The same for each address; half of all when absent.
     pub connections_per_address_max: Option<usize>,
-    /// Time a connection has to log in.
+    /// Clients speak TLS, and find this certificate. They do not when absent.
+    pub tls: Option<TlsFiles>,
+    /// Time a connection has to log in, the TLS handshake included.
     pub login_deadline: Duration,
     /// Time for everything to end at a stop.
     pub stop_deadline: Duration,
@@ -55,6 +66,7 @@ impl Default for ServerConfig {
             // Stays below the usual limit of 1024 descriptors.
             connections_max: 900,
             connections_per_address_max: None,
+            tls: None,
             login_deadline: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(5),
         }

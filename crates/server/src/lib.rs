@@ -15,8 +15,8 @@ mod server;
 mod session;
 mod status;
 
-pub use config::{Credentials, ServerConfig};
-pub use error::ServerError;
+pub use config::{Credentials, ServerConfig, TlsFiles};
+pub use error::{ServerError, TlsError};
 pub use server::Server;
 pub use status::Observer;
 pub use towpath_engine::Engine;

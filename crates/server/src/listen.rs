@@ -2,6 +2,8 @@
 
 pub(crate) mod guesses;
 pub(crate) mod notices;
+pub(crate) mod tls;
+mod transport;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,14 +11,17 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use towpath_protocol::SEED_LEN;
 
 use crate::config::ServerConfig;
-use crate::crowd::{Crowd, Limits, WithoutStrangers};
-use crate::session::{Session, Shared};
+use crate::crowd::{Crowd, Limits, Place, WithoutStrangers};
+use crate::session::{Ending, Session, Shared};
 use notices::{Notice, PERIOD};
+use tls::Certificate;
+pub(crate) use transport::Transport;
 
 /// Pause after an accept that failed: mostly there are no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,10 +34,18 @@ const ENDING_MAX: usize = 32;
 /// minutes. A get without a timeout would else wait for the hour that clients allow it.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
+/// What clients connect to.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) listener: TcpListener,
+    /// Clients speak TLS, if there is one.
+    pub(crate) certificate: Option<Certificate>,
+}
+
 /// The port, and who has come through it.
 #[derive(Debug)]
 pub(crate) struct Door {
-    listener: TcpListener,
+    port: Port,
     shared: Arc<Shared>,
     /// Ends sessions.
     stop: CancellationToken,
@@ -42,13 +55,74 @@ pub(crate) struct Door {
     sum_up_at: Instant,
 }
 
-/// A session to run, with the seed of its login.
-pub(crate) type Admitted = (Session, [u8; SEED_LEN]);
+/// A connection that has a place.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    stream: TcpStream,
+    certificate: Option<Certificate>,
+    shared: Arc<Shared>,
+    membership: Membership,
+    peer: SocketAddr,
+    seed: [u8; SEED_LEN],
+}
+
+/// A connection among the others.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) id: u32,
+    /// Ends it alone, or all of them.
+    pub(crate) stop: CancellationToken,
+    pub(crate) place: Place,
+}
+
+impl Membership {
+    /// Why it is told to stop.
+    pub(crate) fn stopped(&self) -> Ending {
+        if self.place.is_lost() { Ending::MadeRoom } else { Ending::Stopping }
+    }
+}
+
+impl Guest {
+    /// Serves the connection to its end. Dropping the future closes it.
+    pub(crate) async fn run(self) {
+        let login_deadline = self.shared.login_deadline;
+        let deadline = Instant::now() + login_deadline;
+        let Self { stream, certificate, shared, membership, peer, seed } = self;
+        let secured = tokio::select! {
+            () = membership.stop.cancelled() => Err(membership.stopped()),
+            secured = timeout_at(deadline, secured(stream, certificate)) => {
+                secured.unwrap_or(Err(Ending::NoTls(login_deadline)))
+            }
+        };
+        let own = Arc::clone(&shared);
+        match secured.and_then(|stream| Ok(Session::new(own, stream, membership)?)) {
+            Ok(session) => session.run(seed, deadline).await,
+            Err(ending) => ending.tell(&shared.notices, peer),
+        }
+    }
+}
+
+/// Makes the TLS handshake, if there is a certificate for one.
+async fn secured(stream: TcpStream, certificate: Option<Certificate>) -> Result<Transport, Ending> {
+    stream.set_nodelay(true)?;
+    let Some(certificate) = certificate else { return Ok(Transport::Clear(stream)) };
+    let accepting = TlsAcceptor::from(certificate.config().await).accept(stream).await;
+    accepting.map(|stream| Transport::Encrypted(Box::new(stream))).map_err(handshake_failed)
+}
+
+/// What rustls objects to is worth a line; a peer that goes away is not.
+fn handshake_failed(error: std::io::Error) -> Ending {
+    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => Ending::InClear,
+        Some(cause) => Ending::Tls(cause.clone()),
+        None => error.into(),
+    }
+}
 
 impl Door {
     pub(crate) fn new(
         config: &ServerConfig,
-        listener: TcpListener,
+        port: Port,
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Self {
@@ -61,14 +135,14 @@ impl Door {
             without_strangers: WithoutStrangers::Refuse,
         });
         let (open_max, sum_up_at) = (total + ENDING_MAX, Instant::now() + PERIOD);
-        Self { listener, shared, stop, crowd, open_max, next_id: 0, sum_up_at }
+        Self { port, shared, stop, crowd, open_max, next_id: 0, sum_up_at }
     }
 
-    /// The next session, while `open` of them have not ended; nothing when something else happened.
+    /// The next connection, while `open` of them have not ended; nothing when something else happened.
     /// Cancelling it loses no connection.
-    pub(crate) async fn next(&mut self, open: usize) -> Option<Admitted> {
+    pub(crate) async fn next(&mut self, open: usize) -> Option<Guest> {
         let accepted = tokio::select! {
-            accepted = self.listener.accept(), if open < self.open_max => accepted,
+            accepted = self.port.listener.accept(), if open < self.open_max => accepted,
             () = sleep_until(self.sum_up_at) => {
                 self.shared.notices.sum_up();
                 self.sum_up_at = Instant::now() + PERIOD;
@@ -87,7 +161,7 @@ impl Door {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Admitted> {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Guest> {
         let stop = self.stop.child_token();
         let place = match self.crowd.enter(peer.ip(), stop.clone()) {
             Ok(place) => place,
@@ -108,13 +182,9 @@ impl Door {
             return None;
         }
         self.next_id = self.next_id.wrapping_add(1);
-        match Session::new(Arc::clone(&self.shared), stream, self.next_id, (stop, place)) {
-            Ok(session) => Some((session, seed)),
-            Err(error) => {
-                tracing::debug!(%peer, %error, "connection gone at once");
-                None
-            }
-        }
+        let membership = Membership { id: self.next_id, stop, place };
+        let (certificate, shared) = (self.port.certificate.clone(), Arc::clone(&self.shared));
+        Some(Guest { stream, certificate, shared, membership, peer, seed })
     }
 }
 

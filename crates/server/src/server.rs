@@ -16,9 +16,10 @@ use towpath_engine::{DestinationConfig, Engine, EngineConfig};
 use crate::config::ServerConfig;
 use crate::error::ServerError;
 use crate::figures::{Requests, now_ms};
-use crate::listen::Door;
 use crate::listen::guesses::Guesses;
 use crate::listen::notices::Notices;
+use crate::listen::tls::Certificate;
+use crate::listen::{Door, Port};
 use crate::session::{Room, Shared};
 use crate::status::{self, Observer};
 
@@ -31,6 +32,7 @@ const STOP_LEAST: Duration = Duration::from_millis(500);
 pub struct Server {
     config: ServerConfig,
     listener: TcpListener,
+    certificate: Option<Certificate>,
     /// For the status.
     observed: Option<TcpListener>,
     shared: Arc<Shared>,
@@ -54,6 +56,7 @@ impl Server {
         if let Some(twice) = destinations.iter().find(|one| !names.insert(&*one.destination)) {
             return Err(ServerError::Twice { destination: twice.destination.clone() });
         }
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
         let listener = listen(config.listen).await?;
         let observed = match config.status {
             None => None,
@@ -81,7 +84,7 @@ impl Server {
             notices: Notices::default(),
         };
         let shared = Arc::new(shared);
-        Ok(Self { config, listener, observed, shared, started_ms: now_ms() })
+        Ok(Self { config, listener, certificate, observed, shared, started_ms: now_ms() })
     }
 
     /// The destinations that it serves: to start, change and stop them, or to take their entries.
@@ -156,12 +159,13 @@ impl Drop for Running {
 impl Running {
     fn start(server: Server, stop: CancellationToken) -> Self {
         let observer = server.observer();
-        let Server { config, listener, observed, shared, .. } = server;
+        let Server { config, listener, certificate, observed, shared, .. } = server;
         let mut status = JoinSet::new();
         if let Some(observed) = observed {
             status.spawn(status::serve(observed, observer));
         }
-        let door = Door::new(&config, listener, Arc::clone(&shared), stop.clone());
+        let port = Port { listener, certificate };
+        let door = Door::new(&config, port, Arc::clone(&shared), stop.clone());
         Self { config, door, shared, status, stop, sessions: JoinSet::new() }
     }
 
@@ -172,8 +176,8 @@ impl Running {
         loop {
             tokio::select! {
                 admitted = self.door.next(self.sessions.len()) => {
-                    if let Some((session, seed)) = admitted {
-                        self.sessions.spawn(session.run(seed));
+                    if let Some(guest) = admitted {
+                        self.sessions.spawn(guest.run());
                         self.count_sessions();
                     }
                 }

@@ -15,10 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout_at};
 use towpath_engine::{DestinationError, Engine, Reader, RollBack, Subscriber};
 use towpath_protocol::{
     BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
@@ -26,11 +24,11 @@ use towpath_protocol::{
 };
 
 use crate::config::Credentials;
-use crate::crowd::Place;
 use crate::error::RequestError;
 use crate::figures::{Requests, Told};
 use crate::listen::guesses::Guesses;
 use crate::listen::notices::{Notice, Notices};
+use crate::listen::{Membership, Transport};
 use count::named;
 pub(crate) use io::Room;
 use io::{Idle, Standing};
@@ -95,6 +93,16 @@ pub(crate) enum Ending {
         "the client speaks TLS, and this port does not: start with --tls-cert and --tls-key, or let the client connect without TLS"
     )]
     Encrypted,
+    #[error(
+        "no TLS handshake came within {} s: this port speaks TLS, and a client without it waits for the \
+         server to begin",
+        .0.as_secs()
+    )]
+    NoTls(Duration),
+    #[error("the peer does not speak TLS, and this port does: let the client connect with TLS")]
+    InClear,
+    #[error("TLS handshake: {0}")]
+    Tls(rustls::Error),
     #[error("{0}; is this a Canal client?")]
     Frame(#[from] FrameError),
     #[error("not a packet: {0}; is this a Canal client?")]
@@ -113,10 +121,21 @@ impl Ending {
         match self {
             Self::Peer | Self::Stopping | Self::Io(_) => None,
             Self::MadeRoom => Some(Notice::MadeRoom),
-            Self::LoginDeadline(_) => Some(Notice::NoLogin),
+            Self::LoginDeadline(_) | Self::NoTls(_) => Some(Notice::NoLogin),
             Self::LoginRefused | Self::LoginPutOff(_) => Some(Notice::LoginRefused),
-            Self::Frame(_) | Self::Packet(_) | Self::Encrypted => Some(Notice::OtherProtocol),
+            Self::Frame(_) | Self::Packet(_) | Self::Encrypted | Self::InClear | Self::Tls(_) => {
+                Some(Notice::OtherProtocol)
+            }
             Self::Idle | Self::OneWay | Self::Fenced | Self::SlowRequest(_) => Some(Notice::Broken),
+        }
+    }
+
+    /// Says in the log why a connection ended, as far as lines of its kind are left.
+    pub(crate) fn tell(&self, notices: &Notices, peer: SocketAddr) {
+        if self.notice().is_some_and(|notice| notices.may_say(notice)) {
+            tracing::warn!(%peer, reason = %self, "connection closed");
+        } else {
+            tracing::debug!(%peer, reason = %self, "connection closed");
         }
     }
 
@@ -132,6 +151,9 @@ impl Ending {
             | Self::LoginDeadline(_)
             | Self::SlowRequest(_)
             | Self::Encrypted
+            | Self::NoTls(_)
+            | Self::InClear
+            | Self::Tls(_)
             | Self::Frame(_)
             | Self::Packet(_)
             | Self::Io(_) => false,
@@ -151,17 +173,13 @@ const fn rolled_back(batch_id: i64) -> RollBack {
 #[derive(Debug)]
 pub(crate) struct Session {
     shared: Arc<Shared>,
-    stream: TcpStream,
+    stream: Transport,
     frames: FrameDecoder,
     idle: Idle,
-    /// Ends this session alone, or all of them.
-    stop: CancellationToken,
     standing: Standing,
-    /// Among the connections of the port.
-    place: Place,
+    membership: Membership,
     /// Memory for the long request that arrives.
     held: Option<OwnedSemaphorePermit>,
-    id: u32,
     peer: SocketAddr,
     local: SocketAddr,
     /// What it is as one that has subscribed.
@@ -175,12 +193,10 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        stream: TcpStream,
-        id: u32,
-        (stop, place): (CancellationToken, Place),
+        stream: Transport,
+        membership: Membership,
     ) -> std::io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let (peer, local) = (stream.tcp().peer_addr()?, stream.tcp().local_addr()?);
         let frames = FrameDecoder::new(LIMIT_BEFORE_LOGIN);
         let idle = Idle::new();
         let told = Told::Done;
@@ -189,11 +205,9 @@ impl Session {
             stream,
             frames,
             idle,
-            stop,
             standing: Standing::Stranger,
-            place,
+            membership,
             held: None,
-            id,
             peer,
             local,
             reader: None,
@@ -202,41 +216,35 @@ impl Session {
         })
     }
 
-    /// Serves the connection to its end. Dropping the future closes it.
-    pub(crate) async fn run(mut self, seed: [u8; SEED_LEN]) {
-        let Err(ending) = self.serve(seed).await;
+    /// Serves the connection to its end. Dropping the future closes it. The login is over by
+    /// `deadline`.
+    pub(crate) async fn run(mut self, seed: [u8; SEED_LEN], deadline: Instant) {
+        let Err(ending) = self.serve(seed, deadline).await;
         if matches!(ending, Ending::Peer) {
             self.serve_rest();
         }
-        let notice = ending.notice();
-        if notice.is_some_and(|notice| self.shared.notices.may_say(notice)) {
-            tracing::warn!(peer = %self.peer, reason = %ending, "connection closed");
-        } else {
-            tracing::debug!(peer = %self.peer, reason = %ending, "connection closed");
-        }
+        ending.tell(&self.shared.notices, self.peer);
         if ending.lingers() {
             self.linger().await;
         }
     }
 
-    async fn serve(&mut self, seed: [u8; SEED_LEN]) -> Result<std::convert::Infallible, Ending> {
-        let deadline = self.shared.login_deadline;
-        timeout(deadline, self.login(seed))
+    async fn serve(
+        &mut self,
+        seed: [u8; SEED_LEN],
+        deadline: Instant,
+    ) -> Result<std::convert::Infallible, Ending> {
+        timeout_at(deadline, self.login(seed))
             .await
-            .map_err(|_| Ending::LoginDeadline(deadline))??;
+            .map_err(|_| Ending::LoginDeadline(self.shared.login_deadline))??;
         self.frames.set_limit(LIMIT_AFTER_LOGIN);
         loop {
             let frame = self.next_frame().await?;
-            if self.stop.is_cancelled() {
-                return Err(self.stopped());
+            if self.membership.stop.is_cancelled() {
+                return Err(self.membership.stopped());
             }
             self.request(&frame).await?;
         }
-    }
-
-    /// Why it is told to stop.
-    fn stopped(&self) -> Ending {
-        if self.place.is_lost() { Ending::MadeRoom } else { Ending::Stopping }
     }
 
     /// What a peer that has gone had sent behind a get that waited: its acknowledgements count, and what it
@@ -442,7 +450,7 @@ impl Session {
 
     /// The first line of Canal's text for an exception.
     fn exception(&self, class: &str, error: &impl Display) -> String {
-        let Self { id, peer, local, .. } = self;
+        let Self { peer, local, membership: Membership { id, .. }, .. } = self;
         format!(
             "something goes wrong with channel: [id: 0x{id:08x}, /{peer} => /{local}], exception: \
              {class}: {error}\n"

@@ -10,7 +10,7 @@ use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_engine::{ClusterConfig, DestinationConfig, Feed, SourceFeed, StoreOptions};
 use towpath_protocol::PasswordHash;
-use towpath_server::{Credentials, Server, ServerConfig};
+use towpath_server::{Credentials, Server, ServerConfig, TlsFiles};
 use towpath_source::{Detect, FollowBy, SourceConfig, SourceError, SourceUrl, Start, WhenPurged};
 
 use crate::filters::FilterArguments;
@@ -127,12 +127,21 @@ struct PortArguments {
     /// give more where all clients come through one proxy.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     connections_per_address: Option<u16>,
+    /// Clients speak TLS: the certificate of this server and those above it, in PEM. A renewed one is used
+    /// without a restart.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM and not encrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 impl PortArguments {
     /// Settings of a server that come from here.
     fn apply(self, config: &mut ServerConfig) {
         config.connections_max = self.connections.into();
+        let files = self.tls_cert.zip(self.tls_key);
+        config.tls = files.map(|(certificates, key)| TlsFiles { certificates, key });
         config.connections_per_address_max = self.connections_per_address.map(usize::from);
     }
 }
@@ -212,7 +221,7 @@ fn listening(text: &str) -> Result<SocketAddr, String> {
 /// Host and port as configured, for Canal's cursor file.
 fn address(source: &str) -> Result<SourceAddress, Failure> {
     if !SourceUrl::is_meant(source) {
-        let path = std::path::PathBuf::from(source);
+        let path = PathBuf::from(source);
         return match std::fs::metadata(&path) {
             Ok(_) => Ok(SourceAddress { host: source.to_owned(), port: 0 }),
             // Files that are not there are mistyped rather than late.

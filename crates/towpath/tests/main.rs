@@ -21,6 +21,7 @@ mod ddl;
 mod differential;
 mod doctor;
 mod dump_event;
+mod encrypted;
 mod failover;
 mod faults;
 mod files;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 use towpath_protocol::FrameError;
 
 use super::{Ending, LINGER, Session};
+use crate::listen::Transport;
 
 /// What is read for the error before a connection closes, in bytes.
 const LINGER_MAX: usize = 64 << 10;
@@ -140,7 +140,7 @@ impl Session {
         let kib = u32::try_from(len.div_ceil(1024)).unwrap_or(u32::MAX);
         let (deadline, ending) = self.idle.deadline();
         let held = tokio::select! {
-            () = self.stop.cancelled() => return Err(self.stopped()),
+            () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
             () = sleep_until(deadline) => return Err(ending),
             held = Arc::clone(room).acquire_many_owned(kib) => held,
         };
@@ -162,7 +162,7 @@ impl Session {
         // system.
         if self.is_full() {
             tokio::select! {
-                () = self.stop.cancelled() => return Err(self.stopped()),
+                () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
                 () = sleep_until(deadline) => return Err(ending),
             }
         }
@@ -171,7 +171,7 @@ impl Session {
             space.reserve(READ_LEN);
         }
         let count = tokio::select! {
-            () = self.stop.cancelled() => return Err(self.stopped()),
+            () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
             () = sleep_until(deadline) => return Err(ending),
             count = self.stream.read_buf(space) => count?,
         };
@@ -188,15 +188,18 @@ impl Session {
     /// each batch.
     pub(super) fn confirm(&self) {
         #[cfg(target_os = "linux")]
-        if let Err(error) = self.stream.set_quickack(true) {
+        if let Err(error) = self.stream.tcp().set_quickack(true) {
             tracing::debug!(peer = %self.peer, %error, "requests without an answer are confirmed late");
         }
     }
 
     /// Sends one frame as one write.
     pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ending> {
-        let sent = timeout(self.idle.write, self.stream.write_all(frame)).await;
-        sent.map_err(|_| Ending::Idle)??;
+        let sent = timeout(self.idle.write, async {
+            self.stream.write_all(frame).await?;
+            self.stream.flush().await
+        });
+        sent.await.map_err(|_| Ending::Idle)??;
         self.sent_bytes += u64::try_from(frame.len()).unwrap_or_default();
         self.idle.last_write = Instant::now();
         Ok(())
@@ -218,6 +221,8 @@ impl Session {
             self.sent_bytes += u64::try_from(count).unwrap_or_default();
             IoSlice::advance_slices(&mut unsent, count);
         }
+        // Of what is encrypted some waits in memory until now.
+        timeout(self.idle.write, self.stream.flush()).await.map_err(|_| Ending::Idle)??;
         self.idle.last_write = Instant::now();
         Ok(())
     }
@@ -230,9 +235,9 @@ impl Session {
             discard(&mut self.stream).await
         };
         let lost = async {
-            self.stop.cancelled().await;
+            self.membership.stop.cancelled().await;
             // A server that stops gives it the time.
-            if !self.place.is_lost() {
+            if !self.membership.place.is_lost() {
                 std::future::pending::<()>().await;
             }
         };
@@ -249,7 +254,7 @@ impl Session {
     }
 }
 
-async fn discard(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn discard(stream: &mut Transport) -> std::io::Result<()> {
     let mut discarded = Vec::with_capacity(READ_LEN);
     let mut total = 0;
     while total < LINGER_MAX {

@@ -33,7 +33,7 @@ impl Session {
         }
         tracing::debug!(peer = %self.peer, user = auth.username, "logged in");
         self.standing = Standing::LoggedIn;
-        self.place.known();
+        self.membership.place.known();
         self.send(&reply::ok()).await
     }
 
