@@ -8,6 +8,7 @@
 )]
 
 mod archive;
+mod attack;
 mod canal_cluster;
 mod canal_server;
 mod chaos;

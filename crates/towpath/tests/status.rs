@@ -33,7 +33,7 @@ fn exchange(address: &str, request: &str) -> String {
 }
 
 /// Status code and body.
-fn get(address: &str, target: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, target: &str) -> (u16, String) {
     let answer = exchange(address, &format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
