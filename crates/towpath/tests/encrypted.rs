@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -148,6 +149,38 @@ fn a_batch_of_many_records_comes_whole_over_tls() {
         assert!(bytes > 8 * 3_000_000, "{bytes}");
         session.close(DEADLINE).await;
     });
+}
+
+#[test]
+fn the_command_line_follows_a_server_over_tls() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let (files, url) = (Files::new(), server.url());
+    let tls = ["--tls-cert", &files.path("pem"), "--tls-key", &files.path("key")];
+    let mut serving = Serving::start(&[&["--source", &url][..], &tls].concat());
+    serving.wait_until_running();
+    let place = format!("canal://{}/example", serving.towpath.address());
+    for (number, command) in [(1, "client"), (2, "tail")] {
+        write(&server, number..=number);
+        let output = Command::new(binary())
+            .args([command, "--json", "--limit", "1", "--filter", "d\\.n"])
+            .args([
+                "--tls-ca",
+                file("ca.pem").to_str().unwrap(),
+                "--tls-name",
+                "canal.test",
+                &place,
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command}: {said}");
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains(&format!("\"{number}\"")), "{command}: {shown}");
+    }
+    let output =
+        Command::new(binary()).args(["tail", "--tls-ca", "ca.pem", &url]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("?tls= in its URL"), "{output:?}");
 }
 
 /// Canal's own client, unchanged: something makes TLS of what it says.
