@@ -1,6 +1,7 @@
 //! `towpath serve`: follow a database and serve its changes to Canal clients.
 
 mod archive;
+mod descriptors;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
+use descriptors::connections_below;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -139,7 +141,7 @@ struct PortArguments {
 impl PortArguments {
     /// Settings of a server that come from here.
     fn apply(self, config: &mut ServerConfig) {
-        config.connections_max = self.connections.into();
+        config.connections_max = connections_below(self.connections.into());
         let files = self.tls_cert.zip(self.tls_key);
         config.tls = files.map(|(certificates, key)| TlsFiles { certificates, key });
         config.connections_per_address_max = self.connections_per_address.map(usize::from);

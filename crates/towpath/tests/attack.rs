@@ -307,3 +307,36 @@ fn a_client_at_work_goes_on_whatever_others_do_at_the_ports() {
     assert!(health.0 < PATIENCE && health.1 > 0, "{health:?}");
     drop(serving.end());
 }
+
+/// With few descriptors there are fewer connections, and what the server keeps is written all the same.
+#[test]
+fn descriptors_are_left_for_the_state_when_peers_take_all_connections() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (state, port) = (tempfile::TempDir::new().unwrap(), towpath_testkit::free_port());
+    let address = format!("127.0.0.1:{port}");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -n 160; exec \"$0\" serve \"$@\""]).arg(crate::binary());
+    command.args(["--source", &server.url(), "--listen", &address, "--state"]).arg(state.path());
+    let mut program = towpath_testkit::Program::start(&mut command, "build the towpath binary");
+    program.wait_for_line("fewer connections than asked for", DEADLINE);
+    program.wait_for_line("to=\"running\"", DEADLINE);
+    runtime().block_on(async {
+        let mut held = Vec::new();
+        for _ in 0..500 {
+            held.push(from("127.0.0.2", &address).await.unwrap());
+        }
+        let mut session = Session::connect(&address, options()).await.unwrap();
+        // Answered when the cursor is on the disk.
+        session.subscribe("d\\.n").await.unwrap();
+        server.run("INSERT INTO d.n VALUES (1)");
+        let batch = session.get(1000, DEADLINE).await.unwrap();
+        assert!(!batch.is_nothing());
+        session.ack(batch.id).await.unwrap();
+        session.close(DEADLINE).await;
+    });
+    program.terminate();
+    let ended = program.wait(DEADLINE);
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("could not be accepted"), "{}", ended.stderr);
+}
