@@ -173,8 +173,8 @@ impl Builder {
         self
     }
 
-    /// Encrypts connections to servers. Canal servers do not: this is for those behind a proxy that
-    /// does.
+    /// Encrypts connections to servers: Towpath's that have a certificate, or those behind a proxy that
+    /// speaks TLS, as Canal's do not.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.config.session.tls = Some(tls);

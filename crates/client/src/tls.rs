@@ -1,4 +1,4 @@
-//! TLS, for servers that are reached through something that speaks it: Canal itself does not.
+//! TLS, for servers that speak it, or stand behind something that does: Canal itself does not.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,6 +14,9 @@ pub const LIMIT_AFTER_LOGIN: usize = 1 << 20;
 /// Longest packet in bytes that a client takes: one event may be huge.
 pub const LIMIT_CLIENT: usize = 256 << 20;
 
+/// Bytes of a buffer that stay for the next packet.
+const KEPT_LEN: usize = 4096;
+
 /// A length that no packet of this protocol has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FrameError {
@@ -88,6 +91,20 @@ impl FrameDecoder {
         self.buffer.len().saturating_sub(self.start)
     }
 
+    /// Bytes of the packet that has begun to arrive, with its length; nothing before the length is there,
+    /// or if it is not allowed.
+    #[must_use]
+    pub fn announced(&self) -> Option<usize> {
+        let header = self.buffer.get(self.start..)?.first_chunk()?;
+        Some(HEADER_LEN + body_len(*header, self.limit).ok()?)
+    }
+
+    /// The first bytes that have arrived and belong to no packet yet.
+    #[must_use]
+    pub fn begun(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
     /// Whether as much has arrived as one packet can have: read on only after [`Self::next_frame`].
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -99,6 +116,7 @@ impl FrameDecoder {
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;
+            self.buffer.shrink_to(KEPT_LEN);
         }
         &mut self.buffer
     }
@@ -119,7 +137,7 @@ impl FrameDecoder {
             self.start = 0;
             self.buffer.clear();
             // One long request must not hold memory for the life of a connection.
-            self.buffer.shrink_to(4096);
+            self.buffer.shrink_to(KEPT_LEN);
         }
         Ok(Some(body))
     }
@@ -157,6 +175,22 @@ mod tests {
         );
         assert_eq!(body_len([0xff, 0xff, 0xff, 0xfb], 10), Err(FrameError::Negative { len: -5 }));
         assert_eq!(body_len([0x7f, 0xff, 0xff, 0xff], usize::MAX), Ok(0x7fff_ffff));
+    }
+
+    #[test]
+    fn a_packet_is_announced_by_its_length() {
+        let mut decoder = FrameDecoder::new(1 << 20);
+        assert_eq!(decoder.announced(), None);
+        decoder.space().extend_from_slice(&[0, 1, 0]);
+        assert_eq!(decoder.announced(), None);
+        decoder.space().push(0);
+        assert_eq!(decoder.announced(), Some(4 + (1 << 16)));
+        // What a long one took is given back, also when the next one has begun.
+        decoder.space().extend_from_slice(&[7; 1 << 16]);
+        decoder.space().push(0x7f);
+        assert!(decoder.next_frame().unwrap().is_some());
+        assert_eq!((decoder.begun(), decoder.announced()), (&[0x7f][..], None));
+        assert!(decoder.space().capacity() <= 4096);
     }
 
     #[test]

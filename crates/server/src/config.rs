@@ -16,6 +16,15 @@ pub struct Credentials {
     pub password: PasswordHash,
 }
 
+/// The files of a certificate, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and those that lead from it to one that clients trust.
+    pub certificates: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+}
+
 /// Settings of a server.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -32,9 +41,14 @@ pub struct ServerConfig {
     /// Whether the server ends at the first destination that fails. Else that is tried again and again, and
     /// the others go on.
     pub fail_fast: bool,
-    /// Connections at a time. Further ones are closed at once.
+    /// Connections at a time. A further one takes the place of one that has not logged in, or is
+    /// closed at once. Half of them at most are without a login.
     pub connections_max: usize,
-    /// Time a connection has to log in.
+    /// The same for each address; half of all when absent.
+    pub connections_per_address_max: Option<usize>,
+    /// Clients speak TLS, and find this certificate. They do not when absent.
+    pub tls: Option<TlsFiles>,
+    /// Time a connection has to log in, the TLS handshake included.
     pub login_deadline: Duration,
     /// Time for everything to end at a stop.
     pub stop_deadline: Duration,
@@ -51,6 +65,8 @@ impl Default for ServerConfig {
             fail_fast: false,
             // Stays below the usual limit of 1024 descriptors.
             connections_max: 900,
+            connections_per_address_max: None,
+            tls: None,
             login_deadline: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(5),
         }

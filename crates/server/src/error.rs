@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -76,6 +77,35 @@ impl RequestError {
     }
 }
 
+/// Why a certificate cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {reason}; expected {wanted}, in PEM", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What should be in it.
+        wanted: &'static str,
+    },
+    /// The certificate and the key cannot be used together.
+    #[error(
+        "the certificate in {} cannot be used with the key in {}: {source}",
+        certificates.display(), key.display()
+    )]
+    Unfit {
+        /// The file with the certificate.
+        certificates: PathBuf,
+        /// The file with the key.
+        key: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
 /// Why a server cannot start or had to stop.
 #[derive(Debug, Error)]
 pub enum ServerError {
@@ -88,6 +118,9 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// The certificate for clients cannot be used.
+    #[error("TLS for clients: {0}")]
+    Tls(#[from] TlsError),
     /// A destination cannot be started, or its last cursors cannot be written.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -118,7 +151,7 @@ impl ServerError {
         match self {
             Self::Instance { source, .. } => source.hint(),
             Self::Engine(error) => error.hint(),
-            Self::Listen { .. } | Self::Twice { .. } | Self::NoDestination => None,
+            Self::Listen { .. } | Self::Tls(_) | Self::Twice { .. } | Self::NoDestination => None,
         }
     }
 }

@@ -7,14 +7,16 @@
 //! told to stop. Every task belongs to a set that `run` owns.
 
 mod config;
+mod crowd;
 mod error;
 mod figures;
+mod listen;
 mod server;
 mod session;
 mod status;
 
-pub use config::{Credentials, ServerConfig};
-pub use error::ServerError;
+pub use config::{Credentials, ServerConfig, TlsFiles};
+pub use error::{ServerError, TlsError};
 pub use server::Server;
 pub use status::Observer;
 pub use towpath_engine::Engine;

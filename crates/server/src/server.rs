@@ -7,21 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use towpath_engine::{DestinationConfig, Engine, EngineConfig};
-use towpath_protocol::SEED_LEN;
 
 use crate::config::ServerConfig;
 use crate::error::ServerError;
 use crate::figures::{Requests, now_ms};
-use crate::session::{Session, Shared};
+use crate::listen::guesses::Guesses;
+use crate::listen::notices::Notices;
+use crate::listen::tls::Certificate;
+use crate::listen::{Door, Port};
+use crate::session::{Room, Shared};
 use crate::status::{self, Observer};
-
-/// Pause after an accept that failed: mostly there are no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Time that each part has to end, however long the ones before it took.
 const STOP_LEAST: Duration = Duration::from_millis(500);
@@ -32,6 +32,7 @@ const STOP_LEAST: Duration = Duration::from_millis(500);
 pub struct Server {
     config: ServerConfig,
     listener: TcpListener,
+    certificate: Option<Certificate>,
     /// For the status.
     observed: Option<TcpListener>,
     shared: Arc<Shared>,
@@ -55,6 +56,7 @@ impl Server {
         if let Some(twice) = destinations.iter().find(|one| !names.insert(&*one.destination)) {
             return Err(ServerError::Twice { destination: twice.destination.clone() });
         }
+        let certificate = config.tls.clone().map(Certificate::read).transpose()?;
         let listener = listen(config.listen).await?;
         let observed = match config.status {
             None => None,
@@ -77,9 +79,12 @@ impl Server {
             login_deadline: config.login_deadline,
             requests: Requests::default(),
             connections: AtomicUsize::new(0),
+            room: Room::new(),
+            guesses: Guesses::new(Instant::now()),
+            notices: Notices::default(),
         };
         let shared = Arc::new(shared);
-        Ok(Self { config, listener, observed, shared, started_ms: now_ms() })
+        Ok(Self { config, listener, certificate, observed, shared, started_ms: now_ms() })
     }
 
     /// The destinations that it serves: to start, change and stop them, or to take their entries.
@@ -135,22 +140,13 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 /// The tasks of a server at work.
 struct Running {
     config: ServerConfig,
-    listener: TcpListener,
+    door: Door,
     shared: Arc<Shared>,
     /// Answers for the status; ends with this value.
     status: JoinSet<()>,
     /// Ends sessions.
     stop: CancellationToken,
     sessions: JoinSet<()>,
-    next_id: u32,
-    crowd: Crowd,
-}
-
-/// Whether connections are being refused: said once.
-#[derive(PartialEq, Eq)]
-enum Crowd {
-    Room,
-    Full,
 }
 
 impl Drop for Running {
@@ -163,21 +159,14 @@ impl Drop for Running {
 impl Running {
     fn start(server: Server, stop: CancellationToken) -> Self {
         let observer = server.observer();
-        let Server { config, listener, observed, shared, .. } = server;
+        let Server { config, listener, certificate, observed, shared, .. } = server;
         let mut status = JoinSet::new();
         if let Some(observed) = observed {
             status.spawn(status::serve(observed, observer));
         }
-        Self {
-            config,
-            listener,
-            shared,
-            status,
-            stop,
-            sessions: JoinSet::new(),
-            next_id: 0,
-            crowd: Crowd::Room,
-        }
+        let port = Port { listener, certificate };
+        let door = Door::new(&config, port, Arc::clone(&shared), stop.clone());
+        Self { config, door, shared, status, stop, sessions: JoinSet::new() }
     }
 
     /// Ends only with the error of a destination, if that is wanted.
@@ -186,13 +175,12 @@ impl Running {
         let fail_fast = self.config.fail_fast;
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.accept(stream, peer),
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        sleep(ACCEPT_PAUSE).await;
+                admitted = self.door.next(self.sessions.len()) => {
+                    if let Some(guest) = admitted {
+                        self.sessions.spawn(guest.run());
+                        self.count_sessions();
                     }
-                },
+                }
                 (destination, source) = engine.failed(), if fail_fast => {
                     return Err(ServerError::Instance { destination, source });
                 }
@@ -206,32 +194,6 @@ impl Running {
         }
     }
 
-    fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.sessions.len() >= self.config.connections_max {
-            if self.crowd == Crowd::Room {
-                let count = self.config.connections_max;
-                tracing::warn!(%peer, count, "too many connections, closing new ones");
-            }
-            self.crowd = Crowd::Full;
-            return;
-        }
-        self.crowd = Crowd::Room;
-        let mut seed = [0; SEED_LEN];
-        if let Err(error) = getrandom::fill(&mut seed) {
-            tracing::error!(%error, "no randomness for a login seed, connection closed");
-            return;
-        }
-        self.next_id = self.next_id.wrapping_add(1);
-        let shared = Arc::clone(&self.shared);
-        match Session::new(shared, stream, self.next_id, self.stop.clone()) {
-            Ok(session) => {
-                self.sessions.spawn(session.run(seed));
-                self.count_sessions();
-            }
-            Err(error) => tracing::debug!(%peer, %error, "connection gone at once"),
-        }
-    }
-
     fn count_sessions(&self) {
         self.shared.connections.store(self.sessions.len(), Ordering::Relaxed);
     }
@@ -239,6 +201,7 @@ impl Running {
     /// Ends everything in order; nothing is accepted any more.
     async fn stop(mut self) -> Result<(), ServerError> {
         self.status.shutdown().await;
+        self.shared.notices.sum_up();
         let (patience, engine) = (self.config.stop_deadline, self.shared.engine.clone());
         let deadline = Instant::now() + patience;
         let sessions = std::mem::take(&mut self.sessions);

@@ -15,9 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 use towpath_engine::{DestinationError, Engine, Reader, RollBack, Subscriber};
 use towpath_protocol::{
     BatchRef, FrameDecoder, FrameError, LIMIT_AFTER_LOGIN, LIMIT_BEFORE_LOGIN, Packet, PacketError,
@@ -27,8 +26,12 @@ use towpath_protocol::{
 use crate::config::Credentials;
 use crate::error::RequestError;
 use crate::figures::{Requests, Told};
+use crate::listen::guesses::Guesses;
+use crate::listen::notices::{Notice, Notices};
+use crate::listen::{Membership, Transport};
 use count::named;
-use io::Idle;
+pub(crate) use io::Room;
+use io::{Idle, Standing};
 
 /// Canal's error codes.
 mod code {
@@ -49,6 +52,12 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     /// Connections that are open.
     pub(crate) connections: AtomicUsize,
+    /// Memory for long requests.
+    pub(crate) room: Room,
+    /// Turns of logins, where a password is asked for.
+    pub(crate) guesses: Guesses,
+    /// What the log says of peers.
+    pub(crate) notices: Notices,
 }
 
 impl Shared {
@@ -69,8 +78,31 @@ pub(crate) enum Ending {
     Stopping,
     #[error("no login came within {} s", .0.as_secs())]
     LoginDeadline(Duration),
+    #[error("another connection took its place before it had logged in")]
+    MadeRoom,
     #[error("login refused")]
     LoginRefused,
+    #[error(
+        "login refused unread: too many wrong ones have come, and it would be its turn in {} s",
+        .0.as_secs()
+    )]
+    LoginPutOff(Duration),
+    #[error("a long request did not arrive within {} s", .0.as_secs())]
+    SlowRequest(Duration),
+    #[error(
+        "the client speaks TLS, and this port does not: start with --tls-cert and --tls-key, or let the client connect without TLS"
+    )]
+    Encrypted,
+    #[error(
+        "no TLS handshake came within {} s: this port speaks TLS, and a client without it waits for the \
+         server to begin",
+        .0.as_secs()
+    )]
+    NoTls(Duration),
+    #[error("the peer does not speak TLS, and this port does: let the client connect with TLS")]
+    InClear,
+    #[error("TLS handshake: {0}")]
+    Tls(rustls::Error),
     #[error("{0}; is this a Canal client?")]
     Frame(#[from] FrameError),
     #[error("not a packet: {0}; is this a Canal client?")]
@@ -84,29 +116,44 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// Whether something is wrong that somebody may want to know of.
-    const fn is_odd(&self) -> bool {
+    /// The kind of line in the log, if something is wrong that somebody may want to know of.
+    const fn notice(&self) -> Option<Notice> {
         match self {
-            Self::Peer | Self::Stopping | Self::Io(_) => false,
-            Self::Idle
-            | Self::LoginDeadline(_)
-            | Self::LoginRefused
-            | Self::Frame(_)
-            | Self::Packet(_)
-            | Self::OneWay
-            | Self::Fenced => true,
+            Self::Peer | Self::Stopping | Self::Io(_) => None,
+            Self::MadeRoom => Some(Notice::MadeRoom),
+            Self::LoginDeadline(_) | Self::NoTls(_) => Some(Notice::NoLogin),
+            Self::LoginRefused | Self::LoginPutOff(_) => Some(Notice::LoginRefused),
+            Self::Frame(_) | Self::Packet(_) | Self::Encrypted | Self::InClear | Self::Tls(_) => {
+                Some(Notice::OtherProtocol)
+            }
+            Self::Idle | Self::OneWay | Self::Fenced | Self::SlowRequest(_) => Some(Notice::Broken),
+        }
+    }
+
+    /// Says in the log why a connection ended, as far as lines of its kind are left.
+    pub(crate) fn tell(&self, notices: &Notices, peer: SocketAddr) {
+        if self.notice().is_some_and(|notice| notices.may_say(notice)) {
+            tracing::warn!(%peer, reason = %self, "connection closed");
+        } else {
+            tracing::debug!(%peer, reason = %self, "connection closed");
         }
     }
 
     /// Whether an error was sent that the peer should have a chance to read.
     const fn lingers(&self) -> bool {
         match self {
-            Self::LoginRefused | Self::OneWay => true,
+            Self::LoginRefused | Self::LoginPutOff(_) | Self::OneWay => true,
             Self::Peer
             | Self::Fenced
             | Self::Idle
             | Self::Stopping
+            | Self::MadeRoom
             | Self::LoginDeadline(_)
+            | Self::SlowRequest(_)
+            | Self::Encrypted
+            | Self::NoTls(_)
+            | Self::InClear
+            | Self::Tls(_)
             | Self::Frame(_)
             | Self::Packet(_)
             | Self::Io(_) => false,
@@ -126,11 +173,13 @@ const fn rolled_back(batch_id: i64) -> RollBack {
 #[derive(Debug)]
 pub(crate) struct Session {
     shared: Arc<Shared>,
-    stream: TcpStream,
+    stream: Transport,
     frames: FrameDecoder,
     idle: Idle,
-    stop: CancellationToken,
-    id: u32,
+    standing: Standing,
+    membership: Membership,
+    /// Memory for the long request that arrives.
+    held: Option<OwnedSemaphorePermit>,
     peer: SocketAddr,
     local: SocketAddr,
     /// What it is as one that has subscribed.
@@ -144,12 +193,10 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        stream: TcpStream,
-        id: u32,
-        stop: CancellationToken,
+        stream: Transport,
+        membership: Membership,
     ) -> std::io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
+        let (peer, local) = (stream.tcp().peer_addr()?, stream.tcp().local_addr()?);
         let frames = FrameDecoder::new(LIMIT_BEFORE_LOGIN);
         let idle = Idle::new();
         let told = Told::Done;
@@ -158,8 +205,9 @@ impl Session {
             stream,
             frames,
             idle,
-            stop,
-            id,
+            standing: Standing::Stranger,
+            membership,
+            held: None,
             peer,
             local,
             reader: None,
@@ -168,32 +216,32 @@ impl Session {
         })
     }
 
-    /// Serves the connection to its end. Dropping the future closes it.
-    pub(crate) async fn run(mut self, seed: [u8; SEED_LEN]) {
-        let Err(ending) = self.serve(seed).await;
+    /// Serves the connection to its end. Dropping the future closes it. The login is over by
+    /// `deadline`.
+    pub(crate) async fn run(mut self, seed: [u8; SEED_LEN], deadline: Instant) {
+        let Err(ending) = self.serve(seed, deadline).await;
         if matches!(ending, Ending::Peer) {
             self.serve_rest();
         }
-        if ending.is_odd() {
-            tracing::warn!(peer = %self.peer, reason = %ending, "connection closed");
-        } else {
-            tracing::debug!(peer = %self.peer, reason = %ending, "connection closed");
-        }
+        ending.tell(&self.shared.notices, self.peer);
         if ending.lingers() {
             self.linger().await;
         }
     }
 
-    async fn serve(&mut self, seed: [u8; SEED_LEN]) -> Result<std::convert::Infallible, Ending> {
-        let deadline = self.shared.login_deadline;
-        timeout(deadline, self.login(seed))
+    async fn serve(
+        &mut self,
+        seed: [u8; SEED_LEN],
+        deadline: Instant,
+    ) -> Result<std::convert::Infallible, Ending> {
+        timeout_at(deadline, self.login(seed))
             .await
-            .map_err(|_| Ending::LoginDeadline(deadline))??;
+            .map_err(|_| Ending::LoginDeadline(self.shared.login_deadline))??;
         self.frames.set_limit(LIMIT_AFTER_LOGIN);
         loop {
             let frame = self.next_frame().await?;
-            if self.stop.is_cancelled() {
-                return Err(Ending::Stopping);
+            if self.membership.stop.is_cancelled() {
+                return Err(self.membership.stopped());
             }
             self.request(&frame).await?;
         }
@@ -404,7 +452,7 @@ impl Session {
 
     /// The first line of Canal's text for an exception.
     fn exception(&self, class: &str, error: &impl Display) -> String {
-        let Self { id, peer, local, .. } = self;
+        let Self { peer, local, membership: Membership { id, .. }, .. } = self;
         format!(
             "something goes wrong with channel: [id: 0x{id:08x}, /{peer} => /{local}], exception: \
              {class}: {error}\n"

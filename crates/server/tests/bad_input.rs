@@ -187,7 +187,11 @@ async fn what_a_server_needs_is_checked_at_its_start() {
 #[tokio::test(crate = "towpath_testkit")]
 async fn connections_above_the_limit_are_closed_and_the_others_served() {
     let directory = tempfile::tempdir().unwrap();
-    let config = ServerConfig { connections_max: 2, ..config(directory.path()) };
+    let config = ServerConfig {
+        connections_max: 2,
+        connections_per_address_max: Some(2),
+        ..config(directory.path())
+    };
     let served = Served::with(config, StoreOptions::default()).await;
     let mut first = Peer::login(served.address).await;
     let second = Peer::login(served.address).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use towpath_coordination::{SourceAddress, StateDirectory};
 use towpath_engine::{DestinationConfig, Feed, StoreOptions};
 use towpath_entry::{Block, Context, EntryInfo, EntryKind, TableFilter};
-use towpath_protocol::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request};
+use towpath_protocol::{BatchRef, ClientAuth, Get, Packet, Reply, Subscription, request, token};
 use towpath_server::{Server, ServerConfig, ServerError};
 
 /// Long enough for anything on a busy machine.
@@ -136,6 +136,28 @@ impl Peer {
         let Reply::Handshake(handshake) = Reply::parse(&packet).unwrap() else { panic!() };
         let seed = handshake.seeds.unwrap().to_vec();
         (peer, seed)
+    }
+
+    /// Connects from another address of this machine, as `127.0.0.2`. Nothing is read.
+    pub(crate) async fn from(host: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{host}:0").parse().unwrap()).unwrap();
+        Self { stream: socket.connect(address).await.unwrap() }
+    }
+
+    /// Logs in as somebody, after the greeting was read; what the server says of it.
+    pub(crate) async fn try_login(&mut self, user: &str, password: &str) -> Option<Vec<u8>> {
+        let greeting = self.try_receive().await?;
+        let packet = Packet::parse(&greeting).unwrap();
+        let Reply::Handshake(handshake) = Reply::parse(&packet).unwrap() else { panic!() };
+        let token = token(password, handshake.seeds.unwrap());
+        let auth = ClientAuth {
+            username: Some(user),
+            password: Some(token.as_bytes()),
+            ..ClientAuth::default()
+        };
+        self.send(&request::login(&auth).unwrap()).await;
+        self.try_receive().await
     }
 
     /// Connects and logs in.

@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod crowds;
 mod filters;
 mod fixture;
 mod instances;

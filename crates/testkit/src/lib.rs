@@ -7,6 +7,7 @@
 mod canal;
 mod chart;
 mod client;
+mod encrypting;
 mod front;
 mod java;
 mod leak;
@@ -25,6 +26,7 @@ mod zookeeper;
 pub use canal::CanalServer;
 pub use chart::{Axis, Canvas, Chart, Curve, Panel};
 pub use client::{CanalClient, Delivery, Mode};
+pub use encrypting::Encrypting;
 pub use front::Front;
 pub use leak::{CountingAllocator, Footprint};
 pub use program::{Ended, Program, wait_until};

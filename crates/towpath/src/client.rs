@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use towpath_client::{Batch, Client, ClientError, Connection, Status};
 use towpath_entry::Zone;
 
+use crate::encryption::TlsArguments;
 use crate::filters::remark;
 use crate::report::{Failure, say};
 use crate::secret::Secret;
@@ -64,6 +65,8 @@ pub(crate) struct Arguments {
     /// nobody misses the rest: it comes again.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    #[command(flatten)]
+    tls: TlsArguments,
     #[command(flatten)]
     format: FormatArguments,
     #[command(flatten)]
@@ -133,7 +136,7 @@ fn build(arguments: &Arguments) -> Result<Client, ClientError> {
     if let Some(seconds) = arguments.give_up {
         builder = builder.give_up_after(Duration::from_secs(seconds));
     }
-    builder.build()
+    arguments.tls.apply(builder)?.build()
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {

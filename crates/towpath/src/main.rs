@@ -5,6 +5,7 @@ mod client;
 mod decode;
 mod doctor;
 mod dump_event;
+mod encryption;
 mod filters;
 mod follow;
 mod place;

@@ -1,6 +1,7 @@
 //! `towpath serve`: follow a database and serve its changes to Canal clients.
 
 mod archive;
+mod descriptors;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use clap::Args;
 use towpath_coordination::{SourceAddress, ZkUrl};
 use towpath_engine::{ClusterConfig, DestinationConfig, Feed, SourceFeed, StoreOptions};
 use towpath_protocol::PasswordHash;
-use towpath_server::{Credentials, Server, ServerConfig};
+use towpath_server::{Credentials, Server, ServerConfig, TlsFiles};
 use towpath_source::{Detect, FollowBy, SourceConfig, SourceError, SourceUrl, Start, WhenPurged};
 
 use crate::filters::FilterArguments;
@@ -18,6 +19,7 @@ use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
+use descriptors::connections_below;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -96,6 +98,8 @@ pub(crate) struct Arguments {
     /// Password that clients must give; file:PATH and credential:NAME as for --source.
     #[arg(long, env = "TOWPATH_PASSWORD", hide_env_values = true)]
     password: Option<Secret>,
+    #[command(flatten)]
+    port: PortArguments,
     /// Longest event of the binlog, in MiB: a row takes a few times its length in memory. An
     /// event that is longer stops the destination. A server sends none above 1024.
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -112,6 +116,36 @@ struct FailureArguments {
     /// to 60 s, and clients are told why they get nothing.
     #[arg(long, conflicts_with = "zk")]
     fail_fast: bool,
+}
+
+/// Who may come to the port for clients.
+#[derive(Debug, Args)]
+struct PortArguments {
+    /// Connections of clients at a time. When there are so many, a new one takes the place of one that
+    /// has not logged in; if all have, it is closed. Each takes a descriptor: see `ulimit -n`.
+    #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
+    /// The same for each address (with IPv6: each network of 64 bits). Half of --connections if absent:
+    /// give more where all clients come through one proxy.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    connections_per_address: Option<u16>,
+    /// Clients speak TLS: the certificate of this server and those above it, in PEM. A renewed one is used
+    /// without a restart.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of --tls-cert, in PEM and not encrypted.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+impl PortArguments {
+    /// Settings of a server that come from here.
+    fn apply(self, config: &mut ServerConfig) {
+        config.connections_max = connections_below(self.connections.into());
+        let files = self.tls_cert.zip(self.tls_key);
+        config.tls = files.map(|(certificates, key)| TlsFiles { certificates, key });
+        config.connections_per_address_max = self.connections_per_address.map(usize::from);
+    }
 }
 
 /// Where reading goes on when the source has purged its place.
@@ -286,7 +320,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
             session_timeout: Duration::from_secs(arguments.session_timeout.into()),
         }),
     };
-    let server = ServerConfig {
+    let mut server = ServerConfig {
         listen: arguments.listen,
         status: arguments.status,
         cluster,
@@ -295,6 +329,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
         fail_fast: arguments.failure.fail_fast,
         ..ServerConfig::default()
     };
+    arguments.port.apply(&mut server);
     Ok((server, instance))
 }
 

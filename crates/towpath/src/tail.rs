@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 
+use crate::encryption::TlsArguments;
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::report::Failure;
@@ -41,6 +42,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "URL")]
     standby: Option<Secret>,
     #[command(flatten)]
+    tls: TlsArguments,
+    #[command(flatten)]
     format: FormatArguments,
     /// End after this many changes. From canal:// and zk:// a batch that has more of them is given back, so that
     /// nobody misses the rest: it comes again.
@@ -65,6 +68,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
     if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
         return canal::run(&arguments, &mut renderer).await;
+    }
+    if arguments.tls.is_given() {
+        return Err(Failure::of(
+            "--tls-ca is for canal:// and zk://; a source has ?tls= in its URL",
+        ));
     }
     let is_server = SourceUrl::is_meant(&arguments.place);
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });

@@ -8,6 +8,7 @@
 )]
 
 mod archive;
+mod attack;
 mod canal_cluster;
 mod canal_server;
 mod chaos;
@@ -21,6 +22,7 @@ mod ddl;
 mod differential;
 mod doctor;
 mod dump_event;
+mod encrypted;
 mod failover;
 mod faults;
 mod files;

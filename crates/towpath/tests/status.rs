@@ -307,7 +307,7 @@ fn a_peer_that_closes_its_side_is_let_go() {
     let before = open();
     let peers: Vec<TcpStream> = [&client, &status]
         .into_iter()
-        // The status port takes 16 at a time.
+        // Fewer than the status port takes at a time.
         .flat_map(|address| (0..10).map(|_| TcpStream::connect(address.as_str()).unwrap()))
         .collect();
     wait_until("the peers to be there", DEADLINE, || {
@@ -319,6 +319,67 @@ fn a_peer_that_closes_its_side_is_let_go() {
     // They are still open on this side: what is left of them there would be in CLOSE_WAIT.
     wait_until("their descriptors to be free", DEADLINE, || (open() == before).then_some(()));
     drop(peers);
+}
+
+/// Peers that begin a request and leave it at that take no answer from others.
+#[test]
+fn half_requests_do_not_hold_up_the_status() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (mut serving, status) = observed(&server);
+    let mut halves = Vec::new();
+    for count in [64, 300] {
+        while halves.len() < count {
+            let mut half = TcpStream::connect(&status).unwrap();
+            half.write_all(b"GET /state HTTP/1.1\r\nHost:").unwrap();
+            halves.push(half);
+        }
+        let begun = Instant::now();
+        assert_eq!(get(&status, "/health").0, 200);
+        assert!(begun.elapsed() < AT_ONCE, "{count}: {:?}", begun.elapsed());
+    }
+    // The limit holds, and all of them are let go when their time is over.
+    let port: u16 = status.rsplit_once(':').unwrap().1.parse().unwrap();
+    let process = serving.towpath.program().id();
+    let open = || Footprint::of(process).ports.into_iter().filter(|open| *open == port).count();
+    assert!(open() <= 41, "{}", open());
+    wait_until("half requests to end", DEADLINE, || (open() == 1).then_some(()));
+    drop(halves);
+}
+
+/// A peer that vanishes without a word is noticed by both sides: their system asks after a minute.
+#[test]
+fn silent_connections_are_asked_by_both_sides_if_they_live() {
+    let server = Server::start(Version::Mariadb1011, &[]);
+    server.run(TABLE);
+    let (serving, _status) = observed(&server);
+    let address = serving.towpath.address();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SessionOptions::default();
+        let session = Session::connect(&address, options).await.unwrap();
+        let local = session.local_addr().port();
+        let port: u16 = address.rsplit_once(':').unwrap().1.parse().unwrap();
+        wait_until("both sides to be silent", DEADLINE, || {
+            let asks =
+                [(local, port), (port, local)].map(|(from, to)| seconds_until_asked(from, to));
+            asks.iter().all(|asks| asks.is_some_and(|s| (1..=60).contains(&s))).then_some(())
+        });
+        session.close(DEADLINE).await;
+    });
+}
+
+/// Seconds until the system asks the other side of a connection on this machine if it lives: the
+/// columns of /proc/net/tcp are in the manual of the C library's proc(5).
+fn seconds_until_asked(from: u16, to: u16) -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let line = table.lines().find(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns[1].ends_with(&format!(":{from:04X}")) && columns[2].ends_with(&format!(":{to:04X}"))
+    })?;
+    // Timer 2 is that of keepalive, in hundredths of a second.
+    let timer = line.split_whitespace().nth(5)?.strip_prefix("02:")?;
+    Some(u64::from_str_radix(timer, 16).unwrap().div_ceil(100))
 }
 
 /// T-LEAK-2: with a silent source, too, the end comes at once, and the source has no connection of it.

@@ -2,8 +2,10 @@
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 #[cfg(feature = "tls")]
@@ -19,6 +21,11 @@ const READ_LEN: usize = 1 << 20;
 
 /// Room for the first read of an answer: most are small.
 const FIRST_READ_LEN: usize = 16 << 10;
+
+/// Silence after which the system asks if the server is still there, the time between two of these
+/// questions, and how many of them may stay unanswered: a host that has vanished is noticed after two
+/// minutes, also by a get that waits longer.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 #[cfg(feature = "tls")]
 type Stream = Either<TcpStream, Box<tokio_rustls::client::TlsStream<TcpStream>>>;
@@ -39,6 +46,7 @@ impl Socket {
         let failed = |source: Error| ClientError::io(address, "connect", source);
         let stream = TcpStream::connect(address).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        keep_alive(&stream).map_err(failed)?;
         let local = stream.local_addr().map_err(failed)?;
         #[cfg(feature = "tls")]
         let stream = match &options.tls {
@@ -100,4 +108,11 @@ impl Socket {
         // The socket is closed either way.
         let _closed: bool = self.stream.shutdown().await.is_ok();
     }
+}
+
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let (time, interval, retries) = KEEPALIVE;
+    let keepalive =
+        TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

@@ -1,14 +1,17 @@
 //! Reading and writing under the idle timeouts that the client asked for.
 
 use std::io::{ErrorKind, IoSlice};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
+use towpath_protocol::FrameError;
 
 use super::{Ending, LINGER, Session};
+use crate::listen::Transport;
 
 /// What is read for the error before a connection closes, in bytes.
 const LINGER_MAX: usize = 64 << 10;
@@ -16,8 +19,44 @@ const LINGER_MAX: usize = 64 << 10;
 /// Room made for each read, in bytes: requests are tiny.
 const READ_LEN: usize = 2048;
 
+/// Longest request that every session may hold while it arrives, in bytes.
+const SHORT_LEN: usize = 4096;
+
+/// Memory for long requests of those that have logged in, and of those that have not, in KiB.
+const ROOM_KIB: usize = 4096;
+const ROOM_BEFORE_LOGIN_KIB: usize = 1024;
+
+/// Time for a long request to arrive: others may wait for its memory.
+const LONG_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The first bytes of TLS: a handshake record of version 3.
+const TLS_RECORD: [u8; 2] = [0x16, 3];
+
 /// Silence that is allowed when the client says nothing else.
 const IDLE_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Memory for requests that are long, for all sessions: however many of them leave theirs unfinished.
+#[derive(Debug)]
+pub(crate) struct Room {
+    before_login: Arc<Semaphore>,
+    after_login: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self {
+            before_login: Arc::new(Semaphore::new(ROOM_BEFORE_LOGIN_KIB)),
+            after_login: Arc::new(Semaphore::new(ROOM_KIB)),
+        }
+    }
+}
+
+/// Who a session is to the rest of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Stranger,
+    LoggedIn,
+}
 
 /// How long silence is allowed, and since when there is any.
 #[derive(Debug)]
@@ -26,6 +65,8 @@ pub(super) struct Idle {
     write: Duration,
     last_read: Instant,
     last_write: Instant,
+    /// When the long request that arrives has to be there.
+    long: Option<Instant>,
 }
 
 impl Idle {
@@ -40,11 +81,22 @@ impl Idle {
             ms.map_or(IDLE_DEFAULT, Duration::from_millis)
         };
         let now = Instant::now();
-        Self { read: duration(read_ms), write: duration(write_ms), last_read: now, last_write: now }
+        Self {
+            read: duration(read_ms),
+            write: duration(write_ms),
+            last_read: now,
+            last_write: now,
+            long: None,
+        }
     }
 
-    fn deadline(&self) -> Instant {
-        (self.last_read + self.read).min(self.last_write + self.write)
+    /// When it is over, and why.
+    fn deadline(&self) -> (Instant, Ending) {
+        let idle = (self.last_read + self.read).min(self.last_write + self.write);
+        match self.long {
+            Some(long) if long < idle => (long, Ending::SlowRequest(LONG_DEADLINE)),
+            Some(_) | None => (idle, Ending::Idle),
+        }
     }
 }
 
@@ -52,9 +104,12 @@ impl Session {
     /// The next packet. Cancelling it loses nothing.
     pub(super) async fn next_frame(&mut self) -> Result<Vec<u8>, Ending> {
         loop {
-            if let Some(frame) = self.frames.next_frame()? {
+            if let Some(frame) = self.frames.next_frame().map_err(|error| self.no_frame(error))? {
+                self.held = None;
+                self.idle.long = None;
                 return Ok(frame);
             }
+            self.hold_room().await?;
             if !self.frames.space().is_empty() {
                 self.confirm();
             }
@@ -62,16 +117,53 @@ impl Session {
         }
     }
 
+    fn no_frame(&self, error: FrameError) -> Ending {
+        if self.standing == Standing::Stranger && self.frames.begun().starts_with(&TLS_RECORD) {
+            return Ending::Encrypted;
+        }
+        error.into()
+    }
+
+    /// Waits for memory, if a long request has begun to arrive.
+    async fn hold_room(&mut self) -> Result<(), Ending> {
+        let Some(len) = self.frames.announced().filter(|len| *len > SHORT_LEN) else {
+            return Ok(());
+        };
+        if self.held.is_some() {
+            return Ok(());
+        }
+        let room = match self.standing {
+            Standing::Stranger => &self.shared.room.before_login,
+            Standing::LoggedIn => &self.shared.room.after_login,
+        };
+        // The limits of a packet are below what there is.
+        let kib = u32::try_from(len.div_ceil(1024)).unwrap_or(u32::MAX);
+        let (deadline, ending) = self.idle.deadline();
+        let held = tokio::select! {
+            () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
+            () = sleep_until(deadline) => return Err(ending),
+            held = Arc::clone(room).acquire_many_owned(kib) => held,
+        };
+        self.held = held.ok();
+        self.idle.long = Some(Instant::now() + LONG_DEADLINE);
+        Ok(())
+    }
+
+    /// Whether as much has arrived as may be kept.
+    fn is_full(&self) -> bool {
+        self.frames.is_full() || (self.held.is_none() && self.frames.buffered() >= SHORT_LEN)
+    }
+
     /// Reads what has arrived. An error when the peer is gone, idle for too long, or the server
     /// stops. Cancelling it loses nothing.
     pub(super) async fn read_more(&mut self) -> Result<(), Ending> {
-        let deadline = self.idle.deadline();
+        let (deadline, ending) = self.idle.deadline();
         // While a request waits for its answer nobody takes packets out: the rest stays with the
         // system.
-        if self.frames.is_full() {
+        if self.is_full() {
             tokio::select! {
-                () = self.stop.cancelled() => return Err(Ending::Stopping),
-                () = sleep_until(deadline) => return Err(Ending::Idle),
+                () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
+                () = sleep_until(deadline) => return Err(ending),
             }
         }
         let space = self.frames.space();
@@ -79,8 +171,8 @@ impl Session {
             space.reserve(READ_LEN);
         }
         let count = tokio::select! {
-            () = self.stop.cancelled() => return Err(Ending::Stopping),
-            () = sleep_until(deadline) => return Err(Ending::Idle),
+            () = self.membership.stop.cancelled() => return Err(self.membership.stopped()),
+            () = sleep_until(deadline) => return Err(ending),
             count = self.stream.read_buf(space) => count?,
         };
         if count == 0 {
@@ -96,15 +188,18 @@ impl Session {
     /// each batch.
     pub(super) fn confirm(&self) {
         #[cfg(target_os = "linux")]
-        if let Err(error) = self.stream.set_quickack(true) {
+        if let Err(error) = self.stream.tcp().set_quickack(true) {
             tracing::debug!(peer = %self.peer, %error, "requests without an answer are confirmed late");
         }
     }
 
     /// Sends one frame as one write.
     pub(super) async fn send(&mut self, frame: &[u8]) -> Result<(), Ending> {
-        let sent = timeout(self.idle.write, self.stream.write_all(frame)).await;
-        sent.map_err(|_| Ending::Idle)??;
+        let sent = timeout(self.idle.write, async {
+            self.stream.write_all(frame).await?;
+            self.stream.flush().await
+        });
+        sent.await.map_err(|_| Ending::Idle)??;
         self.sent_bytes += u64::try_from(frame.len()).unwrap_or_default();
         self.idle.last_write = Instant::now();
         Ok(())
@@ -126,6 +221,8 @@ impl Session {
             self.sent_bytes += u64::try_from(count).unwrap_or_default();
             IoSlice::advance_slices(&mut unsent, count);
         }
+        // Of what is encrypted some waits in memory until now.
+        timeout(self.idle.write, self.stream.flush()).await.map_err(|_| Ending::Idle)??;
         self.idle.last_write = Instant::now();
         Ok(())
     }
@@ -137,6 +234,19 @@ impl Session {
             self.stream.shutdown().await?;
             discard(&mut self.stream).await
         };
+        let lost = async {
+            self.membership.stop.cancelled().await;
+            // A server that stops gives it the time.
+            if !self.membership.place.is_lost() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let end = async {
+            tokio::select! {
+                ended = end => ended,
+                () = lost => Ok(()),
+            }
+        };
         match timeout(LINGER, end).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => tracing::debug!(peer = %self.peer, "peer did not close"),
@@ -144,7 +254,7 @@ impl Session {
     }
 }
 
-async fn discard(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn discard(stream: &mut Transport) -> std::io::Result<()> {
     let mut discarded = Vec::with_capacity(READ_LEN);
     let mut total = 0;
     while total < LINGER_MAX {

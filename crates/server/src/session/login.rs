@@ -1,9 +1,13 @@
 //! The first exchange of a connection.
 
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
 use towpath_protocol::{ClientAuth, Packet, PacketType, SEED_LEN, reply};
 
-use super::io::Idle;
+use super::io::{Idle, Standing};
 use super::{Ending, Session, code};
+use crate::config::Credentials;
 
 impl Session {
     /// Greets, and reads the login. Any other packet, and any wrong login, is answered and refused:
@@ -17,11 +21,7 @@ impl Session {
             return Err(Ending::LoginRefused);
         }
         let auth = ClientAuth::parse(packet.body())?;
-        if !self.accepts(&auth, &seed) {
-            let user = auth.username.unwrap_or_default();
-            self.error(code::FAILED, &format!("auth failed for user:{user}")).await?;
-            return Err(Ending::LoginRefused);
-        }
+        self.check(&auth, &seed).await?;
         self.idle = Idle::of(auth.net_read_timeout, auth.net_write_timeout);
         let filled = |text: Option<&'_ str>| text.is_some_and(|text| !text.is_empty());
         if filled(auth.destination) && filled(auth.client_id) {
@@ -32,6 +32,8 @@ impl Session {
             }
         }
         tracing::debug!(peer = %self.peer, user = auth.username, "logged in");
+        self.standing = Standing::LoggedIn;
+        self.membership.place.known();
         self.send(&reply::ok()).await
     }
 
@@ -43,10 +45,42 @@ impl Session {
 
     /// Without a configured password everything is accepted unread: clients send hashes, plain text
     /// and nothing alike.
-    fn accepts(&self, auth: &ClientAuth<'_>, seed: &[u8; SEED_LEN]) -> bool {
-        let Some(credentials) = &self.shared.credentials else { return true };
+    async fn check(&mut self, auth: &ClientAuth<'_>, seed: &[u8; SEED_LEN]) -> Result<(), Ending> {
+        let shared = Arc::clone(&self.shared);
+        let Some(credentials) = &shared.credentials else { return Ok(()) };
+        let now = Instant::now();
+        let guess = shared.guesses.take(self.peer.ip(), now);
+        if guess.wait >= shared.login_deadline {
+            let ending = Ending::LoginPutOff(guess.wait);
+            drop(guess);
+            self.error(code::FAILED, "auth failed: too many wrong logins, try again later").await?;
+            return Err(ending);
+        }
+        self.wait_until(now + guess.wait).await?;
+        if accepts(credentials, auth, seed) {
+            guess.right(now);
+            return Ok(());
+        }
+        guess.wrong();
         let user = auth.username.unwrap_or_default();
-        credentials.user.as_deref().is_none_or(|wanted| wanted == user)
-            && credentials.password.accepts(seed, auth.password.unwrap_or_default())
+        self.error(code::FAILED, &format!("auth failed for user:{user}")).await?;
+        Err(Ending::LoginRefused)
     }
+
+    /// Waits, unless the peer goes.
+    async fn wait_until(&mut self, time: Instant) -> Result<(), Ending> {
+        while Instant::now() < time {
+            tokio::select! {
+                () = sleep_until(time) => {}
+                read = self.read_more() => read?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn accepts(credentials: &Credentials, auth: &ClientAuth<'_>, seed: &[u8; SEED_LEN]) -> bool {
+    let user = auth.username.unwrap_or_default();
+    credentials.user.as_deref().is_none_or(|wanted| wanted == user)
+        && credentials.password.accepts(seed, auth.password.unwrap_or_default())
 }

@@ -1,5 +1,6 @@
-//! The port where the status is asked for. It answers a handful at a time, each within a deadline, and
-//! tells nothing that is secret; but whoever reaches it can read it.
+//! The port where the status is asked for. It answers a handful at a time, each within a deadline; peers
+//! that do not ask make room for those that come. It tells nothing that is secret; but whoever reaches it
+//! can read it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -16,13 +17,17 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use towpath_engine::{DestinationLook, Fitness};
 
 use super::Observer;
 use super::state::problem;
+use crate::crowd::{Crowd, Limits, Place, WithoutStrangers};
 
-/// Connections at a time; further ones wait in the system's queue.
-const CONNECTIONS_MAX: usize = 16;
+/// Connections at a time.
+const CONNECTIONS_MAX: usize = 32;
+/// Connections that are being ended beside them; further ones wait in the system's queue.
+const ENDING_MAX: usize = 8;
 /// From the connection to the whole request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the connection to the end of the answer.
@@ -38,19 +43,28 @@ const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, observer: Observer) {
+    let crowd = Crowd::new(Limits {
+        total: CONNECTIONS_MAX,
+        per_address: CONNECTIONS_MAX,
+        strangers: CONNECTIONS_MAX,
+        // Who has asked and does not read is asked to come again.
+        without_strangers: WithoutStrangers::EndOldest,
+    });
     let mut connections = JoinSet::new();
     loop {
-        while connections.len() >= CONNECTIONS_MAX {
-            connections.join_next().await;
-        }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(answer(stream, observer.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection for the status could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX + ENDING_MAX => {
+                match accepted {
+                    Ok((stream, peer)) => {
+                        let end = CancellationToken::new();
+                        if let Ok(place) = crowd.enter(peer.ip(), end.clone()) {
+                            connections.spawn(answer(stream, observer.clone(), place, end));
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection for the status could not be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -59,8 +73,9 @@ pub(crate) async fn serve(listener: TcpListener, observer: Observer) {
 }
 
 /// One request and its answer.
-async fn answer(stream: TcpStream, observer: Observer) {
+async fn answer(stream: TcpStream, observer: Observer, place: Place, end: CancellationToken) {
     let service = service_fn(|request: Request<Incoming>| {
+        place.known();
         let response = respond(&request, &observer);
         async move { Ok::<_, Infallible>(response) }
     });
@@ -70,9 +85,11 @@ async fn answer(stream: TcpStream, observer: Observer) {
         .max_buf_size(HEAD_LEN_MAX)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a request for the status failed"),
+    let served = timeout(CONNECTION_TIMEOUT, end.run_until_cancelled(connection)).await;
+    match served {
+        Ok(Some(Ok(()))) => {}
+        Ok(Some(Err(error))) => tracing::debug!(%error, "a request for the status failed"),
+        Ok(None) => tracing::debug!("a connection for the status made room for another"),
         Err(_) => tracing::debug!("a request for the status took too long"),
     }
 }

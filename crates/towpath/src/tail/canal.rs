@@ -31,6 +31,7 @@ pub(super) async fn run<W: Write>(
     let failed = |error| Failure::new("cannot follow the server", error);
     let builder = Client::builder().url(&arguments.place).map_err(failed)?;
     let filter = arguments.filters.of_a_client()?;
+    let builder = arguments.tls.apply(builder).map_err(failed)?;
     let client = builder.filter(filter).build().map_err(failed)?;
     let mut connection = client.connect().await.map_err(failed)?;
     while let Some(batch) = connection.next().await {
