@@ -16,21 +16,26 @@ use crate::secret::Secret;
 use render::{FormatArguments, Renderer};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[command(after_help = "Examples:
   towpath tail mysql://user:password@127.0.0.1:3306
   towpath tail --json --filter 'shop\\..*' mysql://user:password@db1
-  towpath tail canal://127.0.0.1:11111/example
+  towpath tail --take canal://127.0.0.1:11111/example
   towpath tail --from earliest /var/lib/mysql")]
 pub(crate) struct Arguments {
     /// mysql://user:password@host:port, canal://host:port/destination,
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
-    /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows;
-    /// values of TIMESTAMP columns are then in the zone of the server.
+    /// From canal:// and zk:// it reads in the place of the client that the destination has, see --take; values
+    /// of TIMESTAMP columns are then in the zone of the server.
     /// file:PATH of a file that holds the URL keeps a password out of sight.
     #[arg(value_name = "URL-OR-FILE")]
     place: Secret,
     #[command(flatten)]
     filters: FilterArguments,
+    /// With canal:// and zk://: read as client 1001 of the destination and acknowledge what is shown. Whoever else
+    /// reads there as 1001 does not get it.
+    #[arg(long)]
+    take: bool,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS. Files begin at the earliest.
     #[arg(long)]
     from: Option<Start>,

@@ -8,6 +8,7 @@ use towpath_client::{Batch, Client};
 use super::render::Renderer;
 use super::{Arguments, Shown, show};
 use crate::report::Failure;
+use crate::secret::without_login;
 
 /// Time to be told that the session with ZooKeeper is over.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
@@ -24,10 +25,27 @@ pub(crate) async fn acknowledge(batch: Batch, shown: Shown) -> bool {
     shown == Shown::All
 }
 
+/// Nobody can ask a server who reads there, and all client ids share what a destination has. Even a batch that is
+/// given back was away from its reader meanwhile: so there is no way to only look.
+fn refuse_to_take(place: &str) -> Failure {
+    let doing = format!(
+        "tail {} would read as client 1001 of the destination and acknowledge what it shows: those rows go to this \
+         command, and a program that reads there never gets them",
+        without_login(place)
+    );
+    Failure::of(&doing).with_hint(
+        "`towpath tail mysql://user:password@host:3306` reads the binlog itself and disturbs nobody; where no \
+         program reads, or may lose its rows, give --take; `towpath client` is the reader of a destination of its own",
+    )
+}
+
 pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     renderer: &mut Renderer<W>,
 ) -> Result<(), Failure> {
+    if !arguments.take {
+        return Err(refuse_to_take(&arguments.place));
+    }
     let failed = |error| Failure::new("cannot follow the server", error);
     let builder = Client::builder().url(&arguments.place).map_err(failed)?;
     let filter = arguments.filters.of_a_client()?;
