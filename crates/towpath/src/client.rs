@@ -1,6 +1,7 @@
 //! `towpath client`: a client of a server or a cluster, with its life shown as it goes.
 
 use std::io::{self, IsTerminal, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,6 +10,7 @@ use towpath_client::{Batch, Client, ClientError, Connection, Status};
 use towpath_entry::Zone;
 
 use crate::filters::remark;
+use crate::outlet::reader_is_gone;
 use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::Shutdown;
@@ -165,6 +167,7 @@ async fn follow(
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
     let mut changes = connection.changes();
     let mut counts = Counts::new();
+    let mut gone = pin!(reader_is_gone());
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first one is now.
@@ -173,6 +176,7 @@ async fn follow(
         tokio::select! {
             biased;
             () = shutdown.token().cancelled() => return Ok(()),
+            () = &mut gone => return Ok(()),
             Ok(()) = changes.changed() => {
                 let status: Status = changes.borrow_and_update().clone();
                 say(&format!("{}/{}: {status}", connection.health().destination, arguments.client_id));

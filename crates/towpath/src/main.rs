@@ -7,6 +7,7 @@ mod doctor;
 mod dump_event;
 mod filters;
 mod follow;
+mod outlet;
 mod place;
 mod report;
 mod secret;

@@ -4,6 +4,7 @@ pub(crate) mod canal;
 pub(crate) mod render;
 
 use std::io::{self, IsTerminal};
+use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -11,6 +12,7 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
+use crate::outlet::reader_is_gone;
 use crate::report::Failure;
 use crate::secret::Secret;
 use render::{FormatArguments, Renderer};
@@ -83,7 +85,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
     let mut follow = Follow::new(source, options)?;
-    while let Some(block) = follow.next().await? {
+    let mut gone = pin!(reader_is_gone());
+    loop {
+        let block = tokio::select! {
+            block = follow.next() => block?,
+            () = &mut gone => break,
+        };
+        let Some(block) = block else { break };
         if show(block.messages(), arguments.limit, &mut renderer)? != Shown::All {
             break;
         }

@@ -39,6 +39,7 @@ mod logins;
 mod mariadb_values;
 mod memory;
 mod numbers;
+mod output;
 mod positions;
 mod refusals;
 mod rolled_back;

@@ -1,12 +1,14 @@
 //! `towpath tail canal://` and `zk://`: as a client of a Canal or Towpath server, or of a cluster.
 
 use std::io::Write;
+use std::pin::pin;
 use std::time::Duration;
 
 use towpath_client::{Batch, Client};
 
 use super::render::Renderer;
 use super::{Arguments, Shown, show};
+use crate::outlet::reader_is_gone;
 use crate::report::Failure;
 use crate::secret::without_login;
 
@@ -51,7 +53,13 @@ pub(super) async fn run<W: Write>(
     let filter = arguments.filters.of_a_client()?;
     let client = builder.filter(filter).build().map_err(failed)?;
     let mut connection = client.connect().await.map_err(failed)?;
-    while let Some(batch) = connection.next().await {
+    let mut gone = pin!(reader_is_gone());
+    loop {
+        let batch = tokio::select! {
+            batch = connection.next() => batch,
+            () = &mut gone => break,
+        };
+        let Some(batch) = batch else { break };
         let batch = batch.map_err(failed)?;
         let shown = show(batch.raw().iter().map(AsRef::as_ref), arguments.limit, renderer)?;
         if !acknowledge(batch, shown).await {

@@ -1,0 +1,88 @@
+//! Where changes are shown: pipes, terminals, people.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use towpath_testkit::{Server, Version, wait_until};
+
+use crate::binary;
+use crate::sequence::{Serving, TABLE, write};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A program whose output goes into a pipe. Dropping it kills it.
+struct Piped(Child);
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        let _killed: bool = self.0.kill().is_ok();
+        let _reaped: bool = self.0.wait().is_ok();
+    }
+}
+
+impl Piped {
+    fn start(arguments: &[&str]) -> (Self, BufReader<ChildStdout>) {
+        let mut command = Command::new(binary());
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        (Self(child), out)
+    }
+
+    /// How it ended, and what it said.
+    fn ended(mut self) -> (ExitStatus, String) {
+        let status = wait_until("the end of the program", DEADLINE, || self.0.try_wait().unwrap());
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status, said)
+    }
+}
+
+/// As `| head -1`: the end of the reader is seen although nothing more happens that could be written.
+#[test]
+fn a_pipe_that_nobody_reads_ends_the_command_quietly() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let mut serving = Serving::start(&["--source", &server.url(), "--from", "now"]);
+    serving.wait_until_running();
+    write(&server, 1..=3);
+    let url = server.url();
+    let place = format!("canal://{}/example", serving.towpath.address());
+    for arguments in [
+        &["tail", "--from", "earliest", &url][..],
+        &["tail", "--json", "--from", "earliest", &url],
+        &["tail", "--take", &place],
+        &["client", "--flat", &place],
+        &["client", "--count", &place],
+    ] {
+        write(&server, 11..=12);
+        let (program, mut out) = Piped::start(arguments);
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "{arguments:?}");
+        drop(out);
+        let (status, said) = program.ended();
+        assert!(status.success(), "{arguments:?}: {status} {said}");
+        assert!(!said.contains("error") && !said.contains("panic"), "{arguments:?}: {said}");
+        server.run("DELETE FROM d.n WHERE id > 10");
+    }
+}
+
+/// More than a pipe holds.
+#[test]
+fn a_file_is_decoded_no_further_than_somebody_reads() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let values = (1..=20_000).map(|id| format!("({id})")).collect::<Vec<_>>().join(",");
+    server.run(&format!("INSERT INTO d.n VALUES {values}"));
+    let file = server.binlog_folder().join("mysql-bin.000001");
+    for format in [&[][..], &["--json"], &["--flat"]] {
+        let (program, mut out) =
+            Piped::start(&[&["decode", file.to_str().unwrap()], format].concat());
+        out.read_line(&mut String::new()).unwrap();
+        drop(out);
+        let (status, said) = program.ended();
+        assert!(status.success() && said.is_empty(), "{format:?}: {status} {said}");
+    }
+}
