@@ -149,6 +149,16 @@ impl FileSource {
         }
     }
 
+    /// The place at which reading begins: the first file that is left.
+    pub(crate) fn begin(&self) -> String {
+        if let Some(open) = &self.open {
+            return format!("{}:{}", look::name_of(&open.path), open.from.max(open.at));
+        }
+        self.waiting
+            .front()
+            .map_or_else(|| "their end".to_owned(), |path| format!("{}:4", look::name_of(path)))
+    }
+
     /// Bytes of all files that are still to be read, for a progress bar.
     #[must_use]
     pub fn remaining_bytes(&self) -> u64 {

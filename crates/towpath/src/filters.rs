@@ -43,6 +43,24 @@ impl FilterArguments {
         Ok(DecoderOptions { filter, fields, suppress, zone, ..DecoderOptions::default() })
     }
 
+    /// What is left of the source, for people.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = match self.filter.as_str() {
+            "" => "all tables".to_owned(),
+            filter => format!("tables {filter}"),
+        };
+        for (word, given) in [
+            (" but ", &self.black_filter),
+            (", columns ", &self.fields),
+            (", without columns ", &self.black_fields),
+        ] {
+            if !given.is_empty() {
+                text = format!("{text}{word}{given}");
+            }
+        }
+        text
+    }
+
     /// The zone in which values and times are shown.
     pub(crate) fn zone(&self) -> Result<Zone, Failure> {
         self.zone.zone()

@@ -13,9 +13,12 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::outlet::reader_is_gone;
-use crate::report::Failure;
-use crate::secret::Secret;
-use render::{FormatArguments, Renderer};
+use crate::report::{Failure, say};
+use crate::secret::{Secret, without_login};
+use render::{FormatArguments, Renderer, shorten};
+
+/// Longest GTID set that is shown, in characters.
+const BEGIN_MAX: usize = 200;
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -64,6 +67,15 @@ pub(crate) fn written(result: io::Result<()>) -> Result<bool, Failure> {
     }
 }
 
+/// What is followed, and from where: with `now` or a standby nobody could know it.
+fn following(source: &Source, place: &str, filters: &FilterArguments) -> String {
+    let what = match source.product().zip(source.address()) {
+        Some((product, address)) => format!("following {product} at {address}"),
+        None => format!("reading {}", without_login(place)),
+    };
+    format!("{what} from {}, {}", shorten(&source.begin(), BEGIN_MAX), filters.describe())
+}
+
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let out = io::stdout();
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -84,6 +96,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ..SourceConfig::default()
     };
     let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
+    say(&following(&source, &arguments.place, &arguments.filters));
     let mut follow = Follow::new(source, options)?;
     let mut gone = pin!(reader_is_gone());
     loop {

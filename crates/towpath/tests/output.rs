@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use towpath_testkit::{Server, Version, wait_until};
+use towpath_testkit::{Program, Server, Version, wait_until};
 
 use crate::binary;
 use crate::sequence::{Serving, TABLE, write};
@@ -67,6 +67,38 @@ fn a_pipe_that_nobody_reads_ends_the_command_quietly() {
         assert!(!said.contains("error") && !said.contains("panic"), "{arguments:?}: {said}");
         server.run("DELETE FROM d.n WHERE id > 10");
     }
+}
+
+/// What is followed, from where, with which filter: `now` is told as a place.
+#[test]
+fn tail_says_first_what_it_follows_and_from_where() {
+    let source = Server::start(Version::Mysql80, &["--gtid-mode=ON", "--enforce-gtid-consistency"]);
+    source.run(TABLE);
+    let maria = Server::start(Version::Mariadb1011, &[]);
+    maria.run(TABLE);
+    let first_line = |arguments: &[&str], server: &Server| {
+        let mut command = Command::new(binary());
+        command.arg("tail").args(arguments).arg(server.url());
+        let mut program = Program::start(&mut command, "build the towpath binary");
+        program.wait_for_line("following ", DEADLINE)
+    };
+    let (file, offset) = source.binlog_end();
+    let version = source.query("SELECT VERSION()").remove(0).remove(0);
+    let line = first_line(&["--filter", "d\\.n", "--black-filter", "x\\..*"], &source);
+    assert_eq!(
+        line,
+        format!(
+            "following MySQL {version} at 127.0.0.1:{} from {file}:{offset}, tables d\\.n but x\\..*",
+            source.port()
+        )
+    );
+    let line = first_line(&["--gtid"], &source);
+    let set = source.query("SELECT @@GLOBAL.gtid_executed").remove(0).remove(0);
+    assert!(line.ends_with(&format!(" from gtid:{set}, all tables")), "{line}");
+    let line = first_line(&["--from", "earliest"], &maria);
+    let version = maria.query("SELECT VERSION()").remove(0).remove(0);
+    assert!(line.starts_with(&format!("following MariaDB {version} at ")), "{line}");
+    assert!(line.ends_with(" from mysql-bin.000001:4, all tables"), "{line}");
 }
 
 /// More than a pipe holds.

@@ -9,7 +9,7 @@ use towpath_client::{Batch, Client};
 use super::render::Renderer;
 use super::{Arguments, Shown, show};
 use crate::outlet::reader_is_gone;
-use crate::report::Failure;
+use crate::report::{Failure, say};
 use crate::secret::without_login;
 
 /// Time to be told that the session with ZooKeeper is over.
@@ -53,6 +53,11 @@ pub(super) async fn run<W: Write>(
     let filter = arguments.filters.of_a_client()?;
     let client = builder.filter(filter).build().map_err(failed)?;
     let mut connection = client.connect().await.map_err(failed)?;
+    say(&format!(
+        "taking and acknowledging as client 1001 of {}, {}",
+        without_login(&arguments.place),
+        arguments.filters.describe()
+    ));
     let mut gone = pin!(reader_is_gone());
     loop {
         let batch = tokio::select! {

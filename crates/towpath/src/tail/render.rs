@@ -272,7 +272,7 @@ fn value(value: Option<&str>) -> String {
     format!("'{}'", shorten(&clean, VALUE_MAX))
 }
 
-fn shorten(text: &str, max: usize) -> String {
+pub(crate) fn shorten(text: &str, max: usize) -> String {
     if text.chars().count() <= max {
         return text.to_owned();
     }
