@@ -451,6 +451,10 @@ impl SourceError {
                 "TLS 1.2 with ECDHE is the oldest that is spoken (MySQL before 8.0.16 may be built \
                  without it); tls=required does not look at the certificate",
             ),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
+                "a binlog file or a folder of them is named by its path, a server as \
+                 mysql://user:password@host:3306",
+            ),
             Self::Io { .. }
             | Self::Silence { .. }
             | Self::Protocol { .. }

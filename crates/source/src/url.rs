@@ -70,9 +70,18 @@ impl SourceUrl {
     #[must_use]
     pub fn is_meant(place: &str) -> bool {
         const SCHEMES: [&str; 5] = ["mysql", "mariadb", "canal", "zk", "zookeeper"];
+        if place.contains("://") {
+            return true;
+        }
         let word = place.split([':', '/']).next().unwrap_or_default();
         let has_scheme = SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
-        place.contains("://") || (has_scheme || place.contains('@')) && !Path::new(place).exists()
+        // `host:port` and `//host` are no files that anybody has, `/folder/a:b` may be one that is not there.
+        let is_path = place.starts_with(['/', '.']) && !place.starts_with("//");
+        let looks_so = has_scheme
+            || place.contains('@')
+            || place.starts_with("//")
+            || (place.contains(':') && !is_path);
+        looks_so && !Path::new(place).exists()
     }
 
     pub(crate) fn password(&self) -> &str {
@@ -94,7 +103,7 @@ fn read(text: &str) -> Result<SourceUrl, String> {
     let rest = text
         .strip_prefix("mysql://")
         .or_else(|| text.strip_prefix("mariadb://"))
-        .ok_or("it does not begin with mysql://")?;
+        .ok_or("it does not begin with mysql://, and is no file")?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let Some((login, place)) = authority.rsplit_once('@') else {
         return Err(if tail.contains('@') {
@@ -245,6 +254,28 @@ mod tests {
         assert_eq!(url.ca, Some(PathBuf::from("/x y.pem")));
         let url = SourceUrl::parse("mysql://me@h?stream=group1_stream_0").unwrap();
         assert_eq!(url.stream.as_deref(), Some("group1_stream_0"));
+    }
+
+    #[test]
+    fn what_is_no_file_and_looks_like_a_url_is_meant_as_one() {
+        for place in [
+            "mysql://me@h",
+            "http://h",
+            "mysql:/me:secret@h",
+            "mysql//me@h",
+            "MYSQL:me",
+            "me:secret@h",
+            "me:secret",
+            "//me@h",
+            "//h:3306",
+            "h:3306",
+            "/me@h",
+        ] {
+            assert!(SourceUrl::is_meant(place), "{place}");
+        }
+        for place in ["/var/lib/mysql", "mysql-bin.000001", "./a:b", "/x/a:b", "db1"] {
+            assert!(!SourceUrl::is_meant(place), "{place}");
+        }
     }
 
     #[test]

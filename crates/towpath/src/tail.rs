@@ -13,6 +13,7 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
 use crate::outlet::reader_is_gone;
+use crate::place::has_scheme;
 use crate::report::{Failure, say};
 use crate::secret::{Secret, without_login};
 use render::{FormatArguments, Renderer, shorten};
@@ -82,7 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let format = arguments.format.format();
     let zone = arguments.filters.zone()?;
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
-    if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
+    if has_scheme(&arguments.place, &["canal", "zk", "zookeeper"]) {
         return canal::run(&arguments, &mut renderer).await;
     }
     let is_server = SourceUrl::is_meant(&arguments.place);

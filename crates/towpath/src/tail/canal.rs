@@ -45,13 +45,13 @@ pub(super) async fn run<W: Write>(
     arguments: &Arguments,
     renderer: &mut Renderer<W>,
 ) -> Result<(), Failure> {
-    if !arguments.take {
-        return Err(refuse_to_take(&arguments.place));
-    }
     let failed = |error| Failure::new("cannot follow the server", error);
     let builder = Client::builder().url(&arguments.place).map_err(failed)?;
     let filter = arguments.filters.of_a_client()?;
     let client = builder.filter(filter).build().map_err(failed)?;
+    if !arguments.take {
+        return Err(refuse_to_take(&arguments.place));
+    }
     let mut connection = client.connect().await.map_err(failed)?;
     say(&format!(
         "taking and acknowledging as client 1001 of {}, {}",
