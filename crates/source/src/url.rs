@@ -1,4 +1,4 @@
-//! `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`.
+//! `mysql://user:password@host:port/database?tls=MODE&ca=FILE&stream=NAME`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct SourceUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The database that is meant, if one is named.
+    pub database: Option<String>,
     /// Protection of the connection.
     pub tls: TlsMode,
     /// PEM file with the certificates of the authorities that are trusted.
@@ -54,8 +56,8 @@ pub struct SourceUrl {
 }
 
 impl SourceUrl {
-    /// Reads `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`; the port may be left out (3306),
-    /// `mariadb://` is the same, `%XX` stands for a byte, a path is ignored.
+    /// Reads `mysql://user:password@host:port/database?tls=MODE&ca=FILE&stream=NAME`; the port may be left out
+    /// (3306), `mariadb://` is the same, `%XX` stands for a byte.
     ///
     /// # Errors
     /// [`SourceError::Url`] says what is wrong, without the password.
@@ -123,6 +125,7 @@ fn read(text: &str) -> Result<SourceUrl, String> {
         password,
         host: host.to_owned(),
         port,
+        database: database(tail)?,
         tls: TlsMode::default(),
         ca: None,
         stream: None,
@@ -131,6 +134,18 @@ fn read(text: &str) -> Result<SourceUrl, String> {
         read_options(&mut url, query.split('#').next().unwrap_or_default())?;
     }
     Ok(url)
+}
+
+/// The name in the path.
+fn database(tail: &str) -> Result<Option<String>, String> {
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let name = path.strip_prefix('/').unwrap_or_default();
+    let name = name.strip_suffix('/').unwrap_or(name);
+    if name.contains('/') {
+        return Err("the path has to be the name of one database".to_owned());
+    }
+    let name = unescape(name, "the name of the database")?;
+    Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
 fn host_and_port(place: &str) -> Result<(&str, u16), String> {
@@ -246,6 +261,12 @@ mod tests {
     fn urls_are_read_and_passwords_never_shown() {
         let url = SourceUrl::parse("mysql://me:p%40ss@db1:3307/x").unwrap();
         assert_eq!((url.user.as_str(), url.password(), url.port), ("me", "p@ss", 3307));
+        assert_eq!(url.database.as_deref(), Some("x"));
+        assert_eq!(
+            SourceUrl::parse("mysql://me@h/a%2Fb/?tls=required").unwrap().database.unwrap(),
+            "a/b"
+        );
+        assert_eq!(SourceUrl::parse("mysql://me@h/").unwrap().database, None);
         assert_eq!(format!("{url} {url:?}").matches("p@ss").count(), 0);
         assert_eq!(SourceUrl::parse("mysql://me@[::1]").unwrap().address(), "[::1]:3306");
         let url = SourceUrl::parse("mysql://me:a@b:c@[fe80::1]:5/?tls=VERIFY_CA&ca=/x%20y.pem");
@@ -299,6 +320,7 @@ mod tests {
             ("mysql://me:secret@h?tls=verify-ca", "ca=FILE"),
             ("mysql://me:secret@h?ca=x", "only looked at"),
             ("mysql://me:secret@h?ssl=1", "no option ssl"),
+            ("mysql://me:secret@h/a/b", "one database"),
             ("mysql://me:secret@h?stream=", "no name of a stream"),
             ("mysql://me:secret@h?stream=a'b", "no name of a stream"),
         ] {

@@ -32,7 +32,7 @@ what they acknowledged last; --from counts only for a destination that no client
 
 With --zk several servers share a destination: one serves it, the others stand by and take over.")]
 pub(crate) struct Arguments {
-    /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
+    /// The database: mysql://user:password@host:port, with /NAME to keep to one database. The user needs SELECT, REPLICATION SLAVE and
     /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
     /// certificate, too. A binlog file or folder works as well. file:PATH and credential:NAME keep the URL
     /// out of sight, as the environment does.
@@ -238,7 +238,8 @@ fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure>
     Ok(SocketAddr::new(ip, listen.port()).to_string())
 }
 
-fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), Failure> {
+fn configure(mut arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), Failure> {
+    arguments.filters.keep_to(&arguments.source, arguments.standby.as_deref())?;
     let decoder = arguments.filters.options()?;
     let filter = decoder.filter.clone();
     let capacity_bytes = usize::try_from(arguments.store_size).unwrap_or(32) << 20;

@@ -29,7 +29,7 @@ const BEGIN_MAX: usize = 200;
   towpath tail --take canal://127.0.0.1:11111/example
   towpath tail --from earliest /var/lib/mysql")]
 pub(crate) struct Arguments {
-    /// mysql://user:password@host:port, canal://host:port/destination,
+    /// mysql://user:password@host:port (with /NAME only that database), canal://host:port/destination,
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
     /// From canal:// and zk:// it reads in the place of the client that the destination has, see --take; values
     /// of TIMESTAMP columns are then in the zone of the server.
@@ -77,7 +77,7 @@ fn following(source: &Source, place: &str, filters: &FilterArguments) -> String 
     format!("{what} from {}, {}", shorten(&source.begin(), BEGIN_MAX), filters.describe())
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let out = io::stdout();
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
@@ -88,6 +88,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let is_server = SourceUrl::is_meant(&arguments.place);
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
+    arguments.filters.keep_to(&arguments.place, arguments.standby.as_deref())?;
     let options = arguments.filters.options()?;
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     let config = SourceConfig {
