@@ -164,7 +164,8 @@ async fn follow(
     let out = io::stdout();
     let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let format = arguments.format.format();
-    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
+    let renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
+    let mut renderer = renderer.of_a_server(arguments.format);
     let mut changes = connection.changes();
     let mut counts = Counts::new();
     let mut gone = pin!(reader_is_gone());

@@ -62,7 +62,10 @@ impl Output {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let options = arguments.filters.options()?;
+    let mut options = arguments.filters.options()?;
+    if arguments.entries.is_none() {
+        options.suppress = options.suppress.and(arguments.format.suppressed());
+    }
     let mut output = if let Some(path) = &arguments.entries {
         let doing = format!("cannot write {}", path.display());
         Output::Entries(BufWriter::new(

@@ -2,6 +2,7 @@
 
 pub(crate) mod canal;
 pub(crate) mod render;
+mod value;
 
 use std::io::{self, IsTerminal};
 use std::pin::pin;
@@ -16,7 +17,8 @@ use crate::outlet::reader_is_gone;
 use crate::place::has_scheme;
 use crate::report::{Failure, say};
 use crate::secret::{Secret, without_login};
-use render::{FormatArguments, Renderer, shorten};
+use render::{FormatArguments, Renderer};
+use value::shorten;
 
 /// Longest GTID set that is shown, in characters.
 const BEGIN_MAX: usize = 200;
@@ -84,12 +86,14 @@ pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.filters.zone()?;
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
     if has_scheme(&arguments.place, &["canal", "zk", "zookeeper"]) {
+        let mut renderer = renderer.of_a_server(arguments.format);
         return canal::run(&arguments, &mut renderer).await;
     }
     let is_server = SourceUrl::is_meant(&arguments.place);
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
     arguments.filters.keep_to(&arguments.place, arguments.standby.as_deref())?;
-    let options = arguments.filters.options()?;
+    let mut options = arguments.filters.options()?;
+    options.suppress = options.suppress.and(arguments.format.suppressed());
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     let config = SourceConfig {
         destination: "tail".to_owned(),

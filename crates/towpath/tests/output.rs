@@ -118,3 +118,68 @@ fn a_file_is_decoded_no_further_than_somebody_reads() {
         assert!(status.success() && said.is_empty(), "{format:?}: {status} {said}");
     }
 }
+
+/// Statements beside rows are shown if that is asked for, from a server, from its files, and as a client.
+#[test]
+fn the_statement_of_rows_is_shown_on_demand() {
+    for (version, argument) in [
+        (Version::Mysql80, "--binlog-rows-query-log-events=ON"),
+        (Version::Mariadb1011, "--binlog-annotate-row-events=ON"),
+    ] {
+        let server = Server::start(version, &[argument]);
+        server.run(TABLE);
+        let mut serving = Serving::start(&["--source", &server.url(), "--from", "now"]);
+        serving.wait_until_running();
+        let (file, offset) = server.binlog_end();
+        server.run("INSERT INTO d.n SELECT 7 AS remark; TRUNCATE TABLE d.n");
+        let from = format!("{file}:{offset}");
+        let path = server.binlog_folder().join("mysql-bin.000001");
+        let place = format!("canal://{}/example", serving.towpath.address());
+        let url = server.url();
+        let shown = |arguments: &[&str]| {
+            let output = Command::new(binary()).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{arguments:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        for format in [&[][..], &["--json"], &["--flat"]] {
+            for (command, limit) in [
+                (&["tail", "--from", &from, &url][..], ["--limit", "2"]),
+                (&["decode", path.to_str().unwrap()], ["--time-zone", "UTC"]),
+            ] {
+                let arguments = [command, format, &limit].concat();
+                let plain = shown(&arguments);
+                assert!(plain.contains("TRUNCATE") && !plain.contains("remark"), "{plain}");
+                let limit = if limit[0] == "--limit" { ["--limit", "3"] } else { limit };
+                let all = shown(&[command, format, &limit, &["--annotations"]].concat());
+                assert!(all.contains("TRUNCATE") && all.contains("remark"), "{version:?}: {all}");
+            }
+        }
+        // As a client: the server sends all of it.
+        let plain = shown(&["client", "--json", "--limit", "2", &place]);
+        assert!(plain.contains("TRUNCATE") && !plain.contains("remark"), "{plain}");
+        server.run("INSERT INTO d.n SELECT 8 AS remark");
+        let all = shown(&["tail", "--take", "--annotations", "--limit", "2", &place]);
+        assert!(all.contains("remark") && all.contains("id=8"), "{all}");
+    }
+}
+
+/// What an update changed in a long value is seen; --full and --json have all of it.
+#[test]
+fn a_long_value_is_shown_around_its_change() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run("CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, v TEXT)");
+    let (long, other) =
+        (format!("{0}Old{0}", "x".repeat(500)), format!("{0}New{0}", "x".repeat(500)));
+    server.run(&format!("INSERT INTO d.t VALUES (1, '{long}'); UPDATE d.t SET v = '{other}'"));
+    let path = server.binlog_folder().join("mysql-bin.000001");
+    let shown = |more: &[&str]| {
+        let output = Command::new(binary()).arg("decode").arg(&path).args(more).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = shown(&[]);
+    let update = text.lines().find(|line| line.contains(" update ")).unwrap();
+    assert!(update.contains("xOldx") && update.contains("xNewx") && update.len() < 250, "{update}");
+    for format in ["--full", "--json"] {
+        assert!(shown(&[format]).lines().last().unwrap().contains(&other), "{format}");
+    }
+}
