@@ -1,6 +1,7 @@
 //! `towpath serve`: follow a database and serve its changes to Canal clients.
 
 mod archive;
+mod state;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
+use state::StateFolder;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -58,9 +60,11 @@ pub(crate) struct Arguments {
     /// option does nothing.
     #[arg(long, value_name = "CURSOR")]
     instead_of: Option<String>,
-    /// Folder for cursors. With --zk they lie in ZooKeeper.
-    #[arg(long, value_name = "FOLDER", default_value = "towpath-state", conflicts_with = "zk")]
-    state: PathBuf,
+    /// State directory, for cursors and the history of structures. If absent, $XDG_STATE_HOME/towpath or
+    /// ~/.local/state/towpath, for root /var/lib/towpath; or ./towpath-state, if an earlier version made it. With --zk
+    /// cursors lie in ZooKeeper.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "zk")]
+    state: Option<PathBuf>,
     /// Be part of a cluster: zk://host:2181,host2:2181/otter/canal, the path being the root of Canal's
     /// tree; or a connect string as in Canal's configuration.
     #[arg(long, value_name = "URL")]
@@ -238,7 +242,10 @@ fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure>
     Ok(SocketAddr::new(ip, listen.port()).to_string())
 }
 
-fn configure(mut arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), Failure> {
+fn configure(
+    mut arguments: Arguments,
+    state: &StateFolder,
+) -> Result<(ServerConfig, DestinationConfig), Failure> {
     arguments.filters.keep_to(&arguments.source, arguments.standby.as_deref())?;
     let decoder = arguments.filters.options()?;
     let filter = decoder.filter.clone();
@@ -258,7 +265,7 @@ fn configure(mut arguments: Arguments) -> Result<(ServerConfig, DestinationConfi
     let stall_timeout = Duration::from_secs(arguments.failover.stall_timeout.into());
     arguments.failover.apply(&mut config);
     config.archive =
-        arguments.archive.read(&arguments.source, &arguments.state, &arguments.destination)?;
+        arguments.archive.read(&arguments.source, &state.path, &arguments.destination)?;
     let feed = SourceFeed {
         place: (*arguments.source).to_owned(),
         config,
@@ -292,17 +299,19 @@ fn configure(mut arguments: Arguments) -> Result<(ServerConfig, DestinationConfi
         status: arguments.status,
         cluster,
         credentials,
-        state: arguments.state,
+        state: state.path.clone(),
         fail_fast: arguments.failure.fail_fast,
         ..ServerConfig::default()
     };
     Ok((server, instance))
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.filters.zone()?;
     let has_password = arguments.password.is_some();
-    let (config, instance) = configure(arguments)?;
+    let state = StateFolder::find(arguments.state.take())?;
+    let is_alone = arguments.zk.is_none();
+    let (config, instance) = configure(arguments, &state)?;
     let server = Server::bind(config, vec![instance])
         .await
         .map_err(|error| Failure::server("cannot start", error))?;
@@ -317,6 +326,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let _state = tell_state(server.observer())?;
     if let Some(status) = server.status_addr() {
         say(&format!("status on http://{status}"));
+    }
+    if is_alone {
+        say(&state.describe());
     }
     say(&format!("TIMESTAMP columns are served in the time zone {zone}"));
     say(&format!("listening on {local}"));

@@ -52,6 +52,7 @@ fn a_mistyped_url_is_told_without_its_password() {
         for place in MISTYPED {
             let output = Command::new(binary())
                 .current_dir(folder.path())
+                .env("XDG_STATE_HOME", folder.path())
                 .args(*command)
                 .arg(place)
                 .output()

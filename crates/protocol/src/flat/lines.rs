@@ -75,10 +75,12 @@ impl LineWriter {
 
 /// What all rows of an entry begin with, up to the key. `None` when it is not UTF-8.
 fn head_of(out: &mut Vec<u8>, facts: &Facts<'_>, change: EventType) -> Option<()> {
-    let kind: &[u8] = match change {
-        EventType::Insert => b"{\"kind\":\"insert\",\"schema\":",
-        EventType::Update => b"{\"kind\":\"update\",\"schema\":",
-        _ => b"{\"kind\":\"delete\",\"schema\":",
+    let kind: &[u8] = if change == EventType::Insert {
+        b"{\"kind\":\"insert\",\"schema\":"
+    } else if change == EventType::Update {
+        b"{\"kind\":\"update\",\"schema\":"
+    } else {
+        b"{\"kind\":\"delete\",\"schema\":"
     };
     out.extend_from_slice(kind);
     for name in [facts.schema, facts.table, facts.file] {
@@ -137,14 +139,16 @@ fn rows(
         out.extend(head);
         shape.keys(out, row, image)?;
         out.extend(b",\"before\":");
-        match change.event_type {
-            EventType::Insert => out.extend(b"null"),
-            _ => shape.object(out, message, BEFORE)?,
+        if change.event_type == EventType::Insert {
+            out.extend(b"null");
+        } else {
+            shape.object(out, message, BEFORE)?;
         }
         out.extend(b",\"after\":");
-        match change.event_type {
-            EventType::Delete => out.extend(b"null"),
-            _ => shape.object(out, message, AFTER)?,
+        if change.event_type == EventType::Delete {
+            out.extend(b"null");
+        } else {
+            shape.object(out, message, AFTER)?;
         }
         out.extend(b"}\n");
     }
