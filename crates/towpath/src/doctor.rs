@@ -8,7 +8,6 @@ mod mysql;
 mod reach;
 mod zookeeper;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use clap::Args;
 use towpath_coordination::ZkUrl;
 use towpath_source::SourceUrl;
 
+use crate::outlet::Color;
 use crate::place::{CanalPlace, Login};
 use crate::report::say;
 use crate::secret::Secret;
@@ -140,7 +140,7 @@ fn configure(arguments: &Arguments) -> Result<(Place, Options), String> {
     Ok((place, Options { deadline, login, source, server_id: arguments.server_id }))
 }
 
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+pub(crate) async fn run(arguments: Arguments, color: Color) -> ExitCode {
     let (place, options) = match configure(&arguments) {
         Ok(configured) => configured,
         Err(reason) => {
@@ -148,7 +148,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let colored = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colored = color.is_on(&std::io::stdout());
     let format = if arguments.json { Format::Json } else { Format::Lines { colored } };
     let mut findings = Findings::new(format);
     match &place {

@@ -4,7 +4,7 @@ pub(crate) mod canal;
 pub(crate) mod render;
 mod value;
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
-use crate::outlet::reader_is_gone;
+use crate::outlet::{Color, reader_is_gone};
 use crate::place::has_scheme;
 use crate::report::{Failure, say};
 use crate::secret::{Secret, without_login};
@@ -79,9 +79,9 @@ fn following(source: &Source, place: &str, filters: &FilterArguments) -> String 
     format!("{what} from {}, {}", shorten(&source.begin(), BEGIN_MAX), filters.describe())
 }
 
-pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments, color: Color) -> Result<(), Failure> {
     let out = io::stdout();
-    let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colored = color.is_on(&out);
     let format = arguments.format.format();
     let zone = arguments.filters.zone()?;
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);

@@ -183,3 +183,31 @@ fn a_long_value_is_shown_around_its_change() {
         assert!(shown(&[format]).lines().last().unwrap().contains(&other), "{format}");
     }
 }
+
+#[test]
+fn colours_are_where_they_are_asked_for() {
+    let nowhere = "canal://127.0.0.1:1/example";
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["tail", "--help"], 0),
+        (&["tail", "--nonsense"], 2),
+        (&["doctor", "--deadline", "1", nowhere], 1),
+    ] {
+        for (color, is_colored) in
+            [("--color=always", true), ("--color=never", false), ("--color=auto", false)]
+        {
+            let output = Command::new(binary()).arg(color).args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+            let said = [output.stdout, output.stderr].concat();
+            assert_eq!(said.contains(&0x1b), is_colored, "{color} {arguments:?}");
+        }
+    }
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let path = server.binlog_folder().join("mysql-bin.000001");
+    for (color, is_colored) in [("always", true), ("never", false), ("auto", false)] {
+        let mut command = Command::new(binary());
+        let output = command.args(["decode", "--color", color]).arg(&path).output().unwrap();
+        assert_eq!(output.stdout.contains(&0x1b), is_colored, "{color}");
+    }
+}
