@@ -8,6 +8,7 @@ mod dump_event;
 mod filters;
 mod follow;
 mod outlet;
+mod pages;
 mod place;
 mod report;
 mod secret;
@@ -55,6 +56,10 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Measure how fast a server, a source or binlog files can be read.
     Bench(bench::Arguments),
+    /// Write the completions of a shell.
+    Completions(pages::CompletionArguments),
+    /// Write a manual page.
+    Man(pages::ManArguments),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +83,8 @@ fn main() -> ExitCode {
             Command::DumpEvent(arguments) => dump_event::run(&arguments),
             Command::Doctor(arguments) => return Ok(doctor::run(arguments, color).await),
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Completions(arguments) => pages::completions(&arguments, Arguments::command()),
+            Command::Man(arguments) => pages::man(&arguments, Arguments::command()),
         }
         .map(|()| ExitCode::SUCCESS)
     });
