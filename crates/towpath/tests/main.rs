@@ -53,6 +53,7 @@ mod stalls;
 mod status;
 mod streams;
 mod structures;
+mod texts;
 mod times;
 mod type_words;
 mod vectors;

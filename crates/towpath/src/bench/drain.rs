@@ -90,6 +90,7 @@ fn row_count(entry: &[u8]) -> Result<u64, DrainError> {
 pub(super) fn run(place: &CanalPlace, arguments: &Arguments) -> Result<Tally, Failure> {
     drain(place, arguments)
         .map_err(|error| Failure::new(&format!("cannot read from {}", place.address), error))
+        .map_err(|failure| failure.with_hint("`towpath doctor URL` looks step by step"))
 }
 
 fn drain(place: &CanalPlace, arguments: &Arguments) -> Result<Tally, DrainError> {
