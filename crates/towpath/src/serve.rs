@@ -193,7 +193,7 @@ fn listening(text: &str) -> Result<SocketAddr, String> {
 /// Host and port as configured, for Canal's cursor file.
 fn address(source: &str) -> Result<SourceAddress, Failure> {
     if !SourceUrl::is_meant(source) {
-        let path = std::path::PathBuf::from(source);
+        let path = PathBuf::from(source);
         return match std::fs::metadata(&path) {
             Ok(_) => Ok(SourceAddress { host: source.to_owned(), port: 0 }),
             // Files that are not there are mistyped rather than late.
