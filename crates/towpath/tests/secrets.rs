@@ -41,7 +41,7 @@ const COMMANDS: &[&[&str]] = &[
     &["client", "--give-up", "1"],
     &["serve", "--fail-fast", "--listen", "127.0.0.1:0", "--source"],
     &["bench"],
-    &["serve", "--listen", "127.0.0.1:0", "--source", "/nowhere", "--zk"],
+    &["serve", "--listen", "127.0.0.1:0", "--source", "mysql://root@127.0.0.1:1", "--zk"],
     &["serve", "--listen", "127.0.0.1:0", "--source", "/", "--zk"],
 ];
 

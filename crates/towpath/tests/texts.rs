@@ -72,8 +72,16 @@ fn twenty_mistakes_are_told_with_what_to_do() {
         (&["tail", "--from", "gtid:0-1-2", "letter"], 1, &["gtid:0-1-2", "take earliest"]),
         (&["tail", "--limit", "few", "letter"], 2, &["few", "--limit"]),
         (&["serve", "--source", "/x", "--listen", "h"], 2, &["--listen", "expected HOST:PORT"]),
-        (&["serve", "--source", "/x", "--state", "/dev/null"], 1, &["/dev/null", "choose another"]),
-        (&["serve", "--source", "/x", "--destination", "a/b"], 1, &["`a/b`", "plain file name"]),
+        (
+            &["serve", "--source", "mysql://me@127.0.0.1:1", "--state", "/dev/null"],
+            1,
+            &["/dev/null", "choose another"],
+        ),
+        (
+            &["serve", "--source", "mysql://me@127.0.0.1:1", "--destination", "a/b"],
+            1,
+            &["`a/b`", "plain file name"],
+        ),
         (&["completions", "tcsh"], 2, &["tcsh", "bash, zsh, fish"]),
         (&["man", "tial"], 1, &["`tial`", "tail"]),
     ]);
