@@ -42,9 +42,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Follow a database and serve its changes to Canal clients.
+    /// Follow a source, a MySQL or MariaDB server, and serve its changes to Canal's clients.
     Serve(Box<serve::Arguments>),
-    /// Show changes as they happen.
+    /// Show changes of a source as they happen.
     Tail(tail::Arguments),
     /// Follow a server or a cluster as a client, with its state shown live.
     Client(Box<client::Arguments>),

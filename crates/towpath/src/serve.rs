@@ -34,13 +34,13 @@ what they acknowledged last; --from counts only for a destination that no client
 
 With --zk several servers share a destination: one serves it, the others stand by and take over.")]
 pub(crate) struct Arguments {
-    /// The database: mysql://user:password@host:port, with /NAME to keep to one database. The user needs SELECT, REPLICATION SLAVE and
+    /// The source: mysql://user:password@host:port, with /NAME to keep to one database. The user needs SELECT, REPLICATION SLAVE and
     /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
     /// certificate, too. A binlog file or folder works as well. file:PATH and credential:NAME keep the URL
     /// out of sight, as the environment does.
     #[arg(long, value_name = "URL", env = "TOWPATH_SOURCE", hide_env_values = true)]
     source: Secret,
-    /// The name under which clients subscribe.
+    /// The name of the destination, to which clients subscribe.
     #[arg(long, default_value = "example")]
     destination: String,
     /// Where clients connect, HOST:PORT; :PORT is any address of this machine, port 0 any free one.

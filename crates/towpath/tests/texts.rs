@@ -133,3 +133,50 @@ fn shells_and_manual_pages_know_every_command_and_option() {
     let page = printed(&["man", "tail"]);
     assert!(page.contains(".TH towpath-tail 1") && page.contains("\\-\\-annotations"), "{page}");
 }
+
+/// The help has the words of docs/glossary.md, and not those that others use for the same.
+#[test]
+fn the_help_has_the_words_of_the_glossary() {
+    let commands = [
+        "serve",
+        "tail",
+        "client",
+        "decode",
+        "dump-event",
+        "doctor",
+        "bench",
+        "completions",
+        "man",
+    ];
+    let mut all = String::new();
+    for command in commands {
+        let help = printed(&[command, "--help"]);
+        // What the server calls a privilege, and the name of a table.
+        let help = help.replace("REPLICATION SLAVE", "").replace("schema.table", "");
+        for word in [
+            "master",
+            "slave",
+            "table meta",
+            "tsdb",
+            "event store",
+            "ring buffer",
+            "meta.dat",
+            "schema",
+        ] {
+            assert!(!help.to_lowercase().contains(word), "{command} --help says {word}: {help}");
+        }
+        all.push_str(&help);
+    }
+    for word in [
+        "source",
+        "destination",
+        "client",
+        "cursor",
+        "state directory",
+        "standby",
+        "filter",
+        "GTID",
+    ] {
+        assert!(all.contains(word) || all.contains(&word.replacen('s', "S", 1)), "{word}");
+    }
+}
