@@ -133,6 +133,9 @@ impl Builder {
         if !destination.is_empty() {
             self = self.destination(destination);
         }
+        if servers.split(',').any(|server| with_port(server.trim()).is_err()) {
+            return Err(fail("there is no host in it, or a port is no number from 1 to 65535"));
+        }
         Ok(servers.split(',').fold(self, Self::server))
     }
 

@@ -1,5 +1,6 @@
 //! Canal's table filters (server-runtime 6.3).
 
+mod database;
 mod fields;
 mod names;
 mod pattern;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use database::filter_within;
 pub(crate) use fields::FieldRule;
 pub use fields::{FieldFilter, FieldFilterError};
 use names::Names;

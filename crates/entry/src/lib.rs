@@ -23,6 +23,6 @@ pub use decoder::{
 pub use error::DecodeError;
 pub use filter::{
     FILTER_LEN_MAX, FieldFilter, FieldFilterError, FilterError, TableFilter, filter_remarks,
-    shown_filter,
+    filter_within, shown_filter,
 };
 pub use text::{Zone, ZoneError, statement_text};

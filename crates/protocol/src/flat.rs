@@ -1,6 +1,7 @@
 //! Canal's flat JSON messages (entry-format 5).
 
 mod buffer;
+mod lines;
 mod quick;
 mod scan;
 mod shape;
@@ -10,6 +11,7 @@ use std::io::Write as _;
 use crate::entry::{Column, EntryType, EventType, Fields, ReadError, RowChange, RowData, text};
 use crate::protobuf::Value;
 use buffer::Buffer;
+pub use lines::{LineWriter, Lines};
 use quick::Quick;
 use shape::{AFTER, BEFORE, Shape};
 
@@ -30,6 +32,8 @@ struct Facts<'a> {
     /// UTF-8 when they were read in the general way.
     schema: &'a [u8],
     table: &'a [u8],
+    file: &'a [u8],
+    offset: i64,
     execute_time: i64,
     gtid: &'a str,
     entry_type: EntryType,
@@ -99,12 +103,10 @@ impl FlatWriter {
         first: &[u8],
         numbers: (i64, i64),
     ) -> Option<()> {
-        let hash =
-            entry.table.iter().fold(0_usize, |hash, &b| hash.wrapping_mul(31) ^ usize::from(b));
         if self.shapes.is_empty() {
             self.shapes.resize_with(SHAPES, || None);
         }
-        let slot = self.shapes.get_mut(hash % SHAPES)?;
+        let slot = self.shapes.get_mut(entry.table_hash() % SHAPES)?;
         let lists = (&mut self.data, &mut self.old);
         let is_done = slot.as_mut().and_then(|shape| rows(shape, entry, change, lists)).is_some();
         if !is_done {
@@ -162,6 +164,8 @@ fn rows(
 }
 
 /// Tags of `Header`.
+const FILE: u8 = 2 << 3 | 2;
+const OFFSET: u8 = 3 << 3;
 const EXECUTE_TIME: u8 = 6 << 3;
 const SCHEMA: u8 = 8 << 3 | 2;
 const TABLE: u8 = 9 << 3 | 2;
@@ -174,6 +178,16 @@ const SQL: u8 = 11 << 3 | 2;
 const ROWS: u8 = 12 << 3 | 2;
 
 impl<'a> Facts<'a> {
+    fn is_row_data(&self) -> bool {
+        self.entry_type == EntryType::RowData
+    }
+
+    /// What the shape of the table is found by.
+    #[inline]
+    fn table_hash(&self) -> usize {
+        self.table.iter().fold(0, |hash, &b| hash.wrapping_mul(31) ^ usize::from(b))
+    }
+
     fn read_quickly(bytes: &'a [u8]) -> Option<Self> {
         let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok();
         let mut facts = Self::default();
@@ -183,6 +197,8 @@ impl<'a> Facts<'a> {
         while !header.rest.is_empty() {
             let field = header.next()?;
             match field.tag {
+                FILE => facts.file = field.content()?,
+                OFFSET => facts.offset = field.number.cast_signed(),
                 EXECUTE_TIME => facts.execute_time = field.number.cast_signed(),
                 SCHEMA => facts.schema = field.content()?,
                 TABLE => facts.table = field.content()?,

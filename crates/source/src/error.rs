@@ -1,5 +1,6 @@
 //! What can go wrong between here and the source, and what to do about it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -451,6 +452,10 @@ impl SourceError {
                 "TLS 1.2 with ECDHE is the oldest that is spoken (MySQL before 8.0.16 may be built \
                  without it); tls=required does not look at the certificate",
             ),
+            Self::File { source, .. } => of_a_file(source.kind()),
+            Self::Io { doing: "connect", .. } => Some(
+                "check host and port in the URL, and that the server runs; `towpath doctor URL` looks step by step",
+            ),
             Self::Io { .. }
             | Self::Silence { .. }
             | Self::Protocol { .. }
@@ -465,9 +470,24 @@ impl SourceError {
             | Self::Archive { .. }
             | Self::Stream(_)
             | Self::Fate { .. }
-            | Self::File { .. }
             | Self::BadFile { .. } => None,
         }
+    }
+}
+
+/// What can be done about a file that cannot be read.
+const fn of_a_file(kind: ErrorKind) -> Option<&'static str> {
+    if matches!(kind, ErrorKind::NotFound) {
+        Some(
+            "a binlog file or a folder of them is named by its path, a server as \
+             mysql://user:password@host:3306",
+        )
+    } else if matches!(kind, ErrorKind::PermissionDenied) {
+        Some("run it as a user who may read the files, as the server's own")
+    } else if matches!(kind, ErrorKind::IsADirectory) {
+        Some("name its files, as FOLDER/mysql-bin.*; `towpath tail FOLDER` reads all of them")
+    } else {
+        None
     }
 }
 

@@ -142,11 +142,25 @@ impl FileSource {
                 }
                 Ok(())
             }
-            Start::Gtid(set) => fail(format!("gtid:{set}"), "files cannot be searched by GTID"),
-            Start::Time { unix_s } => {
-                fail(format!("time:{unix_s}"), "files cannot be searched by time")
-            }
+            Start::Gtid(set) => fail(
+                format!("gtid:{set}"),
+                "files cannot be searched by GTID; take earliest or FILE:OFFSET",
+            ),
+            Start::Time { unix_s } => fail(
+                format!("time:{unix_s}"),
+                "files cannot be searched by time; take earliest or FILE:OFFSET",
+            ),
         }
+    }
+
+    /// The place at which reading begins: the first file that is left.
+    pub(crate) fn begin(&self) -> String {
+        if let Some(open) = &self.open {
+            return format!("{}:{}", look::name_of(&open.path), open.from.max(open.at));
+        }
+        self.waiting
+            .front()
+            .map_or_else(|| "their end".to_owned(), |path| format!("{}:4", look::name_of(path)))
     }
 
     /// Bytes of all files that are still to be read, for a progress bar.
@@ -297,7 +311,9 @@ impl OpenFile {
             return Err(bad("the file is encrypted: read it through its server instead"));
         }
         if read < 4 || magic != MAGIC {
-            return Err(bad("not a binlog: it does not begin with fe 62 69 6e"));
+            return Err(bad(
+                "not a binlog: it does not begin with fe 62 69 6e; the server lists its binlog files with SHOW BINARY LOGS",
+            ));
         }
         Ok(Self {
             path: path.to_owned(),

@@ -373,6 +373,24 @@ impl Source {
         }
     }
 
+    /// What the server is that is followed, with its version, as `MySQL 8.0.36`.
+    #[must_use]
+    pub fn product(&self) -> Option<String> {
+        match self {
+            Self::Mysql(source) => Some(source.product()),
+            Self::Files(_) => None,
+        }
+    }
+
+    /// The place at which reading begins, as [`Start`] is written, before anything was read.
+    #[must_use]
+    pub fn begin(&self) -> String {
+        match self {
+            Self::Mysql(source) => source.resume(),
+            Self::Files(source) => source.begin(),
+        }
+    }
+
     /// Which server this is: positions of different ones have nothing in common.
     #[must_use]
     pub fn identity(&self) -> &str {

@@ -71,6 +71,8 @@ pub struct MysqlSource {
     config: SourceConfig,
     server_id: u32,
     flavour: Flavour,
+    /// The version of the server that was connected to first, as it greets with it.
+    version: String,
     /// The identity of the server that is followed.
     identity: String,
     resume: From,
@@ -180,6 +182,7 @@ impl MysqlSource {
             config,
             server_id,
             flavour,
+            version: connection.version.clone(),
             identity,
             resume,
             is_inside: false,
@@ -628,6 +631,25 @@ impl MysqlSource {
             Feed::Nothing => "none",
             Feed::Server(_) => "server",
             Feed::Archive(_) => "archive",
+        }
+    }
+
+    /// What the server is, with its version.
+    pub(crate) fn product(&self) -> String {
+        match self.flavour {
+            Flavour::Mysql => format!("MySQL {}", self.version),
+            // It greets with 5.5.5 before its own, for replicas that compare versions.
+            Flavour::Mariadb => {
+                format!("MariaDB {}", self.version.strip_prefix("5.5.5-").unwrap_or(&self.version))
+            }
+        }
+    }
+
+    /// Where reading goes on when the connection is lost now.
+    pub(crate) fn resume(&self) -> String {
+        match &self.resume {
+            From::Position { file, offset } => format!("{file}:{offset}"),
+            From::Gtid(set) => format!("gtid:{set}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`.
+//! `mysql://user:password@host:port/database?tls=MODE&ca=FILE&stream=NAME`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct SourceUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// The database that is meant, if one is named.
+    pub database: Option<String>,
     /// Protection of the connection.
     pub tls: TlsMode,
     /// PEM file with the certificates of the authorities that are trusted.
@@ -54,8 +56,8 @@ pub struct SourceUrl {
 }
 
 impl SourceUrl {
-    /// Reads `mysql://user:password@host:port?tls=MODE&ca=FILE&stream=NAME`; the port may be left out (3306),
-    /// `mariadb://` is the same, `%XX` stands for a byte, a path is ignored.
+    /// Reads `mysql://user:password@host:port/database?tls=MODE&ca=FILE&stream=NAME`; the port may be left out
+    /// (3306), `mariadb://` is the same, `%XX` stands for a byte.
     ///
     /// # Errors
     /// [`SourceError::Url`] says what is wrong, without the password.
@@ -70,9 +72,18 @@ impl SourceUrl {
     #[must_use]
     pub fn is_meant(place: &str) -> bool {
         const SCHEMES: [&str; 5] = ["mysql", "mariadb", "canal", "zk", "zookeeper"];
+        if place.contains("://") {
+            return true;
+        }
         let word = place.split([':', '/']).next().unwrap_or_default();
         let has_scheme = SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme));
-        place.contains("://") || (has_scheme || place.contains('@')) && !Path::new(place).exists()
+        // `host:port` and `//host` are no files that anybody has, `/folder/a:b` may be one that is not there.
+        let is_path = place.starts_with(['/', '.']) && !place.starts_with("//");
+        let looks_so = has_scheme
+            || place.contains('@')
+            || place.starts_with("//")
+            || (place.contains(':') && !is_path);
+        looks_so && !Path::new(place).exists()
     }
 
     pub(crate) fn password(&self) -> &str {
@@ -94,7 +105,7 @@ fn read(text: &str) -> Result<SourceUrl, String> {
     let rest = text
         .strip_prefix("mysql://")
         .or_else(|| text.strip_prefix("mariadb://"))
-        .ok_or("it does not begin with mysql://")?;
+        .ok_or("it does not begin with mysql://, and is no file")?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let Some((login, place)) = authority.rsplit_once('@') else {
         return Err(if tail.contains('@') {
@@ -114,6 +125,7 @@ fn read(text: &str) -> Result<SourceUrl, String> {
         password,
         host: host.to_owned(),
         port,
+        database: database(tail)?,
         tls: TlsMode::default(),
         ca: None,
         stream: None,
@@ -122,6 +134,18 @@ fn read(text: &str) -> Result<SourceUrl, String> {
         read_options(&mut url, query.split('#').next().unwrap_or_default())?;
     }
     Ok(url)
+}
+
+/// The name in the path.
+fn database(tail: &str) -> Result<Option<String>, String> {
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let name = path.strip_prefix('/').unwrap_or_default();
+    let name = name.strip_suffix('/').unwrap_or(name);
+    if name.contains('/') {
+        return Err("the path has to be the name of one database".to_owned());
+    }
+    let name = unescape(name, "the name of the database")?;
+    Ok(Some(name).filter(|name| !name.is_empty()))
 }
 
 fn host_and_port(place: &str) -> Result<(&str, u16), String> {
@@ -237,6 +261,12 @@ mod tests {
     fn urls_are_read_and_passwords_never_shown() {
         let url = SourceUrl::parse("mysql://me:p%40ss@db1:3307/x").unwrap();
         assert_eq!((url.user.as_str(), url.password(), url.port), ("me", "p@ss", 3307));
+        assert_eq!(url.database.as_deref(), Some("x"));
+        assert_eq!(
+            SourceUrl::parse("mysql://me@h/a%2Fb/?tls=required").unwrap().database.unwrap(),
+            "a/b"
+        );
+        assert_eq!(SourceUrl::parse("mysql://me@h/").unwrap().database, None);
         assert_eq!(format!("{url} {url:?}").matches("p@ss").count(), 0);
         assert_eq!(SourceUrl::parse("mysql://me@[::1]").unwrap().address(), "[::1]:3306");
         let url = SourceUrl::parse("mysql://me:a@b:c@[fe80::1]:5/?tls=VERIFY_CA&ca=/x%20y.pem");
@@ -245,6 +275,28 @@ mod tests {
         assert_eq!(url.ca, Some(PathBuf::from("/x y.pem")));
         let url = SourceUrl::parse("mysql://me@h?stream=group1_stream_0").unwrap();
         assert_eq!(url.stream.as_deref(), Some("group1_stream_0"));
+    }
+
+    #[test]
+    fn what_is_no_file_and_looks_like_a_url_is_meant_as_one() {
+        for place in [
+            "mysql://me@h",
+            "http://h",
+            "mysql:/me:secret@h",
+            "mysql//me@h",
+            "MYSQL:me",
+            "me:secret@h",
+            "me:secret",
+            "//me@h",
+            "//h:3306",
+            "h:3306",
+            "/me@h",
+        ] {
+            assert!(SourceUrl::is_meant(place), "{place}");
+        }
+        for place in ["/var/lib/mysql", "mysql-bin.000001", "./a:b", "/x/a:b", "db1"] {
+            assert!(!SourceUrl::is_meant(place), "{place}");
+        }
     }
 
     #[test]
@@ -268,6 +320,7 @@ mod tests {
             ("mysql://me:secret@h?tls=verify-ca", "ca=FILE"),
             ("mysql://me:secret@h?ca=x", "only looked at"),
             ("mysql://me:secret@h?ssl=1", "no option ssl"),
+            ("mysql://me:secret@h/a/b", "one database"),
             ("mysql://me:secret@h?stream=", "no name of a stream"),
             ("mysql://me:secret@h?stream=a'b", "no name of a stream"),
         ] {

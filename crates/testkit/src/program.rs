@@ -61,6 +61,8 @@ impl Program {
             Ok(file) => Stdio::from(file),
             Err(error) => panic!("{}: {error}", folder.path().join(file).display()),
         };
+        // What a program keeps without being told where must not be the user's.
+        command.env("XDG_STATE_HOME", folder.path());
         // Files and not pipes: nobody has to read for the program to go on.
         command.stdin(Stdio::piped()).stdout(output("stdout")).stderr(output("stderr"));
         match command.spawn() {

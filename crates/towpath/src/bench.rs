@@ -12,7 +12,7 @@ use towpath_entry::{DecoderOptions, TableFilter};
 use towpath_source::{SourceUrl, Start};
 
 use crate::filters::remark;
-use crate::place::Place;
+use crate::place::{CanalPlace, has_scheme};
 use crate::report::Failure;
 use crate::zone::ZoneArguments;
 
@@ -118,15 +118,16 @@ fn age_us(bytes: &[u8]) -> Option<u64> {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.zone.zone()?;
     remark("--filter", &arguments.filter);
-    let mut tally = match Place::parse(&arguments.place) {
-        Some(place) => drain::run(&place, &arguments)?,
-        None if SourceUrl::is_meant(&arguments.place) => dump::run(&arguments).await?,
-        None => {
-            let filter = TableFilter::new(&arguments.filter, "")
-                .map_err(|error| Failure::new("cannot use --filter", error))?;
-            let options = DecoderOptions { filter, zone, ..DecoderOptions::default() };
-            files::run(&arguments.place, options).await?
-        }
+    let mut tally = if has_scheme(&arguments.place, &["canal"]) {
+        let place = CanalPlace::parse(&arguments.place).map_err(|reason| Failure::of(&reason))?;
+        drain::run(&place, &arguments)?
+    } else if SourceUrl::is_meant(&arguments.place) {
+        dump::run(&arguments).await?
+    } else {
+        let filter = TableFilter::new(&arguments.filter, "")
+            .map_err(|error| Failure::new("cannot use --filter", error))?;
+        let options = DecoderOptions { filter, zone, ..DecoderOptions::default() };
+        files::run(&arguments.place, options).await?
     };
     let mut text = tally.line();
     if !arguments.latency.is_empty() {

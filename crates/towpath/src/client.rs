@@ -1,6 +1,7 @@
 //! `towpath client`: a client of a server or a cluster, with its life shown as it goes.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,7 @@ use towpath_entry::Zone;
 
 use crate::encryption::TlsArguments;
 use crate::filters::remark;
+use crate::outlet::{Color, reader_is_gone};
 use crate::report::{Failure, say};
 use crate::secret::Secret;
 use crate::signals::Shutdown;
@@ -139,14 +141,14 @@ fn build(arguments: &Arguments) -> Result<Client, ClientError> {
     arguments.tls.apply(builder)?.build()
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: Arguments, color: Color) -> Result<(), Failure> {
     let failed = |error| Failure::new("cannot follow the server", error);
     let zone = arguments.zone.zone()?;
     remark("--filter", &arguments.filter);
     let client = build(&arguments).map_err(failed)?;
     let shutdown = Shutdown::listen()?;
     let mut connection = client.start();
-    let result = follow(&arguments, zone, &mut connection, &shutdown).await;
+    let result = follow(&arguments, (zone, color), &mut connection, &shutdown).await;
     let health = client.health();
     connection.close().await;
     client.close(CLOSE_DEADLINE).await;
@@ -158,16 +160,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn follow(
     arguments: &Arguments,
-    zone: Zone,
+    (zone, color): (Zone, Color),
     connection: &mut Connection,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let out = io::stdout();
-    let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colored = color.is_on(&out);
     let format = arguments.format.format();
-    let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
+    let renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
+    let mut renderer = renderer.of_a_server(arguments.format);
     let mut changes = connection.changes();
     let mut counts = Counts::new();
+    let mut gone = pin!(reader_is_gone());
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first one is now.
@@ -176,6 +180,7 @@ async fn follow(
         tokio::select! {
             biased;
             () = shutdown.token().cancelled() => return Ok(()),
+            () = &mut gone => return Ok(()),
             Ok(()) = changes.changed() => {
                 let status: Status = changes.borrow_and_update().clone();
                 say(&format!("{}/{}: {status}", connection.health().destination, arguments.client_id));

@@ -11,6 +11,7 @@ use towpath_source::{Source, SourceConfig};
 
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
+use crate::outlet::Color;
 use crate::report::Failure;
 use crate::tail::render::{FormatArguments, Renderer};
 
@@ -61,8 +62,11 @@ impl Output {
     }
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let options = arguments.filters.options()?;
+pub(crate) async fn run(arguments: Arguments, color: Color) -> Result<(), Failure> {
+    let mut options = arguments.filters.options()?;
+    if arguments.entries.is_none() {
+        options.suppress = options.suppress.and(arguments.format.suppressed());
+    }
     let mut output = if let Some(path) = &arguments.entries {
         let doing = format!("cannot write {}", path.display());
         Output::Entries(BufWriter::new(
@@ -70,7 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ))
     } else {
         let out = io::stdout();
-        let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colored = color.is_on(&out);
         let format = arguments.format.format();
         Output::Lines(Box::new(Renderer::new(
             BufWriter::new(out),

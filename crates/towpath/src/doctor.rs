@@ -8,8 +8,6 @@ mod mysql;
 mod reach;
 mod zookeeper;
 
-use std::fmt;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +15,8 @@ use clap::Args;
 use towpath_coordination::ZkUrl;
 use towpath_source::SourceUrl;
 
+use crate::outlet::Color;
+use crate::place::{CanalPlace, Login};
 use crate::report::say;
 use crate::secret::Secret;
 use findings::{Findings, Format};
@@ -54,65 +54,6 @@ pub(crate) struct Arguments {
     /// One JSON object a line for each check.
     #[arg(long)]
     json: bool,
-}
-
-/// User and password for a server. `Debug` does not show the password.
-struct Login {
-    user: String,
-    password: String,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:***", self.user)
-    }
-}
-
-/// `canal://[user:password@]host:port/destination`.
-#[derive(Debug)]
-struct CanalPlace {
-    login: Option<Login>,
-    /// `host:port`.
-    address: String,
-    destination: String,
-}
-
-impl CanalPlace {
-    fn parse(rest: &str) -> Result<Self, String> {
-        let expected = "expected canal://[user:password@]host:port/destination";
-        let fail = |reason: &str| format!("canal://: {reason}; {expected}");
-        let (place, destination) = rest.split_once('/').unwrap_or((rest, "example"));
-        let (login, address) = match place.rsplit_once('@') {
-            Some((login, address)) => (Some(login), address),
-            None => (None, place),
-        };
-        let login = login.map(|login| {
-            let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            Login { user: user.to_owned(), password: password.to_owned() }
-        });
-        let (host, port) = match address.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, port),
-            _ => (address, "11111"),
-        };
-        if host.is_empty() {
-            return Err(fail("there is no host in it"));
-        }
-        if host.contains(':') && !host.starts_with('[') {
-            return Err(fail("an IPv6 address has to be written as [::1]"));
-        }
-        if !port.parse::<u16>().is_ok_and(|port| port > 0) {
-            return Err(fail("the port is no number from 1 to 65535"));
-        }
-        let destination = match destination {
-            "" => "example",
-            name if name.contains(['/', '?', '#']) => {
-                return Err(fail("the destination is no plain name"));
-            }
-            name => name,
-        };
-        let address = format!("{host}:{port}");
-        Ok(Self { login, address, destination: destination.to_owned() })
-    }
 }
 
 /// `zk://host,host/otter/canal[?destination=NAME]`.
@@ -157,7 +98,7 @@ impl Place {
             Some(("zk" | "zookeeper", _)) => {
                 ClusterPlace::parse(text).map(|place| Self::Cluster(Box::new(place)))
             }
-            Some(("canal", rest)) => CanalPlace::parse(rest).map(Self::Canal),
+            Some(("canal", _)) => CanalPlace::parse(text).map(Self::Canal),
             Some(("mysql" | "mariadb", _)) => {
                 SourceUrl::parse(text).map(Self::Mysql).map_err(|error| error.to_string())
             }
@@ -165,8 +106,8 @@ impl Place {
             Some((scheme, _)) => Err(format!(
                 "nothing is known of {scheme}://, only of zk://, canal:// and mysql://"
             )),
-            None => Err("expected zk://host/otter/canal, canal://host:port/destination or \
-                         mysql://user:password@host:port"
+            None => Err("it is no URL: expected zk://host:2181/otter/canal, \
+                         canal://host:11111/destination or mysql://user:password@host:3306"
                 .to_owned()),
         }
     }
@@ -199,7 +140,7 @@ fn configure(arguments: &Arguments) -> Result<(Place, Options), String> {
     Ok((place, Options { deadline, login, source, server_id: arguments.server_id }))
 }
 
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+pub(crate) async fn run(arguments: Arguments, color: Color) -> ExitCode {
     let (place, options) = match configure(&arguments) {
         Ok(configured) => configured,
         Err(reason) => {
@@ -207,7 +148,7 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let colored = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colored = color.is_on(&std::io::stdout());
     let format = if arguments.json { Format::Json } else { Format::Lines { colored } };
     let mut findings = Findings::new(format);
     match &place {
@@ -239,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_place_is_said_without_passwords() {
         for (text, says) in [
-            ("me:secret@db", "expected zk://"),
+            ("me:secret@db", "it is no URL: expected zk://"),
             ("http://me:secret@db", "nothing is known of http://"),
             ("canal://me:secret@", "no host"),
             ("canal://me:secret@db:x", "port"),

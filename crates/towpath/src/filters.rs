@@ -1,7 +1,11 @@
 //! What is left out, and the time zone of what is not: the arguments of all commands that decode a binlog, by Canal's rules.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use towpath_entry::{DecoderOptions, FieldFilter, Suppress, TableFilter, Zone, filter_remarks};
+use towpath_entry::{
+    DecoderOptions, FieldFilter, Suppress, TableFilter, Zone, filter_remarks, filter_within,
+    shown_filter,
+};
+use towpath_source::SourceUrl;
 
 use crate::report::{Failure, say};
 use crate::zone::ZoneArguments;
@@ -10,7 +14,8 @@ use crate::zone::ZoneArguments;
 #[derive(Debug, Args)]
 pub(crate) struct FilterArguments {
     /// Deliver only tables whose schema.table matches one of these regular expressions
-    /// (comma-separated). A client's own filter replaces it.
+    /// (comma-separated). A client's own filter replaces it. mysql://user:password@host:3306/shop is the same as
+    /// 'shop\..*'; with both, each expression has to begin with 'shop\.'.
     #[arg(long, default_value = "")]
     filter: String,
     /// Never deliver tables that match one of these.
@@ -30,6 +35,38 @@ pub(crate) struct FilterArguments {
 }
 
 impl FilterArguments {
+    /// Keeps to the database that the URL of a source names, if it names one.
+    pub(crate) fn keep_to(&mut self, source: &str, standby: Option<&str>) -> Result<(), Failure> {
+        let database = |place: &str| match SourceUrl::is_meant(place) {
+            true => SourceUrl::parse(place).map(|url| url.database).map_err(Failure::source),
+            false => Ok(None),
+        };
+        let other = standby.map(database).transpose()?.flatten();
+        let Some(name) = database(source)? else {
+            return match other {
+                None => Ok(()),
+                Some(other) => Err(Failure::of(&format!(
+                    "the standby is given with the database `{other}`, and the source with none: name it in both \
+                     URLs, or use --filter"
+                ))),
+            };
+        };
+        if let Some(other) = other.filter(|other| *other != name) {
+            return Err(Failure::of(&format!(
+                "the source is given with the database `{name}`, and the standby with `{other}`: both have to be the \
+                 same"
+            )));
+        }
+        self.filter = filter_within(&name, &self.filter).ok_or_else(|| {
+            Failure::of(&format!(
+                "the URL names the database `{name}`, and --filter `{}` may reach others: leave the database out of \
+                 the URL, or begin each part of --filter with `{name}\\.`",
+                shown_filter(&self.filter)
+            ))
+        })?;
+        Ok(())
+    }
+
     /// Settings of a decoder with these filters.
     pub(crate) fn options(&self) -> Result<DecoderOptions, Failure> {
         remark("--filter", &self.filter);
@@ -41,6 +78,24 @@ impl FilterArguments {
         let Switches(suppress) = self.switches;
         let zone = self.zone()?;
         Ok(DecoderOptions { filter, fields, suppress, zone, ..DecoderOptions::default() })
+    }
+
+    /// What is left of the source, for people.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = match self.filter.as_str() {
+            "" => "all tables".to_owned(),
+            filter => format!("tables {filter}"),
+        };
+        for (word, given) in [
+            (" but ", &self.black_filter),
+            (", columns ", &self.fields),
+            (", without columns ", &self.black_fields),
+        ] {
+            if !given.is_empty() {
+                text = format!("{text}{word}{given}");
+            }
+        }
+        text
     }
 
     /// The zone in which values and times are shown.

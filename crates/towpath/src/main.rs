@@ -8,6 +8,8 @@ mod dump_event;
 mod encryption;
 mod filters;
 mod follow;
+mod outlet;
+mod pages;
 mod place;
 mod report;
 mod secret;
@@ -19,7 +21,7 @@ mod zone;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use tokio::time::{Instant, sleep};
 
 /// Time for a goodbye to ZooKeeper, and for what is aborted to be gone.
@@ -32,15 +34,18 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 #[derive(Debug, Parser)]
 #[command(name = "towpath", version, arg_required_else_help = true)]
 struct Arguments {
+    /// Colours: auto is a terminal without NO_COLOR in the environment.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: outlet::Color,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Follow a database and serve its changes to Canal clients.
+    /// Follow a source, a MySQL or MariaDB server, and serve its changes to Canal's clients.
     Serve(Box<serve::Arguments>),
-    /// Show changes as they happen.
+    /// Show changes of a source as they happen.
     Tail(tail::Arguments),
     /// Follow a server or a cluster as a client, with its state shown live.
     Client(Box<client::Arguments>),
@@ -52,11 +57,20 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Measure how fast a server, a source or binlog files can be read.
     Bench(bench::Arguments),
+    /// Write the completions of a shell.
+    Completions(pages::CompletionArguments),
+    /// Write a manual page.
+    Man(pages::ManArguments),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    report::start_log();
+    let help = Arguments::command().color(outlet::Color::of_help(std::env::args_os()));
+    let arguments = match Arguments::from_arg_matches(&help.get_matches()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let color = arguments.color;
+    report::start_log(color);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::fail(&report::Failure::new("cannot start", error)),
@@ -64,12 +78,14 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Serve(arguments) => serve::run(*arguments).await,
-            Command::Tail(arguments) => tail::run(arguments).await,
-            Command::Client(arguments) => client::run(*arguments).await,
-            Command::Decode(arguments) => decode::run(arguments).await,
+            Command::Tail(arguments) => tail::run(arguments, color).await,
+            Command::Client(arguments) => client::run(*arguments, color).await,
+            Command::Decode(arguments) => decode::run(arguments, color).await,
             Command::DumpEvent(arguments) => dump_event::run(&arguments),
-            Command::Doctor(arguments) => return Ok(doctor::run(arguments).await),
+            Command::Doctor(arguments) => return Ok(doctor::run(arguments, color).await),
             Command::Bench(arguments) => bench::run(arguments).await,
+            Command::Completions(arguments) => pages::completions(&arguments, Arguments::command()),
+            Command::Man(arguments) => pages::man(&arguments, Arguments::command()),
         }
         .map(|()| ExitCode::SUCCESS)
     });

@@ -5,12 +5,14 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use towpath_server::ServerError;
 use towpath_source::SourceError;
 use tracing_subscriber::EnvFilter;
+
+use crate::outlet::Color;
 
 /// Why a command ended.
 #[derive(Debug)]
@@ -79,13 +81,13 @@ pub(crate) fn say(line: &str) {
 }
 
 /// Logs to standard error; `RUST_LOG` chooses what.
-pub(crate) fn start_log() {
+pub(crate) fn start_log(color: Color) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,towpath=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(color.is_on(&std::io::stderr()))
         .with_target(false)
         // Else a closed standard error ends the task that logs.
         .log_internal_errors(false)

@@ -24,6 +24,22 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A place as it can be shown: without the login of a URL. What is not certainly no password is left out.
+pub(crate) fn without_login(place: &str) -> String {
+    let Some((scheme, rest)) = place.split_once("://") else {
+        return if place.contains('@') { "***".to_owned() } else { place.to_owned() };
+    };
+    if let Some((_, shown)) = rest.rsplit_once('@') {
+        return format!("{scheme}://{shown}");
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let is_port = |port: &str| port.parse::<u16>().is_ok() || port.ends_with(']');
+    let all_ports = authority
+        .split(',')
+        .all(|host| host.rsplit_once(':').is_none_or(|(_, port)| is_port(port)));
+    if all_ports { place.to_owned() } else { format!("{scheme}://***") }
+}
+
 /// `file:PATH` is what lies in a file, `credential:NAME` a credential of the service, without the end of the
 /// last line; anything else is the text itself.
 impl FromStr for Secret {
@@ -59,6 +75,22 @@ fn credential(name: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_shown_without_its_login() {
+        for (place, shown) in [
+            ("canal://h:11111/x", "canal://h:11111/x"),
+            ("canal://u:secret@h/x", "canal://h/x"),
+            ("canal://u:sec/r@et@h/x", "canal://h/x"),
+            ("canal://u:secret", "canal://***"),
+            ("zk://a:2181,b:2181/otter", "zk://a:2181,b:2181/otter"),
+            ("mysql://[::1]/x", "mysql://[::1]/x"),
+            ("root:secret@h", "***"),
+            ("/var/lib/mysql", "/var/lib/mysql"),
+        ] {
+            assert_eq!(without_login(place), shown);
+        }
+    }
 
     #[test]
     fn secrets_come_from_files_and_are_not_shown() {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod descriptors;
+mod state;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::secret::Secret;
 use crate::signals::{Shutdown, tell_state};
 use archive::ArchiveArguments;
 use descriptors::connections_below;
+use state::StateFolder;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -34,13 +36,13 @@ what they acknowledged last; --from counts only for a destination that no client
 
 With --zk several servers share a destination: one serves it, the others stand by and take over.")]
 pub(crate) struct Arguments {
-    /// The database: mysql://user:password@host:port. The user needs SELECT, REPLICATION SLAVE and
+    /// The source: mysql://user:password@host:port, with /NAME to keep to one database. The user needs SELECT, REPLICATION SLAVE and
     /// REPLICATION CLIENT; ?tls=required encrypts, ?tls=verify-identity&ca=FILE looks at the
     /// certificate, too. A binlog file or folder works as well. file:PATH and credential:NAME keep the URL
     /// out of sight, as the environment does.
     #[arg(long, value_name = "URL", env = "TOWPATH_SOURCE", hide_env_values = true)]
     source: Secret,
-    /// The name under which clients subscribe.
+    /// The name of the destination, to which clients subscribe.
     #[arg(long, default_value = "example")]
     destination: String,
     /// Where clients connect, HOST:PORT; :PORT is any address of this machine, port 0 any free one.
@@ -60,9 +62,11 @@ pub(crate) struct Arguments {
     /// option does nothing.
     #[arg(long, value_name = "CURSOR")]
     instead_of: Option<String>,
-    /// Folder for cursors. With --zk they lie in ZooKeeper.
-    #[arg(long, value_name = "FOLDER", default_value = "towpath-state", conflicts_with = "zk")]
-    state: PathBuf,
+    /// State directory, for cursors and the history of structures. If absent, $XDG_STATE_HOME/towpath or
+    /// ~/.local/state/towpath, for root /var/lib/towpath; or ./towpath-state, if an earlier version made it. With --zk
+    /// cursors lie in ZooKeeper.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "zk")]
+    state: Option<PathBuf>,
     /// Be part of a cluster: zk://host:2181,host2:2181/otter/canal, the path being the root of Canal's
     /// tree; or a connect string as in Canal's configuration.
     #[arg(long, value_name = "URL")]
@@ -272,7 +276,11 @@ fn own_address(listen: SocketAddr, zookeeper: &ZkUrl) -> Result<String, Failure>
     Ok(SocketAddr::new(ip, listen.port()).to_string())
 }
 
-fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), Failure> {
+fn configure(
+    mut arguments: Arguments,
+    state: &StateFolder,
+) -> Result<(ServerConfig, DestinationConfig), Failure> {
+    arguments.filters.keep_to(&arguments.source, arguments.standby.as_deref())?;
     let decoder = arguments.filters.options()?;
     let filter = decoder.filter.clone();
     let capacity_bytes = usize::try_from(arguments.store_size).unwrap_or(32) << 20;
@@ -291,7 +299,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
     let stall_timeout = Duration::from_secs(arguments.failover.stall_timeout.into());
     arguments.failover.apply(&mut config);
     config.archive =
-        arguments.archive.read(&arguments.source, &arguments.state, &arguments.destination)?;
+        arguments.archive.read(&arguments.source, &state.path, &arguments.destination)?;
     let feed = SourceFeed {
         place: (*arguments.source).to_owned(),
         config,
@@ -325,7 +333,7 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
         status: arguments.status,
         cluster,
         credentials,
-        state: arguments.state,
+        state: state.path.clone(),
         fail_fast: arguments.failure.fail_fast,
         ..ServerConfig::default()
     };
@@ -333,10 +341,12 @@ fn configure(arguments: Arguments) -> Result<(ServerConfig, DestinationConfig), 
     Ok((server, instance))
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) async fn run(mut arguments: Arguments) -> Result<(), Failure> {
     let zone = arguments.filters.zone()?;
     let has_password = arguments.password.is_some();
-    let (config, instance) = configure(arguments)?;
+    let state = StateFolder::find(arguments.state.take())?;
+    let is_alone = arguments.zk.is_none();
+    let (config, instance) = configure(arguments, &state)?;
     let server = Server::bind(config, vec![instance])
         .await
         .map_err(|error| Failure::server("cannot start", error))?;
@@ -351,6 +361,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let _state = tell_state(server.observer())?;
     if let Some(status) = server.status_addr() {
         say(&format!("status on http://{status}"));
+    }
+    if is_alone {
+        say(&state.describe());
     }
     say(&format!("TIMESTAMP columns are served in the time zone {zone}"));
     say(&format!("listening on {local}"));

@@ -2,8 +2,10 @@
 
 pub(crate) mod canal;
 pub(crate) mod render;
+mod value;
 
-use std::io::{self, IsTerminal};
+use std::io;
+use std::pin::pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -12,26 +14,37 @@ use towpath_source::{FollowBy, Source, SourceConfig, SourceUrl, Start};
 use crate::encryption::TlsArguments;
 use crate::filters::FilterArguments;
 use crate::follow::Follow;
-use crate::report::Failure;
-use crate::secret::Secret;
+use crate::outlet::{Color, reader_is_gone};
+use crate::place::has_scheme;
+use crate::report::{Failure, say};
+use crate::secret::{Secret, without_login};
 use render::{FormatArguments, Renderer};
+use value::shorten;
+
+/// Longest GTID set that is shown, in characters.
+const BEGIN_MAX: usize = 200;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[command(after_help = "Examples:
   towpath tail mysql://user:password@127.0.0.1:3306
   towpath tail --json --filter 'shop\\..*' mysql://user:password@db1
-  towpath tail canal://127.0.0.1:11111/example
+  towpath tail --take canal://127.0.0.1:11111/example
   towpath tail --from earliest /var/lib/mysql")]
 pub(crate) struct Arguments {
-    /// mysql://user:password@host:port, canal://host:port/destination,
+    /// mysql://user:password@host:port (with /NAME only that database), canal://host:port/destination,
     /// zk://host:port/otter/canal?destination=NAME, or a binlog file or folder.
-    /// From canal:// and zk:// it takes the destination's stream as client 1001 and acknowledges what it shows;
-    /// values of TIMESTAMP columns are then in the zone of the server.
+    /// From canal:// and zk:// it reads in the place of the client that the destination has, see --take; values
+    /// of TIMESTAMP columns are then in the zone of the server.
     /// file:PATH of a file that holds the URL keeps a password out of sight.
     #[arg(value_name = "URL-OR-FILE")]
     place: Secret,
     #[command(flatten)]
     filters: FilterArguments,
+    /// With canal:// and zk://: read as client 1001 of the destination and acknowledge what is shown. Whoever else
+    /// reads there as 1001 does not get it.
+    #[arg(long)]
+    take: bool,
     /// Where to begin: now, earliest, FILE:OFFSET, gtid:SET, time:SECONDS. Files begin at the earliest.
     #[arg(long)]
     from: Option<Start>,
@@ -60,13 +73,23 @@ pub(crate) fn written(result: io::Result<()>) -> Result<bool, Failure> {
     }
 }
 
-pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+/// What is followed, and from where: with `now` or a standby nobody could know it.
+fn following(source: &Source, place: &str, filters: &FilterArguments) -> String {
+    let what = match source.product().zip(source.address()) {
+        Some((product, address)) => format!("following {product} at {address}"),
+        None => format!("reading {}", without_login(place)),
+    };
+    format!("{what} from {}, {}", shorten(&source.begin(), BEGIN_MAX), filters.describe())
+}
+
+pub(crate) async fn run(mut arguments: Arguments, color: Color) -> Result<(), Failure> {
     let out = io::stdout();
-    let colored = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colored = color.is_on(&out);
     let format = arguments.format.format();
     let zone = arguments.filters.zone()?;
     let mut renderer = Renderer::new(io::BufWriter::new(out), format, colored, zone);
-    if ["canal://", "zk://"].iter().any(|scheme| arguments.place.starts_with(scheme)) {
+    if has_scheme(&arguments.place, &["canal", "zk", "zookeeper"]) {
+        let mut renderer = renderer.of_a_server(arguments.format);
         return canal::run(&arguments, &mut renderer).await;
     }
     if arguments.tls.is_given() {
@@ -76,7 +99,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let is_server = SourceUrl::is_meant(&arguments.place);
     let start = arguments.from.unwrap_or(if is_server { Start::Now } else { Start::Earliest });
-    let options = arguments.filters.options()?;
+    arguments.filters.keep_to(&arguments.place, arguments.standby.as_deref())?;
+    let mut options = arguments.filters.options()?;
+    options.suppress = options.suppress.and(arguments.format.suppressed());
     let standby = arguments.standby.as_deref().map(SourceUrl::parse);
     let config = SourceConfig {
         destination: "tail".to_owned(),
@@ -85,8 +110,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ..SourceConfig::default()
     };
     let source = Source::open(&arguments.place, config, &start).await.map_err(Failure::source)?;
+    say(&following(&source, &arguments.place, &arguments.filters));
     let mut follow = Follow::new(source, options)?;
-    while let Some(block) = follow.next().await? {
+    let mut gone = pin!(reader_is_gone());
+    loop {
+        let block = tokio::select! {
+            block = follow.next() => block?,
+            () = &mut gone => break,
+        };
+        let Some(block) = block else { break };
         if show(block.messages(), arguments.limit, &mut renderer)? != Shown::All {
             break;
         }

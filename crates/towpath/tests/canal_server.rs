@@ -137,8 +137,10 @@ fn tail_and_client_follow_a_canal_server() {
     };
     source.run(&(1..=3).map(done).collect::<String>());
 
-    let ended =
-        towpath(&["tail", "--json", "--filter", "shop\\.done", "--limit", "3"]).wait(DEADLINE);
+    let shown = ["--json", "--filter", "shop\\.done", "--limit", "3"];
+    let refused = towpath(&[&["tail"], &shown[..]].concat()).wait(DEADLINE);
+    assert!(!refused.status.success() && refused.stderr.contains("--take"), "{}", refused.stderr);
+    let ended = towpath(&[&["tail", "--take"], &shown[..]].concat()).wait(DEADLINE);
     assert!(ended.status.success(), "{}", ended.stderr);
     let ids: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(ids.len(), 3, "{}", ended.stdout);

@@ -1,10 +1,12 @@
 //! What `towpath serve` leaves out, and that positions move on all the same.
 
+use std::process::Command;
 use std::time::Duration;
 
 use towpath_client::Client;
 use towpath_testkit::{Server, Version, wait_until};
 
+use crate::binary;
 use crate::follower::Follower;
 use crate::sequence::{Serving, TABLE, exactly, write};
 
@@ -164,4 +166,42 @@ fn a_doubled_backslash_is_told_of() {
     write(&server, 2..=2);
     follower.wait_for_row("INSERT d.n () (id=2)");
     drop(follower.close());
+}
+
+/// `mysql://user:password@host:port/NAME`: for `serve` and for `tail`, alone and beside a filter.
+#[test]
+fn a_database_in_the_url_is_a_filter() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run("CREATE DATABASE d; CREATE DATABASE e; CREATE TABLE d.n (id INT PRIMARY KEY); CREATE TABLE d.m LIKE d.n");
+    server.run("CREATE TABLE e.n LIKE d.n");
+    let url = format!("{}/d", server.url());
+    let mut serving = Serving::start(&["--source", &url, "--from", "now"]);
+    serving.wait_until_running();
+    let from = server.binlog_end();
+    server
+        .run("INSERT INTO e.n VALUES (1); INSERT INTO d.m VALUES (2); INSERT INTO d.n VALUES (3)");
+    assert_eq!(serving.rows_until("", "id=3"), ["INSERT d.m id=2", "INSERT d.n id=3"]);
+
+    let from = format!("{}:{}", from.0, from.1);
+    let tail = |more: &[&str], limit: &str| {
+        let common = ["tail", "--from", &from, "--no-query-dml", "--limit", limit];
+        let output = Command::new(binary()).args(common).args(more).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (String::from_utf8(output.stdout).unwrap(), said, output.status.success())
+    };
+    let (shown, said, _) = tail(&[&url], "2");
+    assert!(shown.contains("d.m  id=2") && shown.contains("d.n  id=3"), "{shown} {said}");
+    assert!(said.contains("tables d\\..*"), "{said}");
+    let (shown, said, _) = tail(&["--filter", "D\\.n", &url], "1");
+    assert!(shown.contains("d.n  id=3"), "{shown} {said}");
+    let standby = server.url() + "/e";
+    for (more, names) in [
+        (&["--filter", "e\\..*", &url][..], ["`d`", "--filter `e\\..*`"]),
+        (&["--filter", "d\\.n|e\\.n", &url], ["`d`", "--filter `d\\.n|e\\.n`"]),
+        (&["--standby", &standby, &url], ["`d`", "standby with `e`"]),
+    ] {
+        let (_, said, is_success) = tail(more, "1");
+        assert!(!is_success);
+        assert!(names.iter().all(|name| said.contains(name)), "{more:?}: {said}");
+    }
 }

@@ -123,3 +123,27 @@ fn a_second_reader_with_the_same_server_id_is_named() {
         (replicas() == 1).then_some(())
     });
 }
+
+/// One place whatever the current folder; what an earlier version left there is used on.
+#[test]
+fn the_state_directory_is_named_and_does_not_follow_the_current_folder() {
+    let source = Server::start(Version::Mysql57, &[]);
+    let here = TempDir::new().unwrap();
+    let says = |state: &std::path::Path| {
+        let mut command = std::process::Command::new(binary());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--source", &source.url()]);
+        command.current_dir(here.path());
+        let mut program = towpath_testkit::Program::start(&mut command, "build the towpath binary");
+        let line = program.wait_for_line("state directory: ", DEADLINE);
+        program.wait_for_line("listening on", DEADLINE);
+        assert!(line.contains(&state.display().to_string()), "{line}");
+        line
+    };
+    let line = says(std::path::Path::new("/towpath"));
+    assert!(!line.contains("an earlier version"), "{line}");
+    assert!(!here.path().join("towpath-state").exists());
+    std::fs::create_dir(here.path().join("towpath-state")).unwrap();
+    let line = says(&here.path().join("towpath-state"));
+    assert!(line.contains("an earlier version"), "{line}");
+    assert!(here.path().join("towpath-state/towpath.lock").exists());
+}

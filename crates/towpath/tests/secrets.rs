@@ -20,6 +20,12 @@ const MISTYPED: &[&str] = &[
     "mysql://root:secret@h:99999",
     "mysql://root:sec/secret@h",
     "mysql://root:secret@h?tls=maybe",
+    "//root:secret@h:3306",
+    "root:secret",
+    "mysql:secret",
+    "canal://u:secret",
+    "canal//u:secret@h",
+    "canal:u:secret@h/x",
     "canal:/u:secret@h/x",
     "canal://u:secret@h:99999/x",
     "canal://u:secret@/x",
@@ -35,7 +41,7 @@ const COMMANDS: &[&[&str]] = &[
     &["client", "--give-up", "1"],
     &["serve", "--fail-fast", "--listen", "127.0.0.1:0", "--source"],
     &["bench"],
-    &["serve", "--listen", "127.0.0.1:0", "--source", "/nowhere", "--zk"],
+    &["serve", "--listen", "127.0.0.1:0", "--source", "mysql://root@127.0.0.1:1", "--zk"],
     &["serve", "--listen", "127.0.0.1:0", "--source", "/", "--zk"],
 ];
 
@@ -46,6 +52,7 @@ fn a_mistyped_url_is_told_without_its_password() {
         for place in MISTYPED {
             let output = Command::new(binary())
                 .current_dir(folder.path())
+                .env("XDG_STATE_HOME", folder.path())
                 .args(*command)
                 .arg(place)
                 .output()
@@ -55,6 +62,15 @@ fn a_mistyped_url_is_told_without_its_password() {
             assert!(!output.status.success(), "{command:?} {place}");
             assert!(said.contains("error") || said.contains("FAIL"), "{command:?} {place}: {said}");
             assert!(!said.contains("secret"), "{command:?} {place}: {said}");
+            let examples = [
+                "expected mysql://user:password@host:3306",
+                "expected canal://user:password@host:11111",
+                "expected canal://[user:password@]host:11111",
+                "expected zk://host:2181",
+                "only of zk://, canal:// and mysql://",
+            ];
+            let has_example = examples.iter().any(|example| said.contains(example));
+            assert!(has_example, "{command:?} {place}: {said}");
         }
     }
 }

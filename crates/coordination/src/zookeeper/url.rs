@@ -43,7 +43,10 @@ impl FromStr for ZkUrl {
         }
         let mut servers = Vec::new();
         for host in hosts.split([',', ';']).map(str::trim).filter(|host| !host.is_empty()) {
-            servers.push(with_port(host).ok_or_else(|| fail("a port is no number"))?);
+            // What stands in the place of a port may be a password.
+            let name = host.split(':').next().filter(|name| *name != "[").unwrap_or_default();
+            let bad_port = || told(&format!("{name}:***"), "a port is no number from 1 to 65535");
+            servers.push(with_port(host).ok_or_else(bad_port)?);
         }
         if servers.is_empty() {
             return Err(fail("there is no server in it"));
@@ -67,7 +70,7 @@ fn with_port(host: &str) -> Option<String> {
         None => host.rsplit_once(':').map(|(_, port)| port),
     };
     match port {
-        Some(port) => port.parse::<u16>().ok().map(|_| host.to_owned()),
+        Some(port) => port.parse::<u16>().is_ok_and(|port| port > 0).then(|| host.to_owned()),
         None => Some(format!("{host}:2181")),
     }
 }

@@ -82,6 +82,9 @@ impl Suppress {
     /// (`filter.table.error`). They are counted, see [`super::Decoder::take_unknown_tables`].
     pub const TABLE_ERRORS: Self = Self(256);
 
+    /// The statements that come beside rows, alone: ROWS_QUERY and ANNOTATE_ROWS. Canal knows no such switch.
+    pub const ANNOTATIONS: Self = Self(512);
+
     /// Nothing.
     pub const NONE: Self = Self(0);
 

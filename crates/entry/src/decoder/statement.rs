@@ -258,8 +258,12 @@ impl Decoder {
         self.push(origin, kind, &names, EventType::Query);
     }
 
+    fn leaves_annotations(&self) -> bool {
+        self.options.suppress.has(Suppress::ANNOTATIONS)
+    }
+
     pub(super) fn rows_query(&mut self, sql: &[u8], origin: &Origin<'_>) {
-        if self.outcome.is_rolled_back(origin) {
+        if self.leaves_annotations() || self.outcome.is_rolled_back(origin) {
             return;
         }
         let sql = String::from_utf8_lossy(sql);
@@ -268,7 +272,7 @@ impl Decoder {
     }
 
     pub(super) fn annotate(&mut self, sql: &[u8], origin: &Origin<'_>) {
-        if self.outcome.is_rolled_back(origin) {
+        if self.leaves_annotations() || self.outcome.is_rolled_back(origin) {
             return;
         }
         let sql = String::from_utf8_lossy(sql);

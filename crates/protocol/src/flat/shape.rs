@@ -429,6 +429,35 @@ impl Shape {
         (index == self.columns.len() && fields.rest.len() == behind_len).then_some(())
     }
 
+    /// Appends the object of the key's columns in an image. `None` unless its columns match, as far as they are
+    /// looked at.
+    pub(super) fn keys(&mut self, out: &mut Buffer, row: &[u8], image: u8) -> Option<()> {
+        let begin = out.len();
+        let mut left = self.columns.iter().filter(|column| column.is_key).count();
+        let (mut fields, mut index) = (Quick { rest: row }, 0);
+        while left > 0 && !fields.rest.is_empty() {
+            let field = fields.next()?;
+            if field.tag != image {
+                continue;
+            }
+            let template = self.columns.get_mut(index)?;
+            if template.is_key {
+                let (_, cell) = template.read(field.from, field.len())?;
+                out.cell(&template.key, cell.value)?;
+                left -= 1;
+            }
+            index += 1;
+        }
+        if out.len() == begin {
+            out.push(b'{');
+        } else {
+            // The first one need not be the first column.
+            out.set(begin, b'{');
+        }
+        out.push(b'}');
+        (left == 0).then_some(())
+    }
+
     /// Appends the object of those columns of the before image that this or an earlier row changed.
     pub(super) fn old(&mut self, out: &mut Buffer, row: &[u8]) -> Option<()> {
         let (mut fields, mut index, begin) = (Quick { rest: row }, 0, out.len());

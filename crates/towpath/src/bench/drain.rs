@@ -13,7 +13,7 @@ use towpath_protocol::{
 };
 
 use super::{Arguments, Tally, age_us};
-use crate::place::Place;
+use crate::place::CanalPlace;
 use crate::report::Failure;
 
 /// How long the server may hold a get that has nothing.
@@ -87,12 +87,13 @@ fn row_count(entry: &[u8]) -> Result<u64, DrainError> {
     Ok(if kind == 2 { rows } else { 0 })
 }
 
-pub(super) fn run(place: &Place, arguments: &Arguments) -> Result<Tally, Failure> {
+pub(super) fn run(place: &CanalPlace, arguments: &Arguments) -> Result<Tally, Failure> {
     drain(place, arguments)
         .map_err(|error| Failure::new(&format!("cannot read from {}", place.address), error))
+        .map_err(|failure| failure.with_hint("`towpath doctor URL` looks step by step"))
 }
 
-fn drain(place: &Place, arguments: &Arguments) -> Result<Tally, DrainError> {
+fn drain(place: &CanalPlace, arguments: &Arguments) -> Result<Tally, DrainError> {
     let mut connection = connect(place)?;
     let destination = Some(place.destination.as_str());
     let client_id = arguments.client_id.to_string();
@@ -150,7 +151,7 @@ fn count(tally: &mut Tally, body: &[u8], arguments: &Arguments) -> Result<Option
     Ok(batch_id)
 }
 
-fn connect(place: &Place) -> Result<Connection, DrainError> {
+fn connect(place: &CanalPlace) -> Result<Connection, DrainError> {
     let stream = TcpStream::connect(&place.address)?;
     stream.set_nodelay(true)?;
     let mut connection = Connection { stream, frame: Vec::new() };
@@ -159,7 +160,7 @@ fn connect(place: &Place) -> Result<Connection, DrainError> {
         return Err(DrainError::Refused("it does not greet as a Canal server does".to_owned()));
     };
     let seeds = handshake.seeds.unwrap_or_default().to_vec();
-    let login = place.credentials.as_ref();
+    let login = place.login.as_ref();
     let password = login.map(|login| token(&login.password, &seeds));
     connection.send(request::login(&ClientAuth {
         username: login.map(|login| login.user.as_str()),

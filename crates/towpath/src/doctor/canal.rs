@@ -18,7 +18,7 @@ use towpath_protocol::{
 
 use super::findings::{Finding, Findings};
 use super::reach::{self, Unreached};
-use super::{CanalPlace, Login};
+use crate::place::{CanalPlace, Login};
 
 /// Canal lists only ids made of digits: no client of a cluster can have this one.
 const CLIENT_ID: &str = "-32768";

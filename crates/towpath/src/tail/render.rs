@@ -3,20 +3,35 @@
 use std::io::{self, Write};
 
 use owo_colors::{OwoColorize, Style};
-use serde_json::{Map, Value, json};
-use towpath_entry::Zone;
+use towpath_entry::{Suppress, Zone};
 use towpath_protocol::entry::{Column, Entry, EventType, Header, ReadError, RowData};
-use towpath_protocol::flat::FlatWriter;
+use towpath_protocol::flat::{FlatWriter, LineWriter};
+
+use super::value::{self, shorten};
 
 /// How changes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// For people.
-    Text,
+    Text(Room),
     /// One object a change.
     Json,
     /// Canal's flat messages.
     Flat,
+}
+
+/// What is shown of a long text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Characters of a value.
+    value: usize,
+}
+
+impl Room {
+    /// Characters of a statement.
+    const fn statement(self) -> usize {
+        self.value.saturating_mul(4)
+    }
 }
 
 /// The switches that choose the format.
@@ -29,16 +44,29 @@ pub(crate) struct FormatArguments {
     /// Canal's flat messages, one a line.
     #[arg(long, conflicts_with = "json")]
     flat: bool,
+    /// Show the statement of rows, too, where the source writes it beside them (ROWS_QUERY of MySQL, annotations of
+    /// MariaDB).
+    #[arg(long)]
+    annotations: bool,
+    /// Show values and statements of any length whole. Without it those longer than 60 characters (statements: 240)
+    /// are shortened, around what an update changed. --json and --flat always have all of them.
+    #[arg(long)]
+    full: bool,
 }
 
 impl FormatArguments {
+    /// What a decoder has to leave out.
+    pub(crate) const fn suppressed(self) -> Suppress {
+        if self.annotations { Suppress::NONE } else { Suppress::ANNOTATIONS }
+    }
+
     pub(crate) const fn format(self) -> Format {
-        if self.flat {
-            Format::Flat
-        } else if self.json {
-            Format::Json
-        } else {
-            Format::Text
+        match (self.flat, self.json) {
+            (true, _) => Format::Flat,
+            (false, true) => Format::Json,
+            (false, false) => {
+                Format::Text(Room { value: if self.full { usize::MAX } else { VALUE_MAX } })
+            }
         }
     }
 }
@@ -53,8 +81,12 @@ pub(crate) struct Renderer<W> {
     format: Format,
     styles: Styles,
     flat: FlatWriter,
+    json: LineWriter,
+    line: Vec<u8>,
     /// In which times of day are shown.
     zone: Zone,
+    /// Of a server's entries: its decoder was not asked to leave annotations out.
+    hides_annotations: bool,
     /// Changes shown.
     pub(crate) shown: u64,
 }
@@ -86,44 +118,94 @@ fn has_change(bytes: &[u8]) -> Result<bool, ReadError> {
     Ok(Entry::parse(bytes)?.row_change()?.is_some())
 }
 
+/// The statement of rows beside them. What sets the variables of a logged
+/// statement looks alike, and always begins with SET.
+fn is_annotation(bytes: &[u8]) -> Result<bool, ReadError> {
+    let entry = Entry::parse(bytes)?;
+    if entry.header.event_type != Some(EventType::Query) {
+        return Ok(false);
+    }
+    let change = entry.row_change()?.unwrap_or_default();
+    Ok(change.is_ddl.is_none() && change.rows.is_empty() && !change.sql.starts_with("SET "))
+}
+
 impl<W: Write> Renderer<W> {
     pub(crate) fn new(out: W, format: Format, colored: bool, zone: Zone) -> Self {
         let styles = if colored { Styles::colored() } else { Styles::default() };
-        Self { out, format, styles, shown: 0, flat: FlatWriter::default(), zone }
+        let (flat, json) = (FlatWriter::default(), LineWriter::default());
+        let hides_annotations = false;
+        Self {
+            out,
+            format,
+            styles,
+            shown: 0,
+            flat,
+            json,
+            line: Vec::new(),
+            zone,
+            hides_annotations,
+        }
+    }
+
+    /// For entries of a server, which have all that it delivers.
+    pub(crate) fn of_a_server(self, arguments: FormatArguments) -> Self {
+        Self { hides_annotations: !arguments.annotations, ..self }
     }
 
     /// Writes what is in an entry, until so many changes are shown in all; transaction bounds say nothing. Whether
     /// it was written whole.
     pub(crate) fn entry(&mut self, bytes: &[u8], now_ms: i64, limit: u64) -> io::Result<bool> {
         let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        if self.hides_annotations && is_annotation(bytes).map_err(bad)? {
+            return Ok(true);
+        }
         if self.shown >= limit {
             return Ok(!has_change(bytes).map_err(bad)?);
         }
-        if self.format == Format::Flat {
-            let mut line = Vec::new();
-            if self.flat.write(&mut line, bytes, 0, now_ms).map_err(bad)? {
-                line.push(b'\n');
-                self.shown += 1;
-                self.out.write_all(&line)?;
-            }
-            return Ok(true);
+        match self.format {
+            Format::Flat => self.flat(bytes, now_ms),
+            Format::Json => self.json(bytes, limit),
+            Format::Text(room) => self.text(bytes, limit, room),
         }
+    }
+
+    fn text(&mut self, bytes: &[u8], limit: u64, room: Room) -> io::Result<bool> {
+        let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let entry = Entry::parse(bytes).map_err(bad)?;
         let Some(change) = entry.row_change().map_err(bad)? else { return Ok(true) };
         let kind = change.event_type.name();
         if change.rows.is_empty() {
             self.shown += 1;
-            return self.statement(&entry.header, kind, change.sql).map(|()| true);
+            return self.statement(&entry.header, kind, change.sql, room).map(|()| true);
         }
         for row in &change.rows {
             if self.shown >= limit {
                 return Ok(false);
             }
             self.shown += 1;
-            match self.format {
-                Format::Text => self.row(&entry.header, change.event_type, row)?,
-                Format::Json | Format::Flat => self.row_json(&entry.header, kind, row)?,
-            }
+            self.row(&entry.header, (change.event_type, row), room)?;
+        }
+        Ok(true)
+    }
+
+    /// A line for each change.
+    fn json(&mut self, bytes: &[u8], limit: u64) -> io::Result<bool> {
+        self.line.clear();
+        let written = self.json.write(&mut self.line, bytes, limit - self.shown);
+        let written = written.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.shown += written.count;
+        self.out.write_all(&self.line)?;
+        Ok(written.is_whole)
+    }
+
+    /// The flat message of an entry; it counts as one change.
+    fn flat(&mut self, bytes: &[u8], now_ms: i64) -> io::Result<bool> {
+        self.line.clear();
+        let bad = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        if self.flat.write(&mut self.line, bytes, 0, now_ms).map_err(bad)? {
+            self.line.push(b'\n');
+            self.shown += 1;
+            self.out.write_all(&self.line)?;
         }
         Ok(true)
     }
@@ -132,12 +214,13 @@ impl<W: Write> Renderer<W> {
         self.out.flush()
     }
 
-    fn statement(&mut self, header: &Header<'_>, kind: &str, sql: &str) -> io::Result<()> {
-        if self.format == Format::Json {
-            let mut object = place(header, kind);
-            object.insert("sql".to_owned(), json!(sql));
-            return writeln!(self.out, "{}", Value::Object(object));
-        }
+    fn statement(
+        &mut self,
+        header: &Header<'_>,
+        kind: &str,
+        sql: &str,
+        room: Room,
+    ) -> io::Result<()> {
         let s = self.styles;
         let sql: String = sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let time = clock(header.execute_time, &self.zone);
@@ -147,11 +230,16 @@ impl<W: Write> Renderer<W> {
             time.style(s.dim),
             format_args!("{:<6}", kind.to_lowercase()).style(s.ddl),
             table_name(header).style(s.table),
-            shorten(&sql, 4 * VALUE_MAX)
+            shorten(&sql, room.statement())
         )
     }
 
-    fn row(&mut self, header: &Header<'_>, change: EventType, row: &RowData<'_>) -> io::Result<()> {
+    fn row(
+        &mut self,
+        header: &Header<'_>,
+        (change, row): (EventType, &RowData<'_>),
+        room: Room,
+    ) -> io::Result<()> {
         let s = self.styles;
         let is_update = change == EventType::Update;
         let (word, style) = if is_update {
@@ -163,16 +251,17 @@ impl<W: Write> Renderer<W> {
         };
         let columns = if change == EventType::Delete { &row.before } else { &row.after };
         // Under a minimal row image the key stands only in the before image.
-        let key: Vec<String> =
-            columns.iter().chain(&row.before).filter(|column| column.is_key).map(assign).fold(
-                Vec::new(),
-                |mut seen, text| {
-                    if !seen.contains(&text) {
-                        seen.push(text);
-                    }
-                    seen
-                },
-            );
+        let key: Vec<String> = columns
+            .iter()
+            .chain(&row.before)
+            .filter(|column| column.is_key)
+            .map(|column| assign(column, room))
+            .fold(Vec::new(), |mut seen, text| {
+                if !seen.contains(&text) {
+                    seen.push(text);
+                }
+                seen
+            });
         let time = clock(header.execute_time, &self.zone);
         write!(
             self.out,
@@ -185,67 +274,27 @@ impl<W: Write> Renderer<W> {
         for column in columns.iter().filter(|c| if is_update { c.updated } else { !c.is_key }) {
             let before = row.before.iter().find(|old| is_update && old.index == column.index);
             match before {
-                Some(old) => write!(
-                    self.out,
-                    "  {}: {} {} {}",
-                    column.name,
-                    value(old.value).style(s.delete),
-                    "→".style(s.dim),
-                    value(column.value).style(s.insert)
-                )?,
-                None => write!(self.out, "  {}", assign(column))?,
+                Some(old) => {
+                    let (old, new) = value::changed(old.value, column.value, room.value);
+                    let name = shorten(column.name, usize::MAX);
+                    let (old, new) = (old.style(s.delete), new.style(s.insert));
+                    write!(self.out, "  {name}: {old} {} {new}", "→".style(s.dim))?;
+                }
+                None => write!(self.out, "  {}", assign(column, room))?,
             }
         }
         writeln!(self.out)
     }
-
-    fn row_json(&mut self, header: &Header<'_>, kind: &str, row: &RowData<'_>) -> io::Result<()> {
-        let mut object = place(header, kind);
-        let image = |columns: &[Column<'_>]| -> Value {
-            columns
-                .iter()
-                .map(|c| (c.name.to_owned(), json!(c.value)))
-                .collect::<Map<_, _>>()
-                .into()
-        };
-        // The key of an update may stand in the before image only: with a minimal row image.
-        let mut key = Map::new();
-        for column in row.after.iter().chain(&row.before).filter(|column| column.is_key) {
-            key.entry(column.name).or_insert_with(|| json!(column.value));
-        }
-        object.insert("key".to_owned(), key.into());
-        // An image may have no columns at all: that of a row of defaults, with a minimal row image.
-        let shown = |columns: &[Column<'_>], is_there: bool| match is_there {
-            true => image(columns),
-            false => Value::Null,
-        };
-        object.insert("before".to_owned(), shown(&row.before, kind != "INSERT"));
-        object.insert("after".to_owned(), shown(&row.after, kind != "DELETE"));
-        writeln!(self.out, "{}", Value::Object(object))
-    }
-}
-
-fn place(header: &Header<'_>, kind: &str) -> Map<String, Value> {
-    let mut object = Map::new();
-    object.insert("kind".to_owned(), json!(kind.to_lowercase()));
-    object.insert("schema".to_owned(), json!(header.schema_name));
-    object.insert("table".to_owned(), json!(header.table_name));
-    object.insert("time_ms".to_owned(), json!(header.execute_time));
-    object.insert("file".to_owned(), json!(header.logfile_name));
-    object.insert("offset".to_owned(), json!(header.logfile_offset));
-    if let Some(gtid) = header.gtid {
-        object.insert("gtid".to_owned(), json!(gtid));
-    }
-    object
 }
 
 fn table_name(header: &Header<'_>) -> String {
-    match (header.schema_name.unwrap_or(""), header.table_name.unwrap_or("")) {
-        ("", "") => "-".to_owned(),
+    let text = match (header.schema_name.unwrap_or(""), header.table_name.unwrap_or("")) {
+        ("", "") => return "-".to_owned(),
         (schema, "") => schema.to_owned(),
         ("", table) => table.to_owned(),
         (schema, table) => format!("{schema}.{table}"),
-    }
+    };
+    shorten(&text, usize::MAX)
 }
 
 /// Time of day.
@@ -255,32 +304,14 @@ fn clock(time_ms: i64, zone: &Zone) -> String {
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
 
-fn assign(column: &Column<'_>) -> String {
-    format!("{}={}", column.name, value(column.value))
-}
-
-fn value(value: Option<&str>) -> String {
-    let Some(text) = value else { return "NULL".to_owned() };
-    let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '\'');
-    if plain && text.len() <= VALUE_MAX {
-        return text.to_owned();
-    }
-    let clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect();
-    format!("'{}'", shorten(&clean, VALUE_MAX))
-}
-
-fn shorten(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    text.chars().take(max).chain(['…']).collect()
+fn assign(column: &Column<'_>, room: Room) -> String {
+    format!("{}={}", shorten(column.name, usize::MAX), value::shown(column.value, room.value))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn shown(format: Format) -> String {
@@ -300,7 +331,7 @@ mod tests {
 
     #[test]
     fn changes_are_lines_that_say_table_kind_key_and_values() {
-        let lines = shown(Format::Text);
+        let lines = shown(Format::Text(Room { value: VALUE_MAX }));
         assert!(lines.contains("create s.a  create table a(id int primary key"), "{lines}");
         assert!(lines.contains("insert s.a  id=1  v=1\n"), "{lines}");
         assert!(lines.contains("update s.a  id=1  v: 1 → 3\n"), "{lines}");
