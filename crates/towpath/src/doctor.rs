@@ -6,10 +6,11 @@ mod canal;
 mod findings;
 mod mysql;
 mod reach;
+mod status;
 mod zookeeper;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use towpath_coordination::ZkUrl;
@@ -20,6 +21,7 @@ use crate::place::{CanalPlace, Login};
 use crate::report::say;
 use crate::secret::Secret;
 use findings::{Findings, Format};
+use status::StatusPlace;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -27,12 +29,14 @@ use findings::{Findings, Format};
   towpath doctor 'zk://zk1/otter/canal?destination=shop' --source mysql://canal:canal@db1
   towpath doctor canal://127.0.0.1:11111/shop
   towpath doctor mysql://canal:canal@db1:3306
+  towpath doctor http://127.0.0.1:11112
 
 It changes nothing where it looks. Exit code 0: no failure (warnings are none), 1: a failure was found,
 2: the arguments are wrong.")]
 pub(crate) struct Arguments {
-    /// `zk://host,host/otter/canal[?destination=NAME]`, `canal://[user:password@]host:port/destination`, or
-    /// `mysql://user:password@host:port`. file:PATH of a file that holds the URL keeps a password out of sight.
+    /// `zk://host,host/otter/canal[?destination=NAME]`, `canal://[user:password@]host:port/destination`,
+    /// `mysql://user:password@host:port`, or `http://host:port` of serve --status. file:PATH of a file that
+    /// holds the URL keeps a password out of sight.
     #[arg(value_name = "URL")]
     place: Secret,
     /// With zk://: the source of the destinations. Checks it too, and whether it still has what the
@@ -90,6 +94,7 @@ enum Place {
     Cluster(Box<ClusterPlace>),
     Canal(CanalPlace),
     Mysql(SourceUrl),
+    Status(StatusPlace),
 }
 
 impl Place {
@@ -102,15 +107,22 @@ impl Place {
             Some(("mysql" | "mariadb", _)) => {
                 SourceUrl::parse(text).map(Self::Mysql).map_err(|error| error.to_string())
             }
+            Some(("http", rest)) => StatusPlace::parse(rest).map(Self::Status),
             // It may hold a password: not shown.
             Some((scheme, _)) => Err(format!(
-                "nothing is known of {scheme}://, only of zk://, canal:// and mysql://"
+                "nothing is known of {scheme}://, only of zk://, canal://, mysql:// and http://"
             )),
             None => Err("it is no URL: expected zk://host:2181/otter/canal, \
                          canal://host:11111/destination or mysql://user:password@host:3306"
                 .to_owned()),
         }
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What all checks share.
@@ -153,6 +165,7 @@ pub(crate) async fn run(arguments: Arguments, color: Color) -> ExitCode {
     let mut findings = Findings::new(format);
     match &place {
         Place::Cluster(place) => zookeeper::run(&mut findings, place, &options).await,
+        Place::Status(place) => status::run(&mut findings, place, options.deadline).await,
         Place::Canal(place) => canal::run(&mut findings, place, options.deadline).await,
         Place::Mysql(url) => drop(mysql::run(&mut findings, url, &options).await),
     }
@@ -181,7 +194,9 @@ mod tests {
     fn what_is_wrong_with_a_place_is_said_without_passwords() {
         for (text, says) in [
             ("me:secret@db", "it is no URL: expected zk://"),
-            ("http://me:secret@db", "nothing is known of http://"),
+            ("http://me:secret@db", "knows no login"),
+            ("https://me:secret@db", "nothing is known of https://"),
+            ("http://:5", "no host"),
             ("canal://me:secret@", "no host"),
             ("canal://me:secret@db:x", "port"),
             ("canal://db:0/a", "port"),

@@ -1,9 +1,11 @@
 //! The log on standard error.
 
-use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+
+use crate::outlet::Color;
 
 /// What is logged without a wish: what this project does, and warnings of what it is made of.
 const FILTER: &str = "warn,towpath=info";
@@ -40,6 +42,14 @@ impl LogLevel {
     }
 }
 
+/// Whether the log is JSON, once it has begun.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Whether what is said on standard error has to be JSON.
+pub(crate) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
+
 /// Options of all commands.
 #[derive(Debug, Args)]
 pub(crate) struct LogArguments {
@@ -52,8 +62,8 @@ pub(crate) struct LogArguments {
 }
 
 impl LogArguments {
-    /// Begins the log; `colored` overrides what standard error is.
-    pub(crate) fn start(&self, colored: Option<bool>) {
+    /// Begins the log.
+    pub(crate) fn start(&self, color: Color) {
         let filter = match self.log_level {
             Some(level) => EnvFilter::new(level.filter()),
             None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER)),
@@ -61,12 +71,15 @@ impl LogArguments {
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
-            .with_ansi(colored.unwrap_or_else(|| std::io::stderr().is_terminal()))
+            .with_ansi(color.is_on(&std::io::stderr()))
             // Else a closed standard error ends the task that logs.
             .log_internal_errors(false);
         match self.log_format {
             LogFormat::Text => log.with_target(false).init(),
-            LogFormat::Json => log.json().flatten_event(true).init(),
+            LogFormat::Json => {
+                IS_JSON.store(true, Ordering::Relaxed);
+                log.json().flatten_event(true).with_ansi(false).init();
+            }
         }
     }
 }

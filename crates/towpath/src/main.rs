@@ -8,6 +8,7 @@ mod dump_event;
 mod encryption;
 mod filters;
 mod follow;
+mod log;
 mod outlet;
 mod pages;
 mod place;
@@ -37,6 +38,8 @@ struct Arguments {
     /// Colours: auto is a terminal without NO_COLOR in the environment.
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     color: outlet::Color,
+    #[command(flatten)]
+    log: log::LogArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -70,7 +73,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let color = arguments.color;
-    report::start_log(color);
+    arguments.log.start(color);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::fail(&report::Failure::new("cannot start", error)),

@@ -10,9 +10,8 @@ use std::process::ExitCode;
 
 use towpath_server::ServerError;
 use towpath_source::SourceError;
-use tracing_subscriber::EnvFilter;
 
-use crate::outlet::Color;
+use crate::log;
 
 /// Why a command ended.
 #[derive(Debug)]
@@ -71,25 +70,21 @@ impl fmt::Display for Failure {
 
 /// Prints a failure; returns its exit code.
 pub(crate) fn fail(failure: &Failure) -> ExitCode {
-    say(&failure.to_string());
+    say_as("ERROR", &failure.to_string());
     ExitCode::from(1)
 }
 
-/// One line on standard error. Nobody is left to tell when that fails.
+/// One line on standard error, in the form of the log. Nobody is left to tell when that fails.
 pub(crate) fn say(line: &str) {
-    let _written: bool = writeln!(std::io::stderr(), "{line}").is_ok();
+    say_as("INFO", line);
 }
 
-/// Logs to standard error; `RUST_LOG` chooses what.
-pub(crate) fn start_log(color: Color) {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,towpath=info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(color.is_on(&std::io::stderr()))
-        .with_target(false)
-        // Else a closed standard error ends the task that logs.
-        .log_internal_errors(false)
-        .init();
+fn say_as(level: &str, text: &str) {
+    let _written: bool = match log::is_json() {
+        true => {
+            let line = serde_json::json!({ "level": level, "message": text });
+            writeln!(std::io::stderr(), "{line}").is_ok()
+        }
+        false => writeln!(std::io::stderr(), "{text}").is_ok(),
+    };
 }

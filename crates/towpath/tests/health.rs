@@ -2,11 +2,13 @@
 //! the table of docs/status.md, a test for each line.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use towpath_testkit::{Fault, PATIENT, Proxy, Server, Version, wait_until};
+use towpath_testkit::{Fault, PATIENT, Proxy, Server, Towpath, Version, wait_until};
 
+use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
 use crate::status::{get, metric, state, status_of};
 
@@ -44,6 +46,15 @@ impl Watched<'_> {
         let told = body["problems"]["example"].as_array().unwrap();
         assert!(told.iter().any(|problem| problem["kind"] == self.problem), "{body}");
         assert!(self.is_in_metrics());
+        let (succeeds, said) = self.doctor();
+        assert!(!succeeds && said.contains(self.problem), "{said}");
+    }
+
+    /// Whether the doctor is content, and what it says.
+    fn doctor(&self) -> (bool, String) {
+        let place = format!("http://{}", self.address);
+        let output = Command::new(binary()).args(["doctor", &place]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
     /// Waits until all is well.
@@ -51,6 +62,8 @@ impl Watched<'_> {
         wait_until("health", DEADLINE, || (get(self.address, "/health").0 == 200).then_some(()));
         assert!(self.in_state().is_none());
         assert!(!self.is_in_metrics());
+        let (succeeds, said) = self.doctor();
+        assert!(succeeds, "{said}");
     }
 }
 
@@ -185,4 +198,21 @@ fn a_full_store_that_nobody_empties_is_told() {
     let rows = serving.rows_until(".*\\..*", "id=3");
     assert_eq!(rows.last().map(String::as_str), Some("INSERT d.n id=3"));
     watched.goes();
+}
+
+#[test]
+fn the_log_is_one_object_a_line_if_that_is_wanted() {
+    let server = Server::start(Version::Mysql80, &[]);
+    let arguments = ["--source", &server.url(), "--log-format", "json", "--log-level", "debug"];
+    let mut serving = Towpath::try_serve(binary(), &arguments);
+    serving.wait_for_line("\"to\":\"running\"", DEADLINE);
+    let ended = serving.kill();
+    let lines: Vec<Value> =
+        ended.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let has = |message: &str| lines.iter().any(|line| line["message"] == message);
+    assert!(has("instance changed state"), "{}", ended.stderr);
+    assert!(lines.iter().any(|line| {
+        line["message"].as_str().is_some_and(|text| text.starts_with("listening on"))
+    }));
+    assert!(lines.iter().all(|line| line["level"].is_string()));
 }

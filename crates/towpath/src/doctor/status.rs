@@ -39,7 +39,9 @@ impl StatusPlace {
         }
         let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "11112"));
         if host.is_empty() || !port.parse::<u16>().is_ok_and(|port| port > 0) {
-            return Err(format!("http://: there is no host, or no port from 1 to 65535; {expected}"));
+            return Err(format!(
+                "http://: there is no host, or no port from 1 to 65535; {expected}"
+            ));
         }
         let destination = query.strip_prefix("destination=").map(ToOwned::to_owned);
         Ok(Self { address: format!("{host}:{port}"), destination })
@@ -65,7 +67,8 @@ async fn steps(
     let state = match asked {
         Ok(state) => state,
         Err(error) => {
-            let fix = "the status port is that of `towpath serve --status`; other servers have no /state";
+            let fix =
+                "the status port is that of `towpath serve --status`; other servers have no /state";
             findings.add(&Finding::failure("state", address, error).fix(fix));
             return Err("state");
         }
@@ -137,7 +140,8 @@ fn pins(findings: &mut Findings, name: &str, client: &Value) {
     }
     let (id, days) = (&client["id"], age_ms / DAY_MS);
     let text = format!("client id {id} has batches that it has not acknowledged for {days} days");
-    let fix = "let it go on, or unsubscribe it: what it has not acknowledged comes again at a restart";
+    let fix =
+        "let it go on, or unsubscribe it: what it has not acknowledged comes again at a restart";
     findings.add(&Finding::warning("destination", name, text).fix(fix));
 }
 

@@ -4,7 +4,7 @@ mod client;
 mod destination;
 mod ensemble;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use towpath_coordination::{ZkError, ZkSession};
@@ -192,7 +192,7 @@ impl Cluster<'_> {
 
     fn node_times(&mut self, servers: &str) {
         const STEP: &str = "node_times";
-        let ahead_ms = self.newest_ms.saturating_sub(now_ms());
+        let ahead_ms = self.newest_ms.saturating_sub(super::now_ms());
         let finding = if self.newest_ms == 0 {
             Finding::note(STEP, servers, "no node was read that has a time")
         } else if ahead_ms > FUTURE_MAX_MS {
@@ -216,16 +216,11 @@ struct Node {
     is_ephemeral: bool,
 }
 
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
 fn span_ms(ms: i64) -> Span {
     Span(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
 }
 
 /// Since `ms`, by this machine's clock.
 fn age(ms: i64) -> Span {
-    span_ms(now_ms().saturating_sub(ms))
+    span_ms(super::now_ms().saturating_sub(ms))
 }

@@ -6,7 +6,8 @@ use towpath_entry::{TableFilter, filter_remarks, shown_filter};
 
 use super::super::findings::{Finding, Size, Verdict};
 use super::super::mysql::{Positions, Standing};
-use super::{Cluster, FUTURE_MAX_MS, NODES_MAX, Node, age, now_ms};
+use super::super::now_ms;
+use super::{Cluster, FUTURE_MAX_MS, NODES_MAX, Node, age};
 
 /// A cursor that is older than this is worth a look.
 const OLD_MS: i64 = 24 * 3600 * 1000;
