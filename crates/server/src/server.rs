@@ -19,7 +19,7 @@ use crate::figures::{Requests, now_ms};
 use crate::listen::guesses::Guesses;
 use crate::listen::notices::Notices;
 use crate::listen::tls::Certificate;
-use crate::listen::{Door, Port};
+use crate::listen::{Door, Guest, Port};
 use crate::session::{Room, Shared};
 use crate::status::{self, Observer};
 
@@ -140,7 +140,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 /// The tasks of a server at work.
 struct Running {
     config: ServerConfig,
-    door: Door,
+    /// Nothing is accepted any more once it is gone.
+    door: Option<Door>,
     shared: Arc<Shared>,
     /// Answers for the status; ends with this value.
     status: JoinSet<()>,
@@ -166,7 +167,7 @@ impl Running {
         }
         let port = Port { listener, certificate };
         let door = Door::new(&config, port, Arc::clone(&shared), stop.clone());
-        Self { config, door, shared, status, stop, sessions: JoinSet::new() }
+        Self { config, door: Some(door), shared, status, stop, sessions: JoinSet::new() }
     }
 
     /// Ends only with the error of a destination, if that is wanted.
@@ -175,7 +176,7 @@ impl Running {
         let fail_fast = self.config.fail_fast;
         loop {
             tokio::select! {
-                admitted = self.door.next(self.sessions.len()) => {
+                admitted = next(self.door.as_mut(), self.sessions.len()) => {
                     if let Some(guest) = admitted {
                         self.sessions.spawn(guest.run());
                         self.count_sessions();
@@ -200,6 +201,7 @@ impl Running {
 
     /// Ends everything in order; nothing is accepted any more.
     async fn stop(mut self) -> Result<(), ServerError> {
+        drop(self.door.take());
         self.status.shutdown().await;
         self.shared.notices.sum_up();
         let (patience, engine) = (self.config.stop_deadline, self.shared.engine.clone());
@@ -217,6 +219,14 @@ impl Running {
             engine.close(deadline.saturating_duration_since(Instant::now())).await
         };
         Ok(closed?)
+    }
+}
+
+/// The next connection that is let in.
+async fn next(door: Option<&mut Door>, open: usize) -> Option<Guest> {
+    match door {
+        Some(door) => door.next(open).await,
+        None => std::future::pending().await,
     }
 }
 

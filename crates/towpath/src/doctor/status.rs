@@ -73,39 +73,37 @@ async fn steps(
             return Err("state");
         }
     };
-    let version = state["version"].as_str().unwrap_or("unknown");
-    let connections = state["connections"].as_u64().unwrap_or_default();
-    let text = format!("Towpath {version}, {connections} connections of clients");
-    findings.add(&Finding::ok("state", address, text).took(begun.elapsed()));
-    let destinations = state["destinations"].as_array().map_or(&[][..], Vec::as_slice);
-    let name = |destination: &Value| destination["name"].as_str().unwrap_or_default().to_owned();
+    let version = text(&state, "version");
+    let connections = state.get("connections").and_then(Value::as_u64).unwrap_or_default();
+    let greeting = format!("Towpath {version}, {connections} connections of clients");
+    findings.add(&Finding::ok("state", address, greeting).took(begun.elapsed()));
+    let destinations = list(&state, "destinations");
     let wanted = |destination: &&Value| {
-        place.destination.as_ref().is_none_or(|wanted| *wanted == name(destination))
+        place.destination.as_ref().is_none_or(|wanted| wanted == text(destination, "name"))
     };
     let mut found = 0;
     for destination in destinations.iter().filter(wanted) {
         found += 1;
-        about(findings, &name(destination), destination);
+        about(findings, text(destination, "name"), destination);
     }
     if found == 0 {
         let wanted = place.destination.as_deref().unwrap_or(address);
-        let names: Vec<String> = destinations.iter().map(name).collect();
-        let text = format!("there is no such destination; the server has: {}", names.join(", "));
-        findings.add(&Finding::failure("destination", wanted, text));
+        let names: Vec<&str> = destinations.iter().map(|one| text(one, "name")).collect();
+        let has = format!("there is no such destination; the server has: {}", names.join(", "));
+        findings.add(&Finding::failure("destination", wanted, has));
     }
     Ok(())
 }
 
 /// What is wrong with a destination, or that nothing is.
 fn about(findings: &mut Findings, name: &str, destination: &Value) {
-    let text = |member: &str| destination[member].as_str().unwrap_or_default();
-    let problems = destination["problems"].as_array().map_or(&[][..], Vec::as_slice);
+    let text = |member| text(destination, member);
+    let problems = list(destination, "problems");
     for problem in problems {
-        let (kind, why) = (&problem["kind"], &problem["why"]);
-        let (kind, why) = (kind.as_str().unwrap_or_default(), why.as_str().unwrap_or_default());
         let now_ms = super::now_ms();
-        let since_ms = problem["since_ms"].as_i64().unwrap_or(now_ms);
+        let since_ms = problem.get("since_ms").and_then(Value::as_i64).unwrap_or(now_ms);
         let for_s = (now_ms - since_ms).max(0) / 1000;
+        let (kind, why) = (self::text(problem, "kind"), self::text(problem, "why"));
         let finding = Finding::failure("destination", name, format!("{kind} for {for_s} s: {why}"));
         findings.add(&finding.fix(text("hint")));
     }
@@ -115,7 +113,7 @@ fn about(findings: &mut Findings, name: &str, destination: &Value) {
     let finding = match text("role") {
         "standby" => Finding::note("destination", name, "it stands by: another server serves it"),
         "active" => {
-            let lag = destination["lag_ms"].as_i64();
+            let lag = destination.get("lag_ms").and_then(Value::as_i64);
             let lag = lag.map_or_else(String::new, |lag| format!(", {lag} ms behind its source"));
             let (state, from) = (text("state"), text("source"));
             Finding::ok("destination", name, format!("{state}, reads from {from}{lag}"))
@@ -123,7 +121,7 @@ fn about(findings: &mut Findings, name: &str, destination: &Value) {
         role => Finding::failure("destination", name, format!("it is {role}: {}", text("error"))),
     };
     findings.add(&finding);
-    for client in destination["clients"].as_array().map_or(&[][..], Vec::as_slice) {
+    for client in list(destination, "clients") {
         pins(findings, name, client);
     }
 }
@@ -131,18 +129,25 @@ fn about(findings: &mut Findings, name: &str, destination: &Value) {
 /// A client id that nobody uses keeps the cursor of all where it stopped.
 fn pins(findings: &mut Findings, name: &str, client: &Value) {
     const DAY_MS: i64 = 24 * 3600 * 1000;
-    let Some(time_ms) = client["acknowledged"]["time_ms"].as_i64().filter(|ms| *ms > 0) else {
-        return;
-    };
+    let number = |place| client.pointer(place).and_then(Value::as_i64).unwrap_or_default();
+    let time_ms = number("/acknowledged/time_ms");
     let age_ms = super::now_ms() - time_ms;
-    if age_ms < DAY_MS || client["batches"].as_u64() == Some(0) {
+    if time_ms == 0 || age_ms < DAY_MS || number("/batches") == 0 {
         return;
     }
-    let (id, days) = (&client["id"], age_ms / DAY_MS);
+    let (id, days) = (number("/id"), age_ms / DAY_MS);
     let text = format!("client id {id} has batches that it has not acknowledged for {days} days");
     let fix =
         "let it go on, or unsubscribe it: what it has not acknowledged comes again at a restart";
     findings.add(&Finding::warning("destination", name, text).fix(fix));
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value.get(member).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
+    value.get(member).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 async fn state(stream: TcpStream, address: &str) -> Result<Value, String> {
