@@ -4,7 +4,7 @@
 //! Whatever goes wrong with the session, it is dropped as a whole, and a new one is made.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -38,13 +38,38 @@ pub(crate) struct Joined {
 pub(crate) struct Cluster {
     config: ClusterConfig,
     joined: watch::Sender<Option<Joined>>,
+    outage: watch::Sender<Option<Outage>>,
+}
+
+/// There is no session.
+#[derive(Debug, Clone)]
+pub(crate) struct Outage {
+    pub(crate) since: SystemTime,
+    pub(crate) why: String,
+}
+
+/// What destinations see of a cluster.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) joined: watch::Receiver<Option<Joined>>,
+    pub(crate) outage: watch::Receiver<Option<Outage>>,
 }
 
 impl Cluster {
-    /// And where destinations see the session of the moment.
-    pub(crate) fn new(config: ClusterConfig) -> (Self, watch::Receiver<Option<Joined>>) {
+    /// And what destinations see of it.
+    pub(crate) fn new(config: ClusterConfig) -> (Self, View) {
         let (joined, sessions) = watch::channel(None);
-        (Self { config, joined }, sessions)
+        let none_yet = Outage { since: SystemTime::now(), why: "no session yet".to_owned() };
+        let (outage, outages) = watch::channel(Some(none_yet));
+        (Self { config, joined, outage }, View { joined: sessions, outage: outages })
+    }
+
+    /// Tells why there is no session.
+    fn lost(&self, error: &ZkError) {
+        self.outage.send_modify(|outage| {
+            let since = outage.as_ref().map_or_else(SystemTime::now, |outage| outage.since);
+            *outage = Some(Outage { since, why: error.to_string() });
+        });
     }
 
     /// Takes part until `leave`, then deregisters. Dropping the future ends everything at once: others wait
@@ -58,6 +83,7 @@ impl Cluster {
                 None => return,
                 Some(Ok(session)) => session,
                 Some(Err(error)) => {
+                    self.lost(&error);
                     tracing::warn!(%error, "no session with ZooKeeper, trying again");
                     pause(&mut pauses, &leave).await;
                     continue;
@@ -70,10 +96,14 @@ impl Cluster {
                 address = self.config.address,
                 "ZooKeeper session established"
             );
+            self.outage.send_replace(None);
             let began = Instant::now();
             let result = self.take_part(&session, &leave).await;
             if began.elapsed() > PAUSES.1 * 2 {
                 pauses.reset();
+            }
+            if let Err(error) = &result {
+                self.lost(error);
             }
             session.close(CLOSE_DEADLINE).await;
             if let Err(error) = result {

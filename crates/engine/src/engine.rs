@@ -13,7 +13,7 @@ use towpath_coordination::{Cursor, StateDirectory, StateError};
 use towpath_entry::filter_remarks;
 use towpath_source::Source;
 
-use crate::cluster::{Cluster, Joined};
+use crate::cluster::{Cluster, Outage, View};
 use crate::config::{DestinationConfig, EngineConfig, FeedPlan, Plan};
 use crate::destination::{ClientFilter, Destination, InstanceStatus, Reader};
 use crate::error::{DestinationError, EngineError, InstanceError};
@@ -21,6 +21,7 @@ use crate::figures::now_ms;
 use crate::instance::Feed;
 use crate::life::{Failure, Life, Opened, Place};
 use crate::look::{DestinationLook, look};
+use crate::problem::{Problem, ProblemKind};
 use crate::slot::{Role, Slot, Slots};
 use crate::subscription::{Subscriber, Subscription, durable};
 
@@ -55,7 +56,7 @@ struct Inner {
 #[derive(Debug)]
 enum Home {
     Alone { directory: StateDirectory, unwritable: watch::Receiver<Unwritable> },
-    Cluster { joined: watch::Receiver<Option<Joined>>, address: String },
+    Cluster { view: View, address: String },
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +72,23 @@ struct Lives {
 /// Since when the state directory cannot be written, and why.
 type Unwritable = Option<(SystemTime, Arc<StateError>)>;
 
+/// How long ZooKeeper may be away: a session made anew is nothing wrong.
+const OUTAGE_MAX: Duration = Duration::from_secs(3);
+
 impl Home {
-    fn unwritable(&self) -> Unwritable {
+    /// What is wrong with it.
+    fn problem(&self) -> Option<Problem> {
         match self {
-            Self::Alone { unwritable, .. } => unwritable.borrow().clone(),
-            Self::Cluster { .. } => None,
+            Self::Alone { unwritable, .. } => {
+                let (since, error) = unwritable.borrow().clone()?;
+                let why = error.to_string();
+                Some(Problem { kind: ProblemKind::StateUnwritable, since, why })
+            }
+            Self::Cluster { view, .. } => {
+                let Outage { since, why } = view.outage.borrow().clone()?;
+                let is_long = since.elapsed().unwrap_or_default() >= OUTAGE_MAX;
+                is_long.then_some(Problem { kind: ProblemKind::NoZooKeeper, since, why })
+            }
         }
     }
 }
@@ -131,12 +144,12 @@ impl Engine {
             }
             EngineConfig::Cluster(config) => {
                 let address = config.address.clone();
-                let (cluster, joined) = Cluster::new(config);
+                let (cluster, view) = Cluster::new(config);
                 let leave = CancellationToken::new();
                 let mut task = JoinSet::new();
                 task.spawn(cluster.run(leave.clone()));
                 lives.cluster = Some((task, leave));
-                Home::Cluster { joined, address }
+                Home::Cluster { view, address }
             }
         };
         Ok(Self(Arc::new(Inner {
@@ -205,8 +218,8 @@ impl Engine {
                 directory: directory.clone(),
                 closing: self.0.closing.clone(),
             },
-            Home::Cluster { joined, address } => {
-                Place::Cluster { joined: joined.clone(), address: address.clone() }
+            Home::Cluster { view, address } => {
+                Place::Cluster { joined: view.joined.clone(), address: address.clone() }
             }
         };
         let slot = Arc::new(Slot::new(name, plan.source()));
@@ -337,14 +350,14 @@ impl Engine {
     /// What all of it is and does now.
     #[must_use]
     pub fn look(&self) -> Vec<DestinationLook> {
-        let directory = self.0.home.unwritable();
-        self.0.slots.all().iter().map(|slot| look(slot, directory.as_ref())).collect()
+        let problem = self.0.home.problem();
+        self.0.slots.all().iter().map(|slot| look(slot, problem.clone())).collect()
     }
 
     /// What a destination is and does now.
     #[must_use]
     pub fn look_at(&self, name: &str) -> Option<DestinationLook> {
-        self.0.slots.get(name).map(|slot| look(&slot, self.0.home.unwritable().as_ref()))
+        self.0.slots.get(name).map(|slot| look(&slot, self.0.home.problem()))
     }
 
     /// Whether there is a destination of this name, served here or not.

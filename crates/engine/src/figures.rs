@@ -110,12 +110,12 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Since when nothing is heard of a source that is waited for and should say something; in milliseconds
-    /// since 1970.
-    pub(crate) fn silent_since_ms(&self, is_waiting: bool) -> Option<i64> {
-        let is_due = self.heartbeat_ms > 0 && self.heard_ms > 0 && is_waiting;
-        let is_late = now_ms() - self.heard_ms > self.heartbeat_ms.saturating_mul(SILENT_BEATS);
-        (is_due && is_late).then_some(self.heard_ms)
+    /// Since when nothing is heard of a source that is waited for since a time, and should say something; in
+    /// milliseconds since 1970.
+    pub(crate) fn silent_since_ms(&self, waiting_since_ms: i64) -> Option<i64> {
+        let since_ms = self.heard_ms.max(waiting_since_ms);
+        let is_late = now_ms() - since_ms > self.heartbeat_ms.saturating_mul(SILENT_BEATS);
+        (self.heartbeat_ms > 0 && is_late).then_some(since_ms)
     }
 
     /// How far behind the source reading is, in milliseconds, as far as can be known. It grows while the store is

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use towpath_coordination::StateError;
-
 use crate::destination::{InstanceState, InstanceStatus, Look};
 use crate::error::InstanceError;
 use crate::problem::{Problem, problems};
@@ -111,10 +109,8 @@ impl DestinationLook {
     }
 }
 
-pub(crate) fn look(
-    slot: &Slot,
-    directory: Option<&(SystemTime, Arc<StateError>)>,
-) -> DestinationLook {
+/// `home` is what is wrong with the place where the state lies.
+pub(crate) fn look(slot: &Slot, home: Option<Problem>) -> DestinationLook {
     let held = slot.held();
     let (role, role_since) = {
         let held = held.borrow();
@@ -134,7 +130,7 @@ pub(crate) fn look(
         RoleLook::Active(active) => Some((&active.status.state, &active.look)),
         RoleLook::Standby | RoleLook::Failed(_) => None,
     };
-    let problems = problems(trouble.as_ref(), active, directory);
+    let problems = problems(trouble.as_ref(), active, home);
     DestinationLook {
         name: slot.name().to_owned(),
         source: slot.source(),

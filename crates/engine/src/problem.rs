@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use towpath_coordination::StateError;
 use towpath_source::Contact;
 
 use crate::destination::{InstanceState, Look, Stage};
@@ -37,6 +36,8 @@ pub enum ProblemKind {
     SourceSilent,
     /// Its source goes on, and nothing of it is read.
     Stalled,
+    /// There is no session with ZooKeeper: nothing can be served.
+    NoZooKeeper,
     /// Cursors cannot be written: what is acknowledged comes again after an end.
     StateUnwritable,
     /// There is no room for more, and nobody takes or acknowledges anything.
@@ -45,11 +46,12 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Each of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Failing,
         Self::SourceUnreachable,
         Self::SourceSilent,
         Self::Stalled,
+        Self::NoZooKeeper,
         Self::StateUnwritable,
         Self::StoreFull,
     ];
@@ -62,6 +64,7 @@ impl ProblemKind {
             Self::SourceUnreachable => "source unreachable",
             Self::SourceSilent => "source silent",
             Self::Stalled => "stalled",
+            Self::NoZooKeeper => "ZooKeeper unreachable",
             Self::StateUnwritable => "state cannot be written",
             Self::StoreFull => "store full",
         }
@@ -72,18 +75,20 @@ impl ProblemKind {
 pub(crate) fn problems(
     trouble: Option<&Trouble>,
     active: Option<(&InstanceState, &Look)>,
-    directory: Option<&(SystemTime, std::sync::Arc<StateError>)>,
+    home: Option<Problem>,
 ) -> Vec<Problem> {
     let mut found = Vec::new();
     if let Some(trouble) = trouble {
         let (since, why) = (trouble.since, trouble.cause.to_string());
         found.push(Problem { kind: ProblemKind::Failing, since, why });
     }
-    let unwritten = directory.or(active.and_then(|(_, look)| look.unwritten.as_ref()));
-    if let Some((since, error)) = unwritten {
-        let (since, why) = (*since, error.to_string());
-        found.push(Problem { kind: ProblemKind::StateUnwritable, since, why });
-    }
+    let unwritten = active.and_then(|(_, look)| look.unwritten.as_ref());
+    let unwritten = unwritten.map(|(since, error)| Problem {
+        kind: ProblemKind::StateUnwritable,
+        since: *since,
+        why: error.to_string(),
+    });
+    found.extend(home.or(unwritten));
     if let Some((state, look)) = active
         && matches!(state, InstanceState::Starting | InstanceState::Running)
     {
@@ -104,7 +109,13 @@ fn of_source(look: &Look) -> Option<Problem> {
         let why = "the source goes on, and nothing of it comes".to_owned();
         return Some(Problem { kind: ProblemKind::Stalled, since, why });
     }
-    let since_ms = look.reading.silent_since_ms(look.health.stage == Stage::Source)?;
+    let waits = match look.health.stage {
+        Stage::Source | Stage::Opening | Stage::Structure | Stage::Fate => true,
+        Stage::Archive | Stage::Decoding | Stage::History | Stage::Room => false,
+    };
+    let waiting_since = look.health.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let waiting_since_ms = i64::try_from(waiting_since.as_millis()).unwrap_or(i64::MAX);
+    let since_ms = look.reading.silent_since_ms(waiting_since_ms).filter(|_| waits)?;
     let since = UNIX_EPOCH + Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
     let silence_s = (now_ms() - since_ms) / 1000;
     let why = format!("nothing was heard for {silence_s} s, though it promised a heartbeat");

@@ -68,9 +68,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let help = Arguments::command().color(outlet::Color::of_help(std::env::args_os()));
-    let arguments = match Arguments::from_arg_matches(&help.get_matches()) {
+    let matches = help.try_get_matches();
+    let arguments = match matches.and_then(|found| Arguments::from_arg_matches(&found)) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => return refuse(&error),
     };
     let color = arguments.color;
     arguments.log.start(color);
@@ -95,6 +96,17 @@ fn main() -> ExitCode {
     let code = result.unwrap_or_else(|failure| report::fail(&failure));
     runtime.block_on(farewell());
     code
+}
+
+/// Says what is wrong with the arguments; a password that was typed in the wrong place is not shown.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let shown = secret::masked(&text, std::env::args().skip(1));
+    if shown == text {
+        error.exit();
+    }
+    report::say(shown.trim_end());
+    ExitCode::from(2)
 }
 
 /// Waits for the tasks that were told to end, within a bound; the rest of them is a defect.

@@ -12,6 +12,7 @@ use towpath_server::ServerError;
 use towpath_source::SourceError;
 
 use crate::log;
+use crate::secret::masked;
 
 /// Why a command ended.
 #[derive(Debug)]
@@ -70,7 +71,9 @@ impl fmt::Display for Failure {
 
 /// Prints a failure; returns its exit code.
 pub(crate) fn fail(failure: &Failure) -> ExitCode {
-    say_as("ERROR", &failure.to_string());
+    // A URL in the wrong place, as in that of a file, is shown by whoever cannot use it.
+    let text = masked(&failure.to_string(), std::env::args().skip(1));
+    say_as("ERROR", &text);
     ExitCode::from(1)
 }
 

@@ -40,6 +40,30 @@ pub(crate) fn without_login(place: &str) -> String {
     if all_ports { place.to_owned() } else { format!("{scheme}://***") }
 }
 
+/// A text about arguments as it can be shown: without the logins that stand in them.
+pub(crate) fn masked(text: &str, arguments: impl Iterator<Item = String>) -> String {
+    let mut shown = text.to_owned();
+    for argument in arguments {
+        let Some((before, _)) = argument.rsplit_once('@') else { continue };
+        // What stands before that is the scheme; without one perhaps the name of an option.
+        let login = before.rsplit_once("//").map_or(before, |(_, login)| login);
+        let Some((_, password)) =
+            login.split_once(':').filter(|(_, password)| !password.is_empty())
+        else {
+            continue;
+        };
+        shown =
+            shown.replace(&format!("{login}@"), "***@").replace(&format!("{password}@"), "***@");
+        if password.len() >= SHOWN_LEN_MIN {
+            shown = shown.replace(password, "***");
+        }
+    }
+    shown
+}
+
+/// A shorter text is part of words, and no password.
+const SHOWN_LEN_MIN: usize = 4;
+
 /// `file:PATH` is what lies in a file, `credential:NAME` a credential of the service, without the end of the
 /// last line; anything else is the text itself.
 impl FromStr for Secret {
@@ -89,6 +113,21 @@ mod tests {
             ("/var/lib/mysql", "/var/lib/mysql"),
         ] {
             assert_eq!(without_login(place), shown);
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_arguments_has_no_login_in_it() {
+        for (argument, shown) in [
+            ("mysql://u:secret@h:1", "invalid value 'mysql://***@h:1' for secrets"),
+            ("--zk=u:secret@h", "invalid value 'u:***@h' for secrets"),
+            ("/a@b/mysql-bin.000001", "invalid value '/a@b/mysql-bin.000001' for secrets"),
+            ("h:1", "invalid value 'h:1' for secrets"),
+        ] {
+            let value = argument.trim_start_matches("--zk=");
+            let text = format!("invalid value '{value}' for secrets");
+            let masked = masked(&text, [argument.to_owned()].into_iter());
+            assert_eq!(masked.replace("***s", "secrets"), shown, "{argument}");
         }
     }
 

@@ -196,7 +196,7 @@ fn the_client_command_shows_its_life_and_leaves_in_order() {
 fn the_client_command_refuses_what_it_cannot_use() {
     for (arguments, expected) in [
         (vec!["client", "mysql://db"], "expected canal://"),
-        (vec!["client", "canal://"], "no host:port"),
+        (vec!["client", "canal://"], "there is no host"),
         (vec!["client", "zk://zk1/otter/canal?what=1"], "there is no option `what`"),
         (vec!["client", "--give-up", "1", "canal://127.0.0.1:1/example"], "127.0.0.1:1: connect"),
         (vec!["client", "--give-up", "1", "zk://127.0.0.1:1"], "ZooKeeper 127.0.0.1:1"),

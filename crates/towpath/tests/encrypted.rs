@@ -160,10 +160,11 @@ fn the_command_line_follows_a_server_over_tls() {
     let mut serving = Serving::start(&[&["--source", &url][..], &tls].concat());
     serving.wait_until_running();
     let place = format!("canal://{}/example", serving.towpath.address());
-    for (number, command) in [(1, "client"), (2, "tail")] {
+    for (number, command) in [(1, &["client"][..]), (2, &["tail", "--take"])] {
         write(&server, number..=number);
         let output = Command::new(binary())
-            .args([command, "--json", "--limit", "1", "--filter", "d\\.n"])
+            .args(command)
+            .args(["--json", "--limit", "1", "--filter", "d\\.n"])
             .args([
                 "--tls-ca",
                 file("ca.pem").to_str().unwrap(),
@@ -174,9 +175,9 @@ fn the_command_line_follows_a_server_over_tls() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command}: {said}");
+        assert!(output.status.success(), "{command:?}: {said}");
         let shown = String::from_utf8(output.stdout).unwrap();
-        assert!(shown.contains(&format!("\"{number}\"")), "{command}: {shown}");
+        assert!(shown.contains(&format!("\"{number}\"")), "{command:?}: {shown}");
     }
     let output =
         Command::new(binary()).args(["tail", "--tls-ca", "ca.pem", &url]).output().unwrap();

@@ -2,13 +2,16 @@
 //! the table of docs/status.md, a test for each line.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use towpath_testkit::{Fault, PATIENT, Proxy, Server, Towpath, Version, wait_until};
+use towpath_testkit::{Fault, PATIENT, Proxy, Server, Towpath, Version, ZooKeeper, wait_until};
 
 use crate::binary;
+use crate::numbers;
 use crate::sequence::{Serving, TABLE, exactly, write};
 use crate::status::{get, metric, state, status_of};
 
@@ -102,6 +105,10 @@ fn a_source_that_falls_silent_is_told() {
     let (mut serving, address) = serving(&["--source", &url, "--source-timeout", "20"]);
     serving.wait_until_running();
     let watched = Watched { address: &address, problem: "source silent" };
+    wait_until("the source to be waited for", DEADLINE, || {
+        let state = state(&address);
+        (state["destinations"][0]["waits_for"] == "the source to send more").then_some(())
+    });
     watched.goes();
     proxy.set(Fault::Silence);
     watched.comes("nothing was heard for");
@@ -179,6 +186,63 @@ fn a_state_directory_that_is_gone_is_told() {
     watched.goes();
     serving.says("the state directory can be written again");
     assert_eq!(serving.numbers_until(6), exactly(4..=6));
+}
+
+/// Something in the place of the file that is written before each change of the cursors takes effect.
+fn a_state_that_cannot_be_written(block: impl Fn(&Path), unblock: impl Fn(&Path), why: &str) {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let url = server.url();
+    let (mut serving, address) = serving(&["--source", &url]);
+    serving.wait_until_running();
+    write(&server, 1..=3);
+    assert_eq!(serving.numbers_until(3), exactly(1..=3));
+    let watched = Watched { address: &address, problem: "state cannot be written" };
+    watched.goes();
+    let place = serving.state_path("example/meta.dat.tmp");
+    block(&place);
+    write(&server, 4..=6);
+    assert_eq!(serving.numbers_until(6), exactly(4..=6));
+    watched.comes(why);
+    serving.says("cursors cannot be written, trying again");
+    unblock(&place);
+    watched.goes();
+    serving.says("cursors can be written again");
+    let mut serving = serving.restart(&["--source", &url]);
+    write(&server, 7..=9);
+    assert_eq!(serving.numbers_until(9), exactly(7..=9));
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let block = |place: &Path| symlink("/dev/full", place).unwrap();
+    let unblock = |place: &Path| fs::remove_file(place).unwrap();
+    a_state_that_cannot_be_written(block, unblock, "No space left on device");
+}
+
+#[test]
+fn a_state_directory_that_refuses_writes_is_told() {
+    let block = |place: &Path| fs::create_dir(place).unwrap();
+    let unblock = |place: &Path| fs::remove_dir(place).unwrap();
+    a_state_that_cannot_be_written(block, unblock, "check the permissions and free space");
+}
+
+#[test]
+fn a_zookeeper_that_is_away_is_told() {
+    let server = Server::start(Version::Mysql80, &[]);
+    server.run(TABLE);
+    let mut zookeeper = ZooKeeper::start();
+    let options = ["--status", "127.0.0.1:0"];
+    let mut towpath = numbers::serve_with(&server, &zookeeper.address(), &options);
+    let address = status_of(towpath.program());
+    let watched = Watched { address: &address, problem: "ZooKeeper unreachable" };
+    watched.goes();
+    zookeeper.halt();
+    watched.comes("");
+    towpath.program().wait_for_line("no session with ZooKeeper, trying again", DEADLINE);
+    zookeeper.go_on();
+    watched.goes();
+    towpath.program().wait_for_line("ZooKeeper session established", DEADLINE);
 }
 
 #[test]

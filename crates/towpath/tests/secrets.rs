@@ -45,6 +45,57 @@ const COMMANDS: &[&[&str]] = &[
     &["serve", "--listen", "127.0.0.1:0", "--source", "/", "--zk"],
 ];
 
+/// The options of a command that take a value, as its help names them.
+fn options(command: &str) -> Vec<String> {
+    let output = Command::new(binary()).args([command, "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let lines = help.lines().map(str::trim).filter(|line| line.starts_with('-'));
+    let with_value = lines.filter(|line| line.contains('<'));
+    let name =
+        |line: &str| line.split([' ', ',']).find(|word| word.starts_with("--")).map(str::to_owned);
+    with_value.filter_map(name).collect()
+}
+
+/// What is typed in the wrong place, in every place that there is.
+#[test]
+fn a_url_in_any_option_is_told_without_its_password() {
+    let folder = TempDir::new().unwrap();
+    let mut count = 0;
+    for command in ["serve", "tail", "client", "decode", "dump-event", "doctor", "bench"] {
+        let all = options(command);
+        assert!(all.len() > 2, "{command}: {all:?}");
+        let arguments = all.iter().flat_map(|option| {
+            ["mysql://u:secret@h:3306", "u:secret@h"].into_iter().flat_map(move |place| {
+                [vec![option.clone(), place.to_owned()], vec![format!("{option}={place}")]]
+            })
+        });
+        let others = [
+            vec!["mysql://u:secret@h".to_owned(), "canal://u:secret@h".to_owned()],
+            vec!["--sourc=mysql://u:secret@h".to_owned()],
+            vec!["-xmysql://u:secret@h".to_owned()],
+        ];
+        for arguments in arguments.chain(others) {
+            // Without what it needs a command does not begin.
+            let begins = matches!(&*arguments, [option, _] if option == "--source")
+                || arguments.iter().any(|argument| argument.starts_with("--source="));
+            let output = Command::new(binary())
+                .current_dir(folder.path())
+                .env("XDG_STATE_HOME", folder.path())
+                .arg(command)
+                .args(&arguments)
+                .args((begins && command == "serve").then_some("--fail-fast"))
+                .output()
+                .unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            assert!(!output.status.success(), "{command} {arguments:?}");
+            assert!(!said.contains("secret"), "{command} {arguments:?}: {said}");
+            count += 1;
+        }
+    }
+    assert!(count > 200, "{count}");
+}
+
 #[test]
 fn a_mistyped_url_is_told_without_its_password() {
     let folder = TempDir::new().unwrap();
@@ -67,7 +118,7 @@ fn a_mistyped_url_is_told_without_its_password() {
                 "expected canal://user:password@host:11111",
                 "expected canal://[user:password@]host:11111",
                 "expected zk://host:2181",
-                "only of zk://, canal:// and mysql://",
+                "only of zk://, canal://, mysql:// and http://",
             ];
             let has_example = examples.iter().any(|example| said.contains(example));
             assert!(has_example, "{command:?} {place}: {said}");
