@@ -1,9 +1,9 @@
 //! A source that goes away, falls silent, changes places or loses its past.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use towpath_testkit::{Fault, Proxy, Server, Version, free_port, wait_until};
+use towpath_testkit::{Ended, Fault, Program, Proxy, Server, Version, free_port, wait_until};
 
 use crate::binary;
 use crate::sequence::{Serving, TABLE, exactly, write};
@@ -391,17 +391,15 @@ fn a_master_that_is_gone_before_it_has_told_a_structure_is_left() {
         let url = moving.url();
         let mut tail = Command::new(binary());
         tail.args(["tail", "--json", "--filter", "d\\.n", "--no-query-dml", "--limit", "10"]);
-        let tail = tail.args(&moving.arguments).arg(&url).stdout(Stdio::piped()).spawn().unwrap();
-        wait_until("the dump to run", Duration::from_secs(30), || {
-            let threads = moving.master.query("SHOW PROCESSLIST");
-            // The replica has one, too.
-            let is_ours = |row: &Vec<String>| row[1] == "canal" && row[4].contains("Binlog Dump");
-            threads.iter().any(is_ours).then_some(())
-        });
+        tail.args(&moving.arguments).arg(&url);
+        let mut tail = Program::start(&mut tail, "build the towpath binary");
+        tail.wait_for_line("following ", Duration::from_secs(60));
         moving.moves();
         moving.write_long(1..=10);
-        let output = tail.wait_with_output().unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success() && shown.lines().count() == 10, "{elsewhere:?}: {shown}");
+        let Ended { status, stdout, stderr } = tail.wait(Duration::from_secs(90));
+        assert!(
+            status.success() && stdout.lines().count() == 10,
+            "{elsewhere:?}: {stdout}{stderr}"
+        );
     }
 }

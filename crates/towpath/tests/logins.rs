@@ -48,9 +48,7 @@ impl Logins {
 
     fn tail(&self, login: &str, options: &str) -> Output {
         let url = format!("mysql://{login}@127.0.0.1:{}{options}", self.server.port());
-        // MariaDB logs the statement beside the row.
-        let limit = if self.server.version().is_mariadb() { "2" } else { "1" };
-        let from = ["tail", "--flat", "--from", &self.start, "--limit", limit];
+        let from = ["tail", "--flat", "--from", &self.start, "--limit", "1"];
         Command::new(binary()).args(from).arg(url).output().unwrap()
     }
 
