@@ -73,7 +73,7 @@ struct Lives {
 type Unwritable = Option<(SystemTime, Arc<StateError>)>;
 
 /// How long ZooKeeper may be away: a session made anew is nothing wrong.
-const OUTAGE_MAX: Duration = Duration::from_secs(3);
+const OUTAGE_MAX: Duration = Duration::from_secs(1);
 
 impl Home {
     /// What is wrong with it.

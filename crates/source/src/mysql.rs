@@ -60,6 +60,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// For the next bytes of a file that is searched.
 const FILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a dump must live to be one: with a second reader of the same server id it begins, and ends at once.
+const SETTLED: Duration = Duration::from_secs(2);
 /// How long another server than before may have less than was read: it may still be applying it.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
@@ -339,7 +341,9 @@ impl MysqlSource {
                 },
                 Feed::Server(_) => match self.fill_from_server().await {
                     Ok(()) => {
-                        self.regained();
+                        if self.since.elapsed() >= SETTLED {
+                            self.regained();
+                        }
                         return Ok(Filled::Events);
                     }
                     Err(fault) => {

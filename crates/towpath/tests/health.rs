@@ -161,6 +161,40 @@ fn a_password_and_a_privilege_that_are_put_right_heal_the_destination() {
     watched.goes();
     write(&server, 1..=3);
     assert_eq!(serving.numbers_until(3), exactly(1..=3));
+
+    // The password is changed while it runs, and the connection is lost.
+    server.run("ALTER USER u IDENTIFIED WITH mysql_native_password BY 'other'");
+    let threads = server.query("SELECT id FROM information_schema.processlist WHERE user = 'u'");
+    for thread in threads {
+        server.run_with_faults(&format!("KILL {};", thread.concat()));
+    }
+    watched.comes("Access denied");
+    write(&server, 4..=6);
+    server.run("ALTER USER u IDENTIFIED WITH mysql_native_password BY 'new'");
+    watched.goes();
+    assert_eq!(serving.numbers_until(6), exactly(4..=6));
+}
+
+/// A dump that begins and ends at once again and again is no source that can be read.
+#[test]
+fn a_source_that_ends_each_dump_is_told() {
+    let server = Server::start(Version::Mysql57, &[]);
+    server.run(TABLE);
+    let proxy = Proxy::start(server.port());
+    let url = format!("mysql://canal:canal@{}", proxy.address());
+    let (mut serving, address) = serving(&["--source", &url]);
+    serving.wait_until_running();
+    serving.says("structures at the start are known");
+    let watched = Watched { address: &address, problem: "source unreachable" };
+    watched.goes();
+    // Enough for a login and the begin of a dump.
+    proxy.set(Fault::Truncate(3000));
+    proxy.cut();
+    watched.comes("tried");
+    proxy.set(Fault::None);
+    watched.goes();
+    write(&server, 1..=3);
+    assert_eq!(serving.numbers_until(3), exactly(1..=3));
 }
 
 #[test]
