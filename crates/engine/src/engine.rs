@@ -43,6 +43,8 @@ struct Inner {
     slots: Slots,
     home: Home,
     lives: Mutex<Lives>,
+    /// Held while a destination of a name is started, changed or stopped: its state is open once only.
+    turns: Mutex<BTreeMap<String, Arc<Turn>>>,
     failed: watch::Sender<Option<Failure>>,
     /// Subscriptions, ever.
     subscriptions: AtomicU64,
@@ -58,6 +60,8 @@ enum Home {
     Alone { directory: StateDirectory, unwritable: watch::Receiver<Unwritable> },
     Cluster { view: View, address: String },
 }
+
+type Turn = tokio::sync::Mutex<()>;
 
 #[derive(Debug, Default)]
 struct Lives {
@@ -156,6 +160,7 @@ impl Engine {
             slots: Slots::default(),
             home,
             lives: Mutex::new(lives),
+            turns: Mutex::default(),
             failed: watch::Sender::new(None),
             subscriptions: AtomicU64::new(0),
             filters: Arc::new(Semaphore::new(1)),
@@ -167,6 +172,13 @@ impl Engine {
         self.0.lives.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whose turn it is to change a destination.
+    fn turn(&self, name: &str) -> Arc<Turn> {
+        let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(name.to_owned()).or_default())
+    }
+
     /// Starts a destination, or gives one that is there new settings: it goes on as it was until they are
     /// tried, and then behind what its clients have acknowledged. Where the engine is alone a new one is served
     /// when the call returns, though its source may not be read yet.
@@ -175,6 +187,8 @@ impl Engine {
     /// [`EngineError`]; a destination that was there is as before.
     pub async fn start(&self, config: DestinationConfig) -> Result<(), EngineError> {
         let name = config.destination.clone();
+        let turn = self.turn(&name);
+        let _turn = turn.lock().await;
         let is_by_hand = matches!(config.feed, Feed::Blocks(_));
         let is_there = self.lives().by_name.contains_key(&name);
         if is_by_hand && (is_there || matches!(self.0.home, Home::Cluster { .. })) {
@@ -238,13 +252,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError::State`] when the last cursors are not written.
     pub async fn stop(&self, name: &str, deadline: Duration) -> Result<(), EngineError> {
+        let turn = self.turn(name);
+        let _turn = turn.lock().await;
         let handle = self.lives().by_name.remove(name);
         let Some(handle) = handle else { return Ok(()) };
-        let written = end(handle, name, Instant::now() + deadline).await;
-        // Another one of the name may have begun since.
-        if !self.lives().by_name.contains_key(name) {
-            self.0.slots.remove(name);
-        }
+        let written = end(handle, name, Instant::now() + deadline.max(STOP_LEAST)).await;
+        self.0.slots.remove(name);
         written.map_err(EngineError::Cursors)
     }
 
@@ -260,7 +273,7 @@ impl Engine {
             lives.probe.abort_all();
             (std::mem::take(&mut lives.by_name), lives.cluster.take())
         };
-        let deadline = Instant::now() + deadline;
+        let deadline = Instant::now() + deadline.max(STOP_LEAST);
         by_name.values().for_each(|handle| handle.leave.cancel());
         let mut result = Ok(());
         for (name, handle) in by_name {
@@ -429,7 +442,6 @@ async fn check(name: &str, plan: &Plan) -> Result<(), EngineError> {
 async fn end(handle: Handle, name: &str, deadline: Instant) -> Result<(), Arc<StateError>> {
     let Handle { plans, leave, mut task } = handle;
     leave.cancel();
-    let deadline = deadline.max(Instant::now() + STOP_LEAST);
     let ended = timeout_at(deadline, task.join_next()).await;
     drop(plans);
     match ended {

@@ -5,21 +5,33 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use towpath_engine::{EngineError, Fitness, Wait};
 use towpath_protocol::entry::Entry;
-use towpath_testkit::Random;
+use towpath_testkit::{Random, setting};
 
 use crate::fixture::{
     PATIENCE, STOP, by_hand, config, engine, files, golden, next, numbered, numbers, until, worker,
 };
 
+/// Kilobytes of memory that this process has.
+fn resident_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// `TOWPATH_CHURN_S` and `TOWPATH_CHURN_NAMES` make it longer, and with more destinations.
 #[tokio::test(crate = "towpath_testkit")]
+#[expect(clippy::print_stdout, reason = "what a passing run did")]
 async fn destinations_come_and_go_while_another_runs() {
+    let length = Duration::from_secs(setting("TOWPATH_CHURN_S").unwrap_or(3));
+    let names = setting("TOWPATH_CHURN_NAMES").unwrap_or(20);
+    let (mut half_kb, mut slowest) = (None, Duration::ZERO);
     let (engine, _folder) = engine();
     let feed = by_hand(&engine, "steady").await;
     let mut steady = worker(&engine, "steady").await;
     let (mut random, begun) = (Random::new(17), Instant::now());
     let mut number = 0;
-    while begun.elapsed() < Duration::from_secs(3) {
-        let name = format!("d{}", random.below(20));
+    while begun.elapsed() < length {
+        let name = format!("d{}", random.below(names));
         if random.below(3) == 0 {
             engine.stop(&name, STOP).await.unwrap();
             assert!(!engine.has(&name));
@@ -27,17 +39,44 @@ async fn destinations_come_and_go_while_another_runs() {
             engine.start(config(&name, files(&golden("statements")))).await.unwrap();
             assert!(engine.has(&name));
         }
+        let sent = Instant::now();
         feed.send(numbered(number)).await.unwrap();
         let batch = next(&mut steady, 1).await;
+        slowest = slowest.max(sent.elapsed());
+        if half_kb.is_none() && begun.elapsed() > length / 2 {
+            half_kb = Some(resident_kb());
+        }
         assert_eq!(numbers(&batch), [number]);
         steady.ack(batch.id).unwrap();
         number += 1;
     }
     assert!(number > 20, "{number} rounds");
+    let (half_kb, end_kb) = (half_kb.unwrap_or_default(), resident_kb());
+    let count = engine.look().len();
+    println!(
+        "{number} changes, {count} destinations, {half_kb} kB, then {end_kb} kB; slowest {slowest:?}"
+    );
     let closed = timeout(PATIENCE, engine.close(PATIENCE)).await;
     closed.unwrap().unwrap();
     let again = engine.start(config("late", files(&golden("statements")))).await;
     assert!(matches!(again, Err(EngineError::Closed { .. })), "{again:?}");
+}
+
+/// The state of a destination is open once only, whoever starts and stops it at the same time.
+#[tokio::test(crate = "towpath_testkit")]
+async fn starts_and_stops_of_one_name_take_turns() {
+    let (engine, _folder) = engine();
+    for _ in 0..20 {
+        let begin = || engine.start(config("example", files(&golden("statements"))));
+        let stop = || engine.stop("example", STOP);
+        let (one, two, three, four) = tokio::join!(begin(), stop(), begin(), stop());
+        one.and(three).unwrap();
+        two.and(four).unwrap();
+        assert!(!engine.has("example"));
+    }
+    engine.start(config("example", files(&golden("statements")))).await.unwrap();
+    let mut subscription = worker(&engine, "example").await;
+    assert!(!next(&mut subscription, 1).await.slices.is_empty());
 }
 
 #[tokio::test(crate = "towpath_testkit")]
