@@ -361,7 +361,11 @@ impl Destination {
 
     /// Ends it: no request is served any more, and the cursors' writer writes what is left.
     pub(crate) fn close(&self) {
-        self.set_state(InstanceState::Stopped);
+        // Why it failed is told to whoever still asks.
+        let has_failed = matches!(self.status.borrow().state, InstanceState::Failed(_));
+        if !has_failed {
+            self.set_state(InstanceState::Stopped);
+        }
         self.core().cursors.close();
     }
 
@@ -392,7 +396,9 @@ impl Destination {
             biased;
             () = fence.expired() => {}
             // An error would mean that the destination is gone.
-            _ = status.wait_for(|status| matches!(status.state, InstanceState::Stopped)) => {}
+            _ = status.wait_for(|status| {
+                matches!(status.state, InstanceState::Stopped | InstanceState::Failed(_))
+            }) => {}
         }
     }
 
