@@ -20,7 +20,6 @@ fn resident_kb() -> u64 {
 
 /// `TOWPATH_CHURN_S` and `TOWPATH_CHURN_NAMES` make it longer, and with more destinations.
 #[tokio::test(crate = "towpath_testkit")]
-#[expect(clippy::print_stdout, reason = "what a passing run did")]
 async fn destinations_come_and_go_while_another_runs() {
     let length = Duration::from_secs(setting("TOWPATH_CHURN_S").unwrap_or(3));
     let names = setting("TOWPATH_CHURN_NAMES").unwrap_or(20);
